@@ -1,0 +1,316 @@
+/* What the rooms of the library share with each other and with nobody else. */
+#ifndef TG_INTERNAL_H
+#define TG_INTERNAL_H
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <threads.h>
+
+#include <tapegrad/backend_abi.h>
+#include <tapegrad/layer_class.h>
+#include <tapegrad/operator.h>
+#include <tapegrad/ops.h>
+
+/* -- status.c ---------------------------------------------------------------------------------------------------- */
+const char *tg_here_file(void);
+int tg_here_line(void);
+void tg_here_set(const char *file, int line);
+tg_status tg_vfail(tg_tape *tape, tg_status status, const char *format, va_list args);
+/* Carries on with the thread's sentence as it is (a callee has already written it). */
+tg_status tg_fail_again(tg_tape *tape, tg_status status);
+
+/* -- memory.c: every allocation of the library ------------------------------------------------------------------- */
+void *tg_alloc(const tg_allocator *a, size_t size); /* 64-byte aligned; NULL sets the thread's sentence (TG_ENOMEM) */
+void *tg_alloc_zero(const tg_allocator *a, size_t size);
+/* Grows an array to at least `want` elements (doubling); the old one stays valid on failure. */
+tg_status tg_grow(const tg_allocator *a, void *array, size_t *capacity, size_t want, size_t element);
+char *tg_strdup(const tg_allocator *a, const char *s);
+void tg_free(const tg_allocator *a, void *ptr);
+const tg_allocator *tg_runtime_allocator(const tg_runtime *rt);
+
+/* -- storage.c, pool.c: bytes ------------------------------------------------------------------------------------ */
+typedef struct tg_pool tg_pool;
+typedef struct tg_storage {
+    void *data;
+    size_t size;               /* capacity in bytes                                                        */
+    tg_pool *pool;             /* where it goes back to; NULL: to the allocator, or the caller's memory     */
+    const tg_allocator *allocator;
+    const tg_device *device;   /* NULL: host memory                                                        */
+    struct tg_storage *next;   /* in the pool's free list                                                  */
+    uint32_t version;          /* bumped by each writer                                                    */
+    atomic_uint refs;
+    bool borrowed;             /* data is the caller's                                                     */
+    const char *writer_file;   /* the last writer's place                                                  */
+    int writer_line;
+} tg_storage;
+tg_storage *tg_storage_new(const tg_allocator *a, size_t size);
+tg_storage *tg_storage_wrap(const tg_allocator *a, void *data, size_t size);
+void tg_storage_ref(tg_storage *s);
+void tg_storage_unref(tg_storage *s);
+void tg_storage_written(tg_storage *s);
+
+tg_pool *tg_pool_open(const tg_allocator *a);
+void tg_pool_close(tg_pool *pool); /* storages still out are freed when they come back */
+tg_storage *tg_pool_get(tg_pool *pool, size_t size);
+
+/* -- home.c: slots behind the handles ------------------------------------------------------------------------------ */
+enum {
+    TG_V_REQUIRES_GRAD = 1u,
+    TG_V_LEAF = 2u,
+    TG_V_DENSE = 4u,
+    TG_V_HELD = 8u,      /* by the scope or the user                        */
+    TG_V_RELEASED = 16u, /* its storage went back; the descriptor stays     */
+    TG_V_PERSISTENT = 32u,
+    TG_V_KEEP = 64u      /* survives the scope that is ending               */
+};
+#define TG_NO_NODE UINT32_MAX
+typedef struct tg_home tg_home;
+typedef struct tg_value {
+    uint32_t gen; /* 0: free */
+    uint32_t flags;
+    uint32_t refs; /* reasons to keep the storage: held, saved, a gradient under way */
+    uint32_t node; /* creator on the tape, TG_NO_NODE for a leaf                     */
+    uint32_t slot, out_index;
+    const tg_desc *desc;
+    uint64_t hash; /* of *desc */
+    tg_storage *storage;
+    int64_t offset;    /* bytes */
+    tg_home *home;
+    tg_tensor *grad;   /* a leaf's, NULL: absent */
+    tg_desc *own_desc; /* persistent values */
+} tg_value;
+
+struct tg_home {
+    uint32_t id, n_slots;
+    tg_runtime *rt;
+    tg_tape *tape; /* NULL: the runtime's own */
+    const tg_allocator *allocator;
+    tg_value *chunk[20]; /* chunk k holds 64<<k slots */
+    uint32_t *free_slots;
+    size_t n_free, free_capacity;
+    uint32_t first_gen;
+    mtx_t lock; /* the runtime's home only */
+};
+tg_status tg_home_open(tg_home *home, tg_runtime *rt, tg_tape *tape);
+void tg_home_close(tg_home *home);
+tg_value *tg_home_slot(tg_home *home, uint32_t slot);
+tg_value *tg_home_new(tg_home *home); /* NULL: no memory */
+void tg_home_drop(tg_home *home, tg_value *v); /* invalidates the handle; the slot is reused */
+extern _Atomic(tg_home *) tg_homes[4096];
+
+static inline tg_tensor *tg_handle(const tg_value *v)
+{
+    return (tg_tensor *)(((uintptr_t)v->home->id << 52) | ((uintptr_t)(v->gen & 0xfffffffu) << 24) | v->slot);
+}
+/* NULL for a stale handle. */
+static inline tg_value *tg_resolve(const tg_tensor *t)
+{
+    uintptr_t h = (uintptr_t)t;
+    tg_home *home = atomic_load_explicit(&tg_homes[h >> 52], memory_order_acquire);
+    uint32_t slot = (uint32_t)(h & 0xffffffu);
+    if (!home || slot >= home->n_slots)
+        return NULL;
+    uint32_t k = 31u - (uint32_t)__builtin_clz((slot >> 6) + 1u);
+    tg_value *v = &home->chunk[k][slot - ((64u << k) - 64u)];
+    return v->gen == (uint32_t)((h >> 24) & 0xfffffffu) && v->gen ? v : NULL;
+}
+static inline void *tg_value_data(const tg_value *v)
+{
+    return v->storage ? (char *)v->storage->data + v->offset : NULL;
+}
+
+/* -- desc.c --------------------------------------------------------------------------------------------------------- */
+uint64_t tg_hash_bytes(uint64_t h, const void *bytes, size_t n);
+uint64_t tg_desc_hash(const tg_desc *d);
+bool tg_desc_equal(const tg_desc *a, const tg_desc *b);
+bool tg_desc_same_dims(const tg_desc *a, const tg_desc *b);
+void tg_desc_row_major(tg_desc *d); /* strides from dims */
+/* Bytes from the lowest to past the highest element (strides ≥ 0). */
+size_t tg_desc_extent(const tg_desc *d);
+
+/* -- tape.c, apply.c, dispatch.c -------------------------------------------------------------------------------- */
+typedef struct tg_entry tg_entry; /* a prepared call: dispatch.c */
+struct tg_node {
+    const tg_operator *op;
+    tg_entry *entry;
+    tg_module *layer; /* a layer with a backward of its own: op is the layer's row */
+    const void *attrs;
+    const double *scalars;
+    tg_storage *saved; /* the kernel's */
+    const char *file;
+    tg_value **in, **out;
+    uint32_t *in_version;
+    uint64_t draw;
+    uint64_t needs; /* inputs 0…63 whose gradient is wanted; variadic: all that require one */
+    uint32_t index, n_in, n_out;
+    int32_t line;
+    uint8_t mode;
+    bool released; /* a sweep has been through */
+    bool all_need; /* n_in > 64 */
+};
+
+typedef struct tg_scope {
+    uint32_t first_slot, first_node;
+    tg_mode mode;
+    bool outermost;
+} tg_scope;
+
+typedef struct tg_staged {
+    const tg_operator *op;
+    tg_value *in[8];
+    double scalars[4];
+    uint32_t n_in;
+} tg_staged;
+
+typedef struct tg_arena_block tg_arena_block;
+typedef struct tg_arena {
+    const tg_allocator *allocator;
+    tg_arena_block *first, *current;
+} tg_arena;
+void *tg_arena_get(tg_arena *arena, size_t size);
+void tg_arena_reset(tg_arena *arena);
+void tg_arena_close(tg_arena *arena);
+
+struct tg_tape {
+    tg_runtime *rt;
+    tg_home home;
+    tg_pool *pool;
+    tg_arena arena;          /* nodes and their arrays: until the reset  */
+    tg_node **nodes;
+    size_t n_nodes, node_capacity;
+    uint32_t next_slot;      /* slots [0, next_slot) are in use since the reset */
+    bool recording;
+    tg_mode mode;            /* of the module whose forward is running   */
+    tg_status status;
+    char error[1024];
+    int forward_depth, step_depth, sweep_depth;
+    bool step_failed;
+    tg_random_state committed, next; /* next: after the draws that are only staged */
+    tg_staged *staged;
+    size_t n_staged, staged_capacity;
+    const tg_node *rule_of;  /* the node whose rule runs                 */
+    tg_observer observer;
+    int threads;
+    struct tg_cache *cache;  /* dispatch.c                               */
+    tg_storage *scratch;
+    tg_tape *next_open;      /* in the runtime's list                    */
+    uint64_t draw_override;
+    bool has_draw_override;
+    bool replaying;          /* statistics are not staged                */
+};
+
+/* A forward's memory scope (tape.c). What is neither in keep[] nor saved goes back at leave; when `outermost`, leave
+ * commits what was staged, or, when failed, takes the tape back to enter. */
+void tg_scope_enter(tg_tape *tape, tg_scope *scope);
+tg_status tg_scope_leave(tg_tape *tape, tg_scope *scope, tg_status status, tg_tensor *const keep[], size_t n_keep);
+/* Enter and leave of a tg_forward: the scope, the depth, the mode, commit or rollback. */
+void tg_forward_enter(tg_tape *tape, tg_scope *scope, tg_mode mode);
+tg_status tg_forward_leave(tg_tape *tape, tg_scope *scope, tg_status status, tg_tensor *const keep[], size_t n_keep);
+
+tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint64_t hash); /* no storage yet; held */
+void tg_value_release(tg_value *v); /* one reason less */
+tg_status tg_check_tensor(tg_tape *tape, const tg_tensor *t, const char *what, const char *argument, tg_value **out);
+
+/* Records one node for a layer that has a backward of its own; `in` are its inputs, then its own parameters. */
+tg_status tg_record_layer(tg_tape *tape, tg_module *module, const tg_operator *row, tg_tensor *const in[], size_t n_in,
+                          tg_tensor *const out[], size_t n_out, uint64_t draw);
+tg_node *tg_tape_push_node(tg_tape *tape, const tg_operator *op, size_t n_in, size_t n_out);
+
+/* dispatch.c */
+struct tg_entry {
+    uint64_t hash;
+    const tg_operator *op;
+    const tg_kernel *kernel;     /* NULL for a view */
+    struct tg_loaded *backend;
+    tg_prepared prepared;
+    tg_call call;
+    const tg_desc **in;          /* as the caller gave them: the key       */
+    const tg_desc **kernel_in;   /* broadcast applied: what the kernel sees */
+    tg_desc *out;
+    uint64_t *out_hash;
+    bool *out_dense;
+    void *attrs;
+    int64_t offset;
+    uint64_t calls, seconds_ns;
+    const char *fallback;        /* why the chain's earlier ones did not take it; NULL: no fallback */
+    tg_entry *next_in_bucket, *newer, *older;
+    uint32_t n_in;
+    int32_t threads;
+};
+/* Finds or makes the prepared call. NULL: tg_fail has been called. */
+tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs);
+tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_value *const out[], const double *scalars,
+                       uint64_t draw, tg_storage *saved);
+struct tg_cache *tg_cache_open(tg_tape *tape);
+void tg_cache_trim(tg_tape *tape);  /* at reset: keeps at most 4096 entries */
+void tg_cache_close(tg_tape *tape); /* adds its counters to the runtime's report */
+
+/* Core rows, found once at open (engine, tensor and storage need them). */
+typedef struct tg_core_rows {
+    const tg_operator *contiguous, *copy_, *fill_, *add_, *uniform_, *normal_;
+} tg_core_rows;
+
+/* -- runtime.c ---------------------------------------------------------------------------------------------------- */
+typedef struct tg_loaded {
+    const tg_backend *backend;
+    tg_backend_state *state;
+    char name[32], reason[256], path[512], library[64], kernels[64];
+    bool loaded, in_chain, explicit_in_chain;
+    int score, threads;
+    tg_host host;
+    tg_runtime *rt;
+    tg_status error_status; /* what it said through host->error */
+    char error[256];
+} tg_loaded;
+
+typedef struct tg_report_row {
+    char op[40], backend[32], reason[160];
+    uint64_t calls, fallbacks, ns;
+} tg_report_row;
+
+struct tg_runtime {
+    tg_allocator allocator;
+    tg_log_fn log;
+    void *log_arg;
+    tg_home home;
+    tg_dtype dtype;
+    int threads;
+    tg_random_state random;
+    uint64_t tapes_opened;
+    tg_tape *tape;            /* for initialising, loading, copying: under tape_lock */
+    mtx_t tape_lock, lock;
+    tg_tape *open_tapes;
+    bool frozen, fallback_is_error, report_to_stderr;
+    char report_path[512];
+    char chain[256];
+    tg_loaded *backends;      /* chain order first */
+    size_t n_backends, n_chain, backend_capacity;
+    const tg_operator **operators;
+    size_t n_operators, operator_capacity;
+    const tg_layer_class **layers;
+    size_t n_layers, layer_capacity;
+    tg_core_rows rows;
+    tg_report_row *report;
+    size_t n_report, report_capacity;
+};
+/* The runtime's own tape, locked and reset; give it back with tg_runtime_tape_done. */
+tg_tape *tg_runtime_tape(tg_runtime *rt);
+void tg_runtime_tape_done(tg_runtime *rt);
+void tg_log(const tg_runtime *rt, tg_log_level level, const char *format, ...) TG_PRINTF(3, 4);
+
+/* -- backends/loader.c ------------------------------------------------------------------------------------------- */
+/* Opens the chain (NULL: the environment's or the best there is) into rt->backends. */
+tg_status tg_backends_open(tg_runtime *rt, const char *chain);
+/* Loads the rest too, for listing. */
+tg_status tg_backends_open_all(tg_runtime *rt);
+void tg_backends_close(tg_runtime *rt);
+const tg_backend *tg_reference_backend(void); /* backends/reference/backend.c */
+
+/* -- autograd/operators/all.c, layers/all.c: the built-in tables -------------------------------------------------- */
+tg_status tg_operators_register_builtin(tg_runtime *rt);
+tg_status tg_layers_register_builtin(tg_runtime *rt);
+
+/* -- Philox4x32-10 (Salmon et al. 2011), random.c. The reference backend has its own vector form; this is for shuffles. */
+void tg_philox(uint64_t seed, uint64_t draw, uint64_t block, uint32_t out[4]);
+
+#endif

@@ -1,0 +1,19 @@
+/* The built-in rows, one table a family, each ended by NULL. */
+#ifndef TG_OPERATORS_H
+#define TG_OPERATORS_H
+
+#include "autograd/internal.h"
+#include <tapegrad/op_attrs.h>
+
+extern const tg_operator *const tg_ops_elementwise[];
+extern const tg_operator *const tg_ops_reduce[];
+extern const tg_operator *const tg_ops_shape[];
+extern const tg_operator *const tg_ops_matmul[];
+extern const tg_operator *const tg_ops_softmax[];
+extern const tg_operator *const tg_ops_loss[];
+extern const tg_operator *const tg_ops_norm[];
+extern const tg_operator *const tg_ops_index[];
+extern const tg_operator *const tg_ops_random[];
+extern const tg_operator *const tg_ops_optim[];
+
+#endif

@@ -1,0 +1,68 @@
+#include "backends/reference/reference.h"
+
+#include <omp.h>
+#include <threads.h>
+
+const tg_backend *tg_reference_backend(void);
+
+/* The families' tables, joined at the first call: a plug-in hands over one array. */
+static tg_kernel kernels[256];
+
+static int score(const char **reason)
+{
+    *reason = "always there";
+    return 1;
+}
+
+static tg_status reference_open(const tg_host *host, tg_backend_state **out)
+{
+    (void)host;
+    *out = NULL;
+    return TG_OK;
+}
+
+static void reference_close(tg_backend_state *s)
+{
+    (void)s;
+}
+
+static void facts(tg_backend_state *s, tg_backend_facts *out)
+{
+    (void)s;
+    out->library = "";
+    out->kernels = __builtin_cpu_supports("avx512f") ? "C, AVX-512 clones" : __builtin_cpu_supports("avx2") ? "C, AVX2 clones" : "C";
+    out->threads = omp_get_max_threads();
+}
+
+static tg_backend backend = {
+    .struct_size = sizeof(tg_backend),
+    .abi_major = TG_ABI_MAJOR,
+    .abi_minor = TG_ABI_MINOR,
+    .kernel_stride = sizeof(tg_kernel),
+    .name = "reference",
+    .kernels = kernels,
+    .score = score,
+    .open = reference_open,
+    .close = reference_close,
+    .facts = facts,
+};
+
+static void join(void)
+{
+    static const tg_kernel *const families[] = {
+        tg_ref_elementwise, tg_ref_reduce, tg_ref_shape, tg_ref_matmul, tg_ref_softmax,
+        tg_ref_loss,        tg_ref_norm,   tg_ref_index, tg_ref_random, tg_ref_optim,
+    };
+    uint32_t n = 0;
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++)
+        for (const tg_kernel *k = families[f]; k->op && n < sizeof kernels / sizeof *kernels; k++)
+            kernels[n++] = *k;
+    backend.n_kernels = n;
+}
+
+const tg_backend *tg_reference_backend(void)
+{
+    static once_flag once = ONCE_FLAG_INIT;
+    call_once(&once, join);
+    return &backend;
+}

@@ -1,0 +1,148 @@
+/* Operators are rows: for those who add one (also from a program of their own). */
+#ifndef TAPEGRAD_OPERATOR_H
+#define TAPEGRAD_OPERATOR_H
+
+#include <tapegrad/tape.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tg_node tg_node;
+typedef struct tg_operator tg_operator;
+
+/* -- errors, from inside a row, a rule or a layer ------------------------------------------------------------ */
+
+/* Sets the tape's sticky error (the first one wins) and the thread's sentence, to which the caller's place is
+ * added; returns `status`. A NULL tape sets only the thread's. */
+TG_API tg_status tg_fail(tg_tape *tape, tg_status status, const char *format, ...) TG_PRINTF(3, 4);
+
+/* -- samples: a row's own proof -------------------------------------------------------------------------------- */
+#define TG_SAMPLE_IN 6
+
+enum {
+    TG_SAMPLE_NO_GRAD = 1u,  /* this input is not differentiated                                             */
+    TG_SAMPLE_DISTINCT = 2u, /* no two values closer than `distance` (max, median: no ties)                  */
+    TG_SAMPLE_STRIDED = 4u,  /* handed over as a transposed, gapped view                                      */
+    TG_SAMPLE_ABSENT = 8u    /* an optional input left out                                                    */
+};
+
+/* How one input of a sample is drawn: uniformly from [low, high), an i64 from the integers in it, a bool 0 or 1.
+ * Values stay `distance` away from each of the `kinks`. Floating inputs take the dtype under test. */
+typedef struct tg_sample_input {
+    int32_t ndim;
+    int64_t dim[TG_MAX_DIM];
+    double low, high;
+    tg_dtype dtype; /* TG_F32 (zero) stands for the dtype under test; else TG_I64, TG_BOOL */
+    uint32_t flags;
+    int32_t n_kinks;
+    double kinks[3], distance;
+} tg_sample_input;
+
+typedef struct tg_sample {
+    const char *label; /* NULL ends a table */
+    uint32_t n_in;
+    tg_sample_input in[TG_SAMPLE_IN];
+    const void *attrs;     /* the row's (or the layer's options) struct; NULL: defaults     */
+    const double *scalars; /* the row's n_scalars values                                    */
+    double tolerance;      /* 0: the suite's                                                */
+} tg_sample;
+
+/* -- the row ------------------------------------------------------------------------------------------------------ */
+enum {
+    TG_OP_VIEW = 1u << 0,       /* output 0 shares input 0's storage: infer gives strides and offset, no kernel       */
+    TG_OP_BROADCAST = 1u << 1,  /* inputs are broadcast to output 0's dims before the kernel sees them (stride 0)     */
+    TG_OP_DENSE = 1u << 2,      /* inputs are made row-major first, by a recorded copy where they are not             */
+    TG_OP_RANDOM = 1u << 3,     /* takes a draw                                                                       */
+    TG_OP_NONDIFF = 1u << 4,    /* no derivative by nature (comparisons, arg-max, in-place updates)                   */
+    TG_OP_HOST_CHECK = 1u << 5  /* `check` reads data before anything is written                                      */
+};
+#define TG_OP_IN(i) (1u << (i))
+#define TG_OP_OUT(i) (1u << (16 + (i)))
+#define TG_OP_VARIADIC UINT16_MAX
+
+/* What infer is asked. Descriptors of absent optional inputs are NULL. */
+typedef struct tg_infer {
+    const tg_operator *op;
+    const tg_desc *const *in;
+    size_t n_in;
+    const void *attrs;
+    tg_desc *out;    /* fill n_out of them (zeroed before) */
+    int64_t *offset; /* TG_OP_VIEW: elements from input 0's first one */
+} tg_infer;
+
+struct tg_operator {
+    uint32_t struct_size, version; /* the version is what a plug-in's kernel must name                      */
+    const char *name;              /* torch's: "add", "softmax"                                             */
+    uint32_t flags;
+    uint32_t saves;                /* TG_OP_IN(i) | TG_OP_OUT(i): what the rule reads                       */
+    uint16_t n_in, n_out;          /* n_in may be TG_OP_VARIADIC                                            */
+    uint16_t period;               /* variadic in-place rows: inputs come in groups of so many; else 0      */
+    uint16_t n_scalars;            /* run-time scalars (a group, for periodic rows): never in a cache key   */
+    uint32_t optional;             /* TG_OP_IN(i): may be NULL                                              */
+    uint32_t writes;               /* TG_OP_IN(i): written in place (i modulo period)                       */
+    uint32_t nondiff_out;          /* TG_OP_OUT(i) >> 16: outputs that carry no gradient                    */
+    uint32_t kept_out;             /* TG_OP_OUT(i) >> 16: outputs a forward saves for its rule, not results */
+    size_t attrs_size;             /* of the attribute struct: plain data without padding bytes             */
+    const tg_attr_spec *attrs;     /* NULL where there is none                                              */
+    tg_status (*infer)(const tg_infer *q);
+    /* gx[i] = Σ_o gy[o]·∂out[o]/∂in[i], an expression over public operators. gx is NULL on entry; fill those
+     * that tg_node_needs. gy[o] is NULL where nothing came back. May return a broadcast shape: the engine sums. */
+    tg_status (*vjp)(tg_tape *, const tg_node *, tg_tensor *const gy[], tg_tensor *gx[]);
+    /* TG_OP_HOST_CHECK: looks at data (tg_tensor_read) and refuses before anything is written. */
+    tg_status (*check)(tg_tape *, tg_tensor *const in[], size_t n_in, const void *attrs);
+    const tg_sample *(*samples)(size_t *n);
+    const char *doc;               /* one line with the formula                                             */
+};
+
+/* Fails the infer with the operator's name and the inputs' descriptors added. */
+TG_API tg_status tg_infer_fail(const tg_infer *q, tg_status status, const char *format, ...) TG_PRINTF(3, 4);
+/* The shape that in[i]s broadcast to, row-major, of `dtype`; TG_ESHAPE. Rules as torch's. */
+TG_API tg_status tg_infer_broadcast(const tg_infer *q, int32_t dtype, tg_desc *out);
+
+/* Registers a row; refused with TG_EINVAL when it has no samples, or neither a rule nor TG_OP_NONDIFF, or when the
+ * name is taken, and with TG_ESTATE once a tape is open. The row must outlive the runtime. */
+TG_API tg_status tg_operator_register(tg_runtime *rt, const tg_operator *op);
+/* By name, NULL when there is none. */
+TG_API const tg_operator *tg_operator_find(const tg_runtime *rt, const char *name);
+/* All rows in the order of registration: returns how many, writes at most `capacity`. */
+TG_API size_t tg_operator_list(const tg_runtime *rt, const tg_operator **out, size_t capacity);
+
+/* The one road: check → infer → dispatch → run → record. `op` must be registered with the tape's runtime. Fills
+ * op->n_out borrowed tensors. `attrs` points to attrs_size bytes (NULL where 0); `scalars` to n_scalars values. */
+TG_API tg_status tg_apply(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const void *attrs,
+                          const double *scalars, tg_tensor *out[]);
+/* The same for a random row with a draw of the caller's choice: takes none from the tape. */
+TG_API tg_status tg_apply_draw(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                               const void *attrs, const double *scalars, uint64_t draw, tg_tensor *out[]);
+/* An in-place row of one group, run when the outermost forward commits, in order; all that are staged for one row
+ * become one call. */
+TG_API tg_status tg_stage(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                          const double *scalars);
+
+/* -- a node, as a rule sees it -------------------------------------------------------------------------------- */
+TG_API const tg_operator *tg_node_operator(const tg_node *node);
+TG_API size_t tg_node_n_in(const tg_node *node);
+/* The handle; data only of those that the row saves. NULL for an absent one. */
+TG_API tg_tensor *tg_node_input(const tg_node *node, size_t i);
+TG_API tg_tensor *tg_node_output(const tg_node *node, size_t i);
+/* Is the gradient of input i wanted? */
+TG_API bool tg_node_needs(const tg_node *node, size_t i);
+TG_API const void *tg_node_attrs(const tg_node *node);
+TG_API double tg_node_scalar(const tg_node *node, size_t i);
+TG_API uint64_t tg_node_draw(const tg_node *node);
+TG_API tg_mode tg_node_mode(const tg_node *node);
+
+/* Sees every application of an operator on a tape, after it ran (the gradient check's mutation test, tracing).
+ * `rule_of` is the node whose rule is running, or NULL; `depth` counts rules within rules. One a tape; NULL removes it. */
+typedef struct tg_observer {
+    void (*applied)(void *arg, tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                    tg_tensor *const out[], size_t n_out, const tg_node *rule_of);
+    void *arg;
+} tg_observer;
+TG_API void tg_tape_observe(tg_tape *tape, const tg_observer *observer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
