@@ -1,4 +1,4 @@
-/* Is a gradient right? Compares the tape's derivatives with central differences. */
+/* Is a gradient right? Compares the tape's derivatives with central differences, of as many orders as asked for. */
 #ifndef TAPEGRAD_GRADCHECK_H
 #define TAPEGRAD_GRADCHECK_H
 
@@ -8,25 +8,42 @@
 extern "C" {
 #endif
 
-/* A function under check: from f64 inputs to one or several outputs on the tape. It may draw random numbers (each
- * evaluation redraws the same ones) and run train-mode modules (nothing is committed). */
+/* The function under check: fills out[0 … n_out) on the tape from `in`; every output must be given. f64 outputs are
+ * checked, integer and bool ones passed over. It may draw random numbers (each evaluation redraws the same ones) and
+ * run train-mode modules (nothing is committed), but must give the same bits at the same inputs. A status other than
+ * TG_OK ends the check with it.
+ *     static tg_status f(void *net, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+ *     { out[0] = tg_forward(tape, net, in[0]); return tg_tape_status(tape); } */
 typedef tg_status (*tg_check_fn)(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
                                  size_t n_out);
 
+/* Take tg_gradcheck_defaults() and change what you need; a zero is a zero. */
 typedef struct tg_gradcheck_options {
     size_t struct_size;
-    int order;          /* 1: gradients; 2: and their gradients; 3 … Default 2                             */
-    double step;        /* of the central difference; default 1e-6 for order 1 (the suite widens for more)  */
-    double rtol, atol;  /* |analytic − numeric| ≤ atol + rtol·|numeric| for EACH element; 1e-5, 1e-7        */
-    uint64_t seed;      /* of the random vectors in the higher orders                                      */
+    int order;         /* 1: gradients; 2: and the gradients' gradients; at the most 6. Default 2          */
+    double step;       /* h of (f(x+h) − f(x−h))/2h, times max(1, |x|). Default 1e-6                      */
+    double rtol, atol; /* |analytic − numeric| ≤ atol + rtol·|numeric| for each element. 1e-5 and 1e-7    */
+    uint64_t seed;     /* of the random vectors                                                            */
 } tg_gradcheck_options;
 TG_API tg_gradcheck_options tg_gradcheck_defaults(void);
 
-/* Checks every element of the Jacobian-vector products of `fn` at the values of `in` (f64 leaves; those that want a
- * gradient are differentiated), signed and elementwise, so that a flipped sign, a missing factor and a missing term
- * each are seen; for order k also of the (k−1)-th derivative's function, with random vectors. TG_OK when all agree;
- * TG_ENODERIV when a derivative is missing; TG_EINVAL with a sentence that names order, input, element, analytic
- * and numeric value when they differ. The tape is reset; parameters, buffers and random state are unchanged. */
+/* Differentiates `fn` at the values of those `in` that want a gradient, and compares, signed and element by element,
+ * so that a flipped sign, a missing factor and a missing term each are seen:
+ *  - order 1: ∂(Σ v·out)/∂in with central differences of Σ v·out, for random v and, where the outputs have at most 64
+ *    elements together, for each unit vector; several outputs also one at a time;
+ *  - order k + 1: the same of the function that maps (in …, and the v of the orders before) to order k's gradient, the
+ *    sweep recorded (TG_CREATE_GRAPH). Before that the recorded sweep's own values are compared, too.
+ * The idea is check_grads of HIPS autograd.
+ *
+ * `in`: tensors of your own (tg_tensor_create, parameters; not the tape's, which is reset between evaluations). Those
+ * that want a gradient must be f64. To check a module's parameters too, append them to `in`.
+ *
+ * TG_OK when all agree. TG_EINVAL when not, with a sentence that gives order, input, element, analytic and numeric
+ * value, or for options out of range. TG_ENODERIV when a derivative is missing. TG_ESTATE inside a step, a forward or
+ * a backward. TG_EDTYPE, TG_ESTALE, TG_ENOMEM, and what fn fails with. An error also becomes the tape's sticky one.
+ *
+ * Afterwards, also after an error, inputs, parameters, their gradients, buffers and the random state are what they were;
+ * the tape is empty. Inputs are perturbed meanwhile: no other thread may use them. */
 TG_API tg_status tg_gradcheck(tg_tape *tape, tg_check_fn fn, void *arg, tg_tensor *const in[], size_t n_in,
                               size_t n_out, const tg_gradcheck_options *options);
 

@@ -1,0 +1,5 @@
+#include <tapegrad/tapegrad.h>
+int main(void)
+{
+    return 0;
+}
