@@ -11,12 +11,80 @@ extern "C" {
 #endif
 
 /* -- elementwise --------------------------------------------------------------------------------------------------- */
+/* One result y, row-major, f32 or f64 like the inputs unless said otherwise. "s, t": run-time scalars, in that order.
+ * [x] → y: neg, abs, sign, exp, expm1, log, log1p, sqrt, rsqrt, square, reciprocal, sin, cos, tanh, erf;
+ *   add_scalar x + s; mul_scalar x·s; pow_scalar x^s.
+ * [a, b] → y, broadcast: add, sub, mul (f32, f64, i64), div, pow, maximum, minimum (NaN wins);
+ *   eq, ne, lt, le, gt, ge: also i64 and bool, y is bool.
+ * where: [condition (bool), a, b] → y, broadcast. */
+
+/* to: [x] → y of another dtype among f32, f64, i64, bool. NaN and what is out of range become the smallest i64. */
+typedef struct tg_to_attrs {
+    int64_t dtype;
+} tg_to_attrs;
+
+/* Activations. [x] → y: relu, sigmoid, silu x·σ(x), mish x·tanh(log(1 + e^x)), softsign x/(1 + |x|), log_sigmoid;
+ *   leaky_relu x > 0 ? x : s·x;
+ *   elu x > 0 ? t·x : s·t·(e^(u·x) − 1), three scalars s, t, u (torch's alpha, scale, input_scale);
+ *   softplus s·x > t ? x : log(1 + e^(s·x))/s;
+ *   clamp, hardtanh: min(max(x, s), t), a NaN scalar is no bound.
+ * Their backwards, f the derivative of the above: [gy, y] → gy·f in sigmoid_backward, tanh_backward, relu_backward
+ * (0 where y ≤ 0); [gy, x] → gy·f with the forward's scalars in leaky_relu_backward, elu_backward, gelu_backward,
+ * silu_backward, mish_backward, softplus_backward, clamp_backward (1 on the bounds), hardtanh_backward (0 on them). */
+
+/* gelu: [x] → x·Φ(x), or 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))). gelu_backward: [gy, x]. */
+typedef struct tg_gelu_attrs {
+    int64_t tanh_approximation;
+} tg_gelu_attrs;
 
 /* -- reduce ---------------------------------------------------------------------------------------------------------- */
+/* sum, mean, amax, amin: [x] → y. Bit d of `dims` set: dim d is reduced; it stays with size 1 where keepdim is 1. */
+typedef struct tg_reduce_attrs {
+    int64_t dims, keepdim;
+} tg_reduce_attrs;
+
+/* var: [x] → Σ(x − mean)²/max(0, n − correction). */
+typedef struct tg_var_attrs {
+    int64_t dims, keepdim;
+    double correction;
+} tg_var_attrs;
+
+/* argmax: [x] → i64, the place of the first maximum along dim; the first NaN counts as the maximum. */
+typedef struct tg_argmax_attrs {
+    int64_t dim, keepdim;
+} tg_argmax_attrs;
+
+/* sum_to_size: [x] → y of dims `dims`, which broadcast to x's: the sum over what broadcasting would repeat. Also the
+ * attributes of the views `view` (the new dims), `permute` (result dim d is x's dim dims[d]), `expand` (the new dims). */
+typedef struct tg_dims_attrs {
+    tg_ints dims;
+} tg_dims_attrs;
 
 /* -- shape ------------------------------------------------------------------------------------------------------------ */
-/* contiguous: in [x] → out [a row-major copy]. copy_: in [dst (written), src]. fill_: in [dst (written)], scalar value.
- * add_: in [dst (written), src]. */
+/* contiguous, clone: [x] → a row-major copy. In place, no result: copy_ [dst (written), src], src broadcasts to dst;
+ * add_ [dst (written), src] of the same dims: dst += src; fill_ [dst (written)], one scalar, the value. Any dtype.
+ * View rows (view, permute, expand, slice) have no kernels. */
+
+/* slice: the view x[start], x[start + step], … of `length` elements along dim. */
+typedef struct tg_slice_attrs {
+    int64_t dim, start, length, step;
+} tg_slice_attrs;
+
+/* slice_backward: [gy] → zeros whose dim `dim` has `size` elements, with gy at start, start + step, … */
+typedef struct tg_slice_backward_attrs {
+    int64_t dim, start, step, size;
+} tg_slice_backward_attrs;
+
+/* cat: [x0, x1, …] → joined along dim. */
+typedef struct tg_cat_attrs {
+    int64_t dim;
+} tg_cat_attrs;
+
+/* full: [] → y of this dtype and these dims, every element the run-time scalar. */
+typedef struct tg_full_attrs {
+    int64_t dtype;
+    tg_ints dims;
+} tg_full_attrs;
 
 /* -- matmul ----------------------------------------------------------------------------------------------------------- */
 /* matmul: in [a (…, m, k), b (…, k, n)] → out [(…, m, n)]. At least two dims each, any strides; batch dims broadcast from
@@ -109,6 +177,15 @@ typedef struct tg_layer_norm_backward_attrs {
 } tg_layer_norm_backward_attrs;
 
 /* -- index ------------------------------------------------------------------------------------------------------------- */
+/* gather: [x, index (i64)] → y of index's dims, y[…i…] = x[…index[…i…]…] along dim.
+ * scatter_add: [x, index (i64), src] → a copy of x with y[…index[…i…]…] += src[…i…], in index's row-major order.
+ * index_select: [x, index (i64, one dim)] → x's slices along dim in index's order.
+ * Indices are inside their range: the host has looked. */
+typedef struct tg_index_attrs {
+    int64_t dim;
+} tg_index_attrs;
+/* index_range: [index (i64)] → i64[4]: least, greatest, and the row-major places of their first occurrence; of no
+ * elements 0, −1, 0, 0. */
 
 /* -- random ------------------------------------------------------------------------------------------------------------ */
 /* All words come from Philox4x32-10 (Salmon et al. 2011): key = (seed low, seed high), counter = (block low, block

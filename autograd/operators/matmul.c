@@ -1,0 +1,235 @@
+/* Products: matmul and linear. Gradients are products again, over transposed views, so every order is covered. */
+#include "autograd/operators/operators.h"
+
+/* -- infer -------------------------------------------------------------------------------------------------------- */
+
+static tg_status check_floats(const tg_infer *q)
+{
+    const tg_desc *first = q->in[0];
+    if (!tg_dtype_is_float(first->dtype))
+        return tg_infer_fail(q, TG_EDTYPE, "expected f32 or f64, got %s", tg_dtype_name(first->dtype));
+    for (size_t i = 1; i < q->n_in; i++)
+        if (q->in[i] && q->in[i]->dtype != first->dtype)
+            return tg_infer_fail(q, TG_EDTYPE, "expected one dtype, got %s and %s", tg_dtype_name(first->dtype),
+                                 tg_dtype_name(q->in[i]->dtype));
+    return TG_OK;
+}
+
+/* Size of the batch dim that lies `back` dims before the last two; 1 where there is none. */
+static int64_t batch_dim(const tg_desc *d, int back)
+{
+    int i = d->ndim - 3 - back;
+    return i < 0 ? 1 : d->dim[i];
+}
+
+static tg_status infer_matmul(const tg_infer *q)
+{
+    tg_status status = check_floats(q);
+    if (status)
+        return status;
+    const tg_desc *a = q->in[0], *b = q->in[1];
+    if (a->ndim < 2 || b->ndim < 2)
+        return tg_infer_fail(q, TG_ESHAPE, "expected at least two dims each");
+    int64_t m = a->dim[a->ndim - 2], k = a->dim[a->ndim - 1], n = b->dim[b->ndim - 1];
+    if (b->dim[b->ndim - 2] != k)
+        return tg_infer_fail(q, TG_ESHAPE,
+                             "the last dim of the first (%lld) must equal the last but one of the second (%lld)",
+                             (long long)k, (long long)b->dim[b->ndim - 2]);
+    int ndim = a->ndim > b->ndim ? a->ndim : b->ndim;
+    int64_t dims[TG_MAX_DIM];
+    for (int back = 0; back < ndim - 2; back++) {
+        int64_t p = batch_dim(a, back), r = batch_dim(b, back);
+        if (p != r && p != 1 && r != 1)
+            return tg_infer_fail(q, TG_ESHAPE, "batch dims %lld and %lld do not broadcast", (long long)p,
+                                 (long long)r);
+        dims[ndim - 3 - back] = p == 1 ? r : p;
+    }
+    dims[ndim - 2] = m;
+    dims[ndim - 1] = n;
+    return tg_desc_make(q->out, (tg_dtype)a->dtype, dims, (size_t)ndim);
+}
+
+static tg_status infer_linear(const tg_infer *q)
+{
+    tg_status status = check_floats(q);
+    if (status)
+        return status;
+    const tg_desc *x = q->in[0], *weight = q->in[1], *bias = q->in[2];
+    if (x->ndim != 2 || weight->ndim != 2)
+        return tg_infer_fail(q, TG_ESHAPE, "expected x [N, in] and weight [out, in]");
+    if (x->dim[1] != weight->dim[1])
+        return tg_infer_fail(q, TG_ESHAPE, "x has %lld features, weight expects %lld", (long long)x->dim[1],
+                             (long long)weight->dim[1]);
+    if (bias && (bias->ndim != 1 || bias->dim[0] != weight->dim[0]))
+        return tg_infer_fail(q, TG_ESHAPE, "expected bias [%lld]", (long long)weight->dim[0]);
+    return tg_desc_make(q->out, (tg_dtype)x->dtype, (const int64_t[]){x->dim[0], weight->dim[0]}, 2);
+}
+
+/* -- rules -------------------------------------------------------------------------------------------------------- */
+
+static tg_status vjp_matmul(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
+{
+    tg_tensor *a = tg_node_input(node, 0), *b = tg_node_input(node, 1);
+    if (tg_node_needs(node, 0))
+        gx[0] = tg_matmul(tape, gy[0], tg_transpose(tape, b, -2, -1));
+    if (tg_node_needs(node, 1))
+        gx[1] = tg_matmul(tape, tg_transpose(tape, a, -2, -1), gy[0]);
+    return tg_tape_status(tape);
+}
+
+static tg_status vjp_linear(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
+{
+    tg_tensor *x = tg_node_input(node, 0), *weight = tg_node_input(node, 1);
+    if (tg_node_needs(node, 0))
+        gx[0] = tg_matmul(tape, gy[0], weight);
+    if (tg_node_needs(node, 1))
+        gx[1] = tg_matmul(tape, tg_transpose(tape, gy[0], 0, 1), x);
+    if (tg_node_needs(node, 2))
+        gx[2] = tg_sum_dims(tape, gy[0], (const int64_t[]){0}, 1, false);
+    return tg_tape_status(tape);
+}
+
+/* -- samples ------------------------------------------------------------------------------------------------------ */
+
+#define MATRIX(...) {.ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, .low = -2, .high = 2}
+#define STRIDED(...)                                                                                                   \
+    {.ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, .low = -2, .high = 2,                   \
+     .flags = TG_SAMPLE_STRIDED}
+#define ABSENT {.flags = TG_SAMPLE_ABSENT | TG_SAMPLE_NO_GRAD}
+
+static const tg_sample *samples_matmul(size_t *n)
+{
+    static const tg_sample table[] = {
+        {.label = "odd sizes", .n_in = 2, .in = {MATRIX(3, 5), MATRIX(5, 7)}},
+        {.label = "strided first", .n_in = 2, .in = {STRIDED(4, 3), MATRIX(3, 5)}},
+        {.label = "strided second", .n_in = 2, .in = {MATRIX(4, 3), STRIDED(3, 5)}},
+        {.label = "both strided", .n_in = 2, .in = {STRIDED(5, 3), STRIDED(3, 4)}},
+        {.label = "one row", .n_in = 2, .in = {MATRIX(1, 6), MATRIX(6, 3)}},
+        {.label = "one column", .n_in = 2, .in = {MATRIX(6, 3), MATRIX(3, 1)}},
+        {.label = "dot product", .n_in = 2, .in = {MATRIX(1, 9), STRIDED(9, 1)}},
+        {.label = "outer product", .n_in = 2, .in = {MATRIX(4, 1), MATRIX(1, 3)}},
+        {.label = "past one register block", .n_in = 2, .in = {MATRIX(9, 11), MATRIX(11, 17)}},
+        {.label = "batch", .n_in = 2, .in = {MATRIX(3, 2, 4), MATRIX(3, 4, 3)}},
+        {.label = "strided batch", .n_in = 2, .in = {STRIDED(2, 3, 4), STRIDED(2, 4, 2)}},
+        {.label = "batch broadcast", .n_in = 2, .in = {MATRIX(2, 1, 2, 3), MATRIX(3, 3, 2)}},
+        {.label = "first without a batch", .n_in = 2, .in = {MATRIX(2, 3), MATRIX(4, 3, 2)}},
+        {.label = "nothing to sum", .n_in = 2, .in = {MATRIX(2, 0), MATRIX(0, 3)}},
+        {.label = "no rows", .n_in = 2, .in = {MATRIX(0, 3), MATRIX(3, 2)}},
+        {.label = "no batch", .n_in = 2, .in = {MATRIX(0, 2, 3), MATRIX(0, 3, 2)}},
+        {0},
+    };
+    *n = sizeof table / sizeof *table - 1;
+    return table;
+}
+
+static const tg_sample *samples_linear(size_t *n)
+{
+    static const tg_sample table[] = {
+        {.label = "odd sizes", .n_in = 3, .in = {MATRIX(3, 5), MATRIX(7, 5), MATRIX(7)}},
+        {.label = "no bias", .n_in = 3, .in = {MATRIX(4, 3), MATRIX(2, 3), ABSENT}},
+        {.label = "strided", .n_in = 3, .in = {STRIDED(4, 3), STRIDED(5, 3), STRIDED(5)}},
+        {.label = "one row", .n_in = 3, .in = {MATRIX(1, 6), MATRIX(3, 6), MATRIX(3)}},
+        {.label = "one feature", .n_in = 3, .in = {MATRIX(5, 1), MATRIX(1, 1), MATRIX(1)}},
+        {.label = "past one register block", .n_in = 3, .in = {MATRIX(9, 10), MATRIX(17, 10), MATRIX(17)}},
+        {.label = "no features", .n_in = 3, .in = {MATRIX(2, 0), MATRIX(3, 0), MATRIX(3)}},
+        {.label = "no rows", .n_in = 3, .in = {MATRIX(0, 3), MATRIX(2, 3), MATRIX(2)}},
+        {0},
+    };
+    *n = sizeof table / sizeof *table - 1;
+    return table;
+}
+
+/* -- rows --------------------------------------------------------------------------------------------------------- */
+
+static const tg_operator matmul = {
+    .struct_size = sizeof(tg_operator),
+    .version = 1,
+    .name = "matmul",
+    .saves = TG_OP_IN(0) | TG_OP_IN(1),
+    .n_in = 2,
+    .n_out = 1,
+    .infer = infer_matmul,
+    .vjp = vjp_matmul,
+    .samples = samples_matmul,
+    .doc = "y[…,i,j] = Σ_k a[…,i,k]·b[…,k,j]; batch dims broadcast",
+};
+
+static const tg_operator linear = {
+    .struct_size = sizeof(tg_operator),
+    .version = 1,
+    .name = "linear",
+    .saves = TG_OP_IN(0) | TG_OP_IN(1),
+    .n_in = 3,
+    .n_out = 1,
+    .optional = TG_OP_IN(2),
+    .infer = infer_linear,
+    .vjp = vjp_linear,
+    .samples = samples_linear,
+    .doc = "y[i,j] = Σ_k x[i,k]·weight[j,k] + bias[j]",
+};
+
+const tg_operator *const tg_ops_matmul[] = {&matmul, &linear, NULL};
+
+/* -- wrappers ----------------------------------------------------------------------------------------------------- */
+
+static tg_tensor *apply(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n)
+{
+    tg_tensor *out = NULL;
+    return tg_apply(tape, op, in, n, NULL, NULL, &out) ? NULL : out;
+}
+
+/* [*, k] as [rows, k], `tail` following in place of k when `back` unfolds it again. */
+static tg_tensor *fold(tg_tape *tape, tg_tensor *x, const tg_desc *d)
+{
+    int64_t k = d->dim[d->ndim - 1], rows = 1;
+    for (int i = 0; i < d->ndim - 1; i++)
+        rows *= d->dim[i];
+    return tg_reshape_dims(tape, x, (const int64_t[]){rows, k}, 2);
+}
+
+static tg_tensor *unfold(tg_tape *tape, tg_tensor *y, const tg_desc *d, int64_t last)
+{
+    int64_t dims[TG_MAX_DIM];
+    for (int i = 0; i < d->ndim - 1; i++)
+        dims[i] = d->dim[i];
+    dims[d->ndim - 1] = last;
+    return tg_reshape_dims(tape, y, dims, (size_t)d->ndim);
+}
+
+tg_tensor *tg_matmul(tg_tape *tape, tg_tensor *a, tg_tensor *b)
+{
+    tg_desc da, db;
+    if (!a || !b || tg_tape_status(tape) || tg_tensor_desc(a, &da) || tg_tensor_desc(b, &db) || !da.ndim || !db.ndim)
+        return apply(tape, &matmul, (tg_tensor *const[]){a, b}, 2); /* which says what is wrong */
+    if (da.ndim == 1 || db.ndim == 1) {
+        tg_tensor *p = da.ndim == 1 ? tg_unsqueeze(tape, a, 0) : a;
+        tg_tensor *q = db.ndim == 1 ? tg_unsqueeze(tape, b, 1) : b;
+        tg_tensor *y = tg_matmul(tape, p, q);
+        if (db.ndim == 1)
+            y = tg_squeeze(tape, y, -1);
+        if (da.ndim == 1)
+            y = tg_squeeze(tape, y, db.ndim == 1 ? -1 : -2);
+        return y;
+    }
+    /* Many matrices times one are one taller product, forward and back. */
+    if (db.ndim == 2 && da.ndim > 2 && da.dim[da.ndim - 1] == db.dim[0] && tg_desc_is_dense(&da))
+        return unfold(tape, apply(tape, &matmul, (tg_tensor *const[]){fold(tape, a, &da), b}, 2), &da, db.dim[1]);
+    return apply(tape, &matmul, (tg_tensor *const[]){a, b}, 2);
+}
+
+tg_tensor *tg_linear(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias)
+{
+    tg_desc dx, dw;
+    bool known = x && weight && !tg_tape_status(tape) && !tg_tensor_desc(x, &dx) && !tg_tensor_desc(weight, &dw);
+    if (!known || dx.ndim == 2 || dx.ndim == 0 || dw.ndim != 2)
+        return apply(tape, &linear, (tg_tensor *const[]){x, weight, bias}, 3);
+    if (dx.dim[dx.ndim - 1] != dw.dim[1]) {
+        char sx[96], sw[96];
+        tg_fail(tape, TG_ESHAPE, "linear: x %s has %lld features, weight %s expects %lld",
+                tg_desc_format(&dx, sx, sizeof sx), (long long)dx.dim[dx.ndim - 1], tg_desc_format(&dw, sw, sizeof sw),
+                (long long)dw.dim[1]);
+        return NULL;
+    }
+    return unfold(tape, apply(tape, &linear, (tg_tensor *const[]){fold(tape, x, &dx), weight, bias}, 3), &dx,
+                  dw.dim[0]);
+}

@@ -1,0 +1,190 @@
+/* matmul and linear: C = A·B (+ bias), every stride, batches, f32 and f64.
+ *
+ * The product is cut into tiles of C. Whoever computes a tile packs its part of A and B into panels of double in the
+ * scratch memory, and walks k upwards in blocks, adding to a tile of double: each element is one sum in ascending k,
+ * rounded to the element type once, whatever the tiles and the threads. */
+#include "backends/reference/reference.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define CLONES
+#endif
+
+enum {
+    MR = 8, /* the register block: MR rows of one vector of NR doubles */
+    NR = 8,
+    KC = 256, /* the depth of a packed block */
+    MC = 128, /* a tile of C at the most */
+    NC = 256,
+    ALIGN = 64
+};
+
+/* One product: strides in elements. */
+typedef struct gemm {
+    int64_t m, n, k;
+    int64_t a_row, a_col, b_row, b_col, c_row, c_col, bias_step;
+    int64_t batch;
+    const tg_desc *a, *b, *c; /* for the batch dims */
+    int64_t mt, nt;           /* the tile                             */
+    int threads;
+} gemm;
+
+static int64_t round_up(int64_t n, int64_t step)
+{
+    return (n + step - 1) / step * step;
+}
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The largest tile that still gives every thread work. */
+static void choose_tiles(gemm *g)
+{
+    g->mt = round_up(min64(g->m, MC), MR);
+    g->nt = round_up(min64(g->n, NC), NR);
+    double work = 2.0 * (double)g->m * (double)g->n * (double)g->k * (double)g->batch;
+    if (work < 4e5)
+        g->threads = 1;
+    while ((g->m + g->mt - 1) / g->mt * ((g->n + g->nt - 1) / g->nt) * g->batch < 2 * g->threads) {
+        if (g->nt >= g->mt && g->nt > 4 * NR)
+            g->nt = round_up(g->nt / 2, NR);
+        else if (g->mt > 4 * MR)
+            g->mt = round_up(g->mt / 2, MR);
+        else
+            break;
+    }
+}
+
+static gemm describe(const tg_call *c)
+{
+    const tg_desc *a = c->in[0], *b = c->in[1], *out = &c->out[0];
+    int last = a->ndim - 1, blast = b->ndim - 1, olast = out->ndim - 1;
+    gemm g = {.a = a, .b = b, .c = out, .batch = 1, .threads = c->threads > 0 ? c->threads : 1};
+    bool is_linear = c->n_in == 3;
+    g.m = out->dim[olast - 1];
+    g.n = out->dim[olast];
+    g.k = a->dim[last];
+    g.a_row = a->stride[last - 1];
+    g.a_col = a->stride[last];
+    g.b_row = is_linear ? b->stride[1] : b->stride[blast - 1];
+    g.b_col = is_linear ? b->stride[0] : b->stride[blast];
+    g.c_row = out->stride[olast - 1];
+    g.c_col = out->stride[olast];
+    g.bias_step = is_linear && c->in[2] ? c->in[2]->stride[0] : 0;
+    for (int i = 0; i < olast - 1; i++)
+        g.batch *= out->dim[i];
+    choose_tiles(&g);
+    return g;
+}
+
+/* Doubles that one thread needs: a packed block of A, one of B, the tile. */
+static int64_t thread_scratch(const gemm *g)
+{
+    int64_t depth = min64(g->k, KC);
+    return round_up(g->mt * depth + depth * g->nt + g->mt * g->nt, ALIGN / (int64_t)sizeof(double));
+}
+
+/* Elements from the first matrix of an operand to that of batch number `index` of the result. */
+static int64_t batch_offset(const tg_desc *d, const tg_desc *out, int64_t index)
+{
+    int64_t offset = 0;
+    for (int i = out->ndim - 3; i >= 0; i--) {
+        int64_t at = index % out->dim[i];
+        index /= out->dim[i];
+        int own = i - (out->ndim - d->ndim);
+        if (own >= 0 && d->dim[own] != 1)
+            offset += at * d->stride[own];
+    }
+    return offset;
+}
+
+/* C block += packed A panel · packed B panel over `depth`. */
+CLONES static void multiply(int64_t rows, int64_t cols, int64_t depth, const double *a, const double *b, double *c,
+                            int64_t c_step)
+{
+    typedef double vec __attribute__((vector_size(NR * sizeof(double)), aligned(sizeof(double)), may_alias));
+    for (int64_t j = 0; j < cols; j += NR)
+        for (int64_t i = 0; i < rows; i += MR) {
+            const double *pa = a + i * depth, *pb = b + j * depth;
+            double *pc = c + i * c_step + j;
+            vec c0 = *(vec *)pc, c1 = *(vec *)(pc + c_step), c2 = *(vec *)(pc + 2 * c_step),
+                c3 = *(vec *)(pc + 3 * c_step), c4 = *(vec *)(pc + 4 * c_step), c5 = *(vec *)(pc + 5 * c_step),
+                c6 = *(vec *)(pc + 6 * c_step), c7 = *(vec *)(pc + 7 * c_step);
+            for (int64_t p = 0; p < depth; p++, pa += MR, pb += NR) {
+                vec row = *(const vec *)pb;
+                c0 += pa[0] * row;
+                c1 += pa[1] * row;
+                c2 += pa[2] * row;
+                c3 += pa[3] * row;
+                c4 += pa[4] * row;
+                c5 += pa[5] * row;
+                c6 += pa[6] * row;
+                c7 += pa[7] * row;
+            }
+            *(vec *)pc = c0;
+            *(vec *)(pc + c_step) = c1;
+            *(vec *)(pc + 2 * c_step) = c2;
+            *(vec *)(pc + 3 * c_step) = c3;
+            *(vec *)(pc + 4 * c_step) = c4;
+            *(vec *)(pc + 5 * c_step) = c5;
+            *(vec *)(pc + 6 * c_step) = c6;
+            *(vec *)(pc + 7 * c_step) = c7;
+        }
+}
+
+#define T float
+#define NAME(x) x##_f32
+#include "backends/reference/matmul_typed.h"
+#undef T
+#undef NAME
+#define T double
+#define NAME(x) x##_f64
+#include "backends/reference/matmul_typed.h"
+#undef T
+#undef NAME
+
+static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
+{
+    (void)s;
+    gemm g = describe(c);
+    p->scratch_size = (size_t)(g.threads * thread_scratch(&g)) * sizeof(double);
+    return TG_OK;
+}
+
+static tg_status run(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s;
+    (void)p;
+    gemm g = describe(c);
+    if (g.m == 0 || g.n == 0 || g.batch == 0)
+        return TG_OK;
+    int64_t jobs = (g.m + g.mt - 1) / g.mt * ((g.n + g.nt - 1) / g.nt) * g.batch;
+    int threads = (int)min64(min64(g.threads, r->threads), jobs);
+    int64_t each = thread_scratch(&g);
+    const void *bias = c->n_in == 3 ? r->in[2] : NULL;
+    bool wide = c->out[0].dtype == TG_F64;
+    if (threads <= 1) {
+        for (int64_t job = 0; job < jobs; job++)
+            (wide ? tile_f64 : tile_f32)(&g, job, r->in[0], r->in[1], bias, r->out[0], r->scratch);
+        return TG_OK;
+    }
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t job = 0; job < jobs; job++) {
+        double *own = (double *)r->scratch + omp_get_thread_num() * each;
+        (wide ? tile_f64 : tile_f32)(&g, job, r->in[0], r->in[1], bias, r->out[0], own);
+    }
+    return TG_OK;
+}
+
+const tg_kernel tg_ref_matmul[] = {
+    {.struct_size = sizeof(tg_kernel), .version = 1, .op = "matmul", .prepare = prepare, .run = run},
+    {.struct_size = sizeof(tg_kernel), .version = 1, .op = "linear", .prepare = prepare, .run = run},
+    {0},
+};

@@ -1,0 +1,81 @@
+/* Included by matmul.c once for each element type T: what reads and writes elements. No guard. */
+
+/* Packs `count` lines of `depth` elements into panels of `width` lines, line by line within each k; the lines that
+ * are missing in the last panel are zero. */
+CLONES static void NAME(pack)(const T *src, int64_t line_step, int64_t k_step, int64_t count, int64_t depth,
+                              double *restrict dst)
+{
+    for (int64_t i = 0; i < count; i += NR, dst += NR * depth) {
+        const T *panel = src + i * line_step;
+        int64_t lines = count - i < NR ? count - i : NR;
+        if (lines < NR) {
+            memset(dst, 0, (size_t)(NR * depth) * sizeof *dst);
+            for (int64_t l = 0; l < lines; l++)
+                for (int64_t p = 0; p < depth; p++)
+                    dst[p * NR + l] = (double)panel[l * line_step + p * k_step];
+        } else if (line_step == 1) {
+            for (int64_t p = 0; p < depth; p++)
+                for (int64_t l = 0; l < NR; l++)
+                    dst[p * NR + l] = (double)panel[l + p * k_step];
+        } else {
+            const T *l0 = panel, *l1 = l0 + line_step, *l2 = l1 + line_step, *l3 = l2 + line_step,
+                    *l4 = l3 + line_step, *l5 = l4 + line_step, *l6 = l5 + line_step, *l7 = l6 + line_step;
+            for (int64_t p = 0; p < depth; p++) {
+                int64_t at = p * k_step;
+                double *to = dst + p * NR;
+                to[0] = (double)l0[at];
+                to[1] = (double)l1[at];
+                to[2] = (double)l2[at];
+                to[3] = (double)l3[at];
+                to[4] = (double)l4[at];
+                to[5] = (double)l5[at];
+                to[6] = (double)l6[at];
+                to[7] = (double)l7[at];
+            }
+        }
+    }
+}
+
+/* Rounds the finished tile into C. */
+CLONES static void NAME(store)(const double *restrict tile, int64_t step, int64_t rows, int64_t cols,
+                               const T *restrict bias, int64_t bias_step, T *restrict dst, int64_t row, int64_t col)
+{
+    for (int64_t i = 0; i < rows; i++, tile += step, dst += row) {
+        if (bias)
+            for (int64_t j = 0; j < cols; j++)
+                dst[j * col] = (T)(tile[j] + (double)bias[j * bias_step]);
+        else if (col == 1)
+            for (int64_t j = 0; j < cols; j++)
+                dst[j] = (T)tile[j];
+        else
+            for (int64_t j = 0; j < cols; j++)
+                dst[j * col] = (T)tile[j];
+    }
+}
+
+/* One tile of one product of the batch. */
+static void NAME(tile)(const gemm *g, int64_t job, const void *src_a, const void *src_b, const void *bias, void *dst,
+                       double *scratch)
+{
+    int64_t across = (g->n + g->nt - 1) / g->nt, down = (g->m + g->mt - 1) / g->mt;
+    int64_t j0 = job % across * g->nt, i0 = job / across % down * g->mt, which = job / (across * down);
+    int64_t rows = min64(g->m - i0, g->mt), cols = min64(g->n - j0, g->nt);
+    const T *a = (const T *)src_a + i0 * g->a_row, *b = (const T *)src_b + j0 * g->b_col;
+    T *c = (T *)dst + i0 * g->c_row + j0 * g->c_col;
+    if (which) {
+        a += batch_offset(g->a, g->c, which);
+        b += batch_offset(g->b, g->c, which);
+        c += batch_offset(g->c, g->c, which);
+    }
+    int64_t depth = min64(g->k, KC), step = round_up(cols, NR);
+    double *pa = scratch, *pb = pa + g->mt * depth, *tile = pb + depth * g->nt;
+    memset(tile, 0, (size_t)(round_up(rows, MR) * step) * sizeof *tile);
+    for (int64_t p = 0; p < g->k; p += KC) {
+        int64_t now = min64(g->k - p, KC);
+        NAME(pack)(a + p * g->a_col, g->a_row, g->a_col, rows, now, pa);
+        NAME(pack)(b + p * g->b_row, g->b_col, g->b_row, cols, now, pb);
+        multiply(rows, cols, now, pa, pb, tile, step);
+    }
+    NAME(store)(tile, step, rows, cols, bias ? (const T *)bias + j0 * g->bias_step : NULL, g->bias_step, c, g->c_row,
+                g->c_col);
+}
