@@ -61,7 +61,8 @@ enum {
     TG_V_HELD = 8u,      /* by the scope or the user                        */
     TG_V_RELEASED = 16u, /* its storage went back; the descriptor stays     */
     TG_V_PERSISTENT = 32u,
-    TG_V_KEEP = 64u      /* survives the scope that is ending               */
+    TG_V_KEEP = 64u,     /* survives the scope that is ending               */
+    TG_V_RECORDED = 128u /* a node names it: the slot stays until the reset */
 };
 #define TG_NO_NODE UINT32_MAX
 typedef struct tg_home tg_home;
@@ -77,7 +78,7 @@ typedef struct tg_value {
     int64_t offset;    /* bytes */
     tg_home *home;
     tg_tensor *grad;   /* a leaf's, NULL: absent */
-    tg_desc *own_desc; /* persistent values */
+    tg_desc *own_desc; /* persistent values: [0] its own, [1] its gradient's (row-major) */
 } tg_value;
 
 struct tg_home {
@@ -138,21 +139,20 @@ struct tg_node {
     const double *scalars;
     tg_storage *saved; /* the kernel's */
     const char *file;
-    tg_value **in, **out;
-    uint32_t *in_version;
-    uint64_t draw;
-    uint64_t needs; /* inputs 0…63 whose gradient is wanted; variadic: all that require one */
+    tg_tensor **in, **out;
+    uint32_t *version; /* of the inputs, then of the outputs, when recorded */
+    bool *needs;       /* inputs whose gradient is wanted                   */
+    uint64_t seed, draw;
     uint32_t index, n_in, n_out;
     int32_t line;
     uint8_t mode;
     bool released; /* a sweep has been through */
-    bool all_need; /* n_in > 64 */
 };
 
 typedef struct tg_scope {
-    uint32_t first_slot, first_node;
-    tg_mode mode;
-    bool outermost;
+    size_t first_value, first_node, first_staged;
+    tg_random_state next;
+    tg_mode mode; /* of the caller */
 } tg_scope;
 
 typedef struct tg_staged {
@@ -178,13 +178,14 @@ struct tg_tape {
     tg_arena arena;          /* nodes and their arrays: until the reset  */
     tg_node **nodes;
     size_t n_nodes, node_capacity;
-    uint32_t next_slot;      /* slots [0, next_slot) are in use since the reset */
+    tg_value **values;       /* in order of creation since the reset     */
+    size_t n_values, value_capacity;
     bool recording;
     tg_mode mode;            /* of the module whose forward is running   */
     tg_status status;
     char error[1024];
     int forward_depth, step_depth, sweep_depth;
-    bool step_failed;
+    uint64_t n_errors, errors_at_step; /* a step in which anything failed does not commit */
     tg_random_state committed, next; /* next: after the draws that are only staged */
     tg_staged *staged;
     size_t n_staged, staged_capacity;
@@ -194,15 +195,19 @@ struct tg_tape {
     struct tg_cache *cache;  /* dispatch.c                               */
     tg_storage *scratch;
     tg_tape *next_open;      /* in the runtime's list                    */
-    uint64_t draw_override;
-    bool has_draw_override;
     bool replaying;          /* statistics are not staged                */
 };
 
-/* A forward's memory scope (tape.c). What is neither in keep[] nor saved goes back at leave; when `outermost`, leave
- * commits what was staged, or, when failed, takes the tape back to enter. */
+/* A memory scope (scope.c): what is neither in keep[] nor saved goes back at leave. */
 void tg_scope_enter(tg_tape *tape, tg_scope *scope);
-tg_status tg_scope_leave(tg_tape *tape, tg_scope *scope, tg_status status, tg_tensor *const keep[], size_t n_keep);
+void tg_scope_leave(tg_tape *tape, const tg_scope *scope, tg_tensor *const keep[], size_t n_keep);
+/* Takes the tape back to where it was at enter. */
+void tg_scope_undo(tg_tape *tape, const tg_scope *scope);
+/* Gives back the slots of values made since `first` that nothing holds or names. */
+void tg_values_compact(tg_tape *tape, size_t first);
+/* Commits or drops what was staged (stage.c). */
+tg_status tg_staged_commit(tg_tape *tape);
+void tg_staged_drop(tg_tape *tape, size_t first, tg_random_state next);
 /* Enter and leave of a tg_forward: the scope, the depth, the mode, commit or rollback. */
 void tg_forward_enter(tg_tape *tape, tg_scope *scope, tg_mode mode);
 tg_status tg_forward_leave(tg_tape *tape, tg_scope *scope, tg_status status, tg_tensor *const keep[], size_t n_keep);
@@ -214,7 +219,20 @@ tg_status tg_check_tensor(tg_tape *tape, const tg_tensor *t, const char *what, c
 /* Records one node for a layer that has a backward of its own; `in` are its inputs, then its own parameters. */
 tg_status tg_record_layer(tg_tape *tape, tg_module *module, const tg_operator *row, tg_tensor *const in[], size_t n_in,
                           tg_tensor *const out[], size_t n_out, uint64_t draw);
-tg_node *tg_tape_push_node(tg_tape *tape, const tg_operator *op, size_t n_in, size_t n_out);
+/* A fresh node at the tape's end, its arrays allocated; not counted until tg_node_commit. NULL: no memory. */
+tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, tg_tensor *const out[],
+                     size_t n_out, size_t n_scalars);
+tg_status tg_node_check_versions(tg_tape *tape, const tg_node *node);
+void tg_node_commit(tg_tape *tape, tg_node *node);
+/* Releases what the node saved; later sweeps see `released`. */
+void tg_node_release(tg_tape *tape, tg_node *node);
+bool tg_node_saves(const tg_node *node, bool output, size_t i);
+extern const tg_operator tg_layer_row;
+
+/* Makes a tape's gradient the leaf's own, in two steps of which only the first can fail (tensor.c). */
+tg_value *tg_leaf_grad_slot(tg_value *leaf);
+void tg_leaf_grad_slot_drop(tg_value *slot);
+void tg_leaf_grad_set(tg_value *leaf, tg_value *slot, const tg_value *from);
 
 /* dispatch.c */
 struct tg_entry {
@@ -233,6 +251,7 @@ struct tg_entry {
     int64_t offset;
     uint64_t calls, seconds_ns;
     const char *fallback;        /* why the chain's earlier ones did not take it; NULL: no fallback */
+    size_t chain_index;
     tg_entry *next_in_bucket, *newer, *older;
     uint32_t n_in;
     int32_t threads;
@@ -241,6 +260,10 @@ struct tg_entry {
 tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs);
 tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_value *const out[], const double *scalars,
                        uint64_t draw, tg_storage *saved);
+/* After a kernel failed: prepares the entry again on a backend further down the chain. */
+tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure);
+/* report.c: adds an entry's counters to the runtime's. */
+void tg_report_add(tg_runtime *rt, const tg_entry *e);
 struct tg_cache *tg_cache_open(tg_tape *tape);
 void tg_cache_trim(tg_tape *tape);  /* at reset: keeps at most 4096 entries */
 void tg_cache_close(tg_tape *tape); /* adds its counters to the runtime's report */
@@ -278,6 +301,7 @@ struct tg_runtime {
     tg_random_state random;
     uint64_t tapes_opened;
     tg_tape *tape;            /* for initialising, loading, copying: under tape_lock */
+    int tape_users;
     mtx_t tape_lock, lock;
     tg_tape *open_tapes;
     bool frozen, fallback_is_error, report_to_stderr;
@@ -293,10 +317,11 @@ struct tg_runtime {
     tg_report_row *report;
     size_t n_report, report_capacity;
 };
-/* The runtime's own tape, locked and reset; give it back with tg_runtime_tape_done. */
+/* The runtime's own tape, locked (by this thread, any number of times); NULL: no memory. Its random state is the
+ * runtime's. Give it back with tg_runtime_tape_done, which resets it. */
 tg_tape *tg_runtime_tape(tg_runtime *rt);
 void tg_runtime_tape_done(tg_runtime *rt);
-void tg_log(const tg_runtime *rt, tg_log_level level, const char *format, ...) TG_PRINTF(3, 4);
+void tg_runtime_log(const tg_runtime *rt, tg_log_level level, const char *format, ...) TG_PRINTF(3, 4);
 
 /* -- backends/loader.c ------------------------------------------------------------------------------------------- */
 /* Opens the chain (NULL: the environment's or the best there is) into rt->backends. */

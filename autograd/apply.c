@@ -1,0 +1,265 @@
+/* The one road: check → infer → dispatch → run → record. */
+#include "autograd/internal.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+
+tg_status tg_check_tensor(tg_tape *tape, const tg_tensor *t, const char *what, const char *argument, tg_value **out)
+{
+    *out = NULL;
+    if (!t)
+        return tg_fail(tape, TG_EINVAL, "%s: %s is NULL", what, argument);
+    tg_value *v = tg_resolve(t);
+    if (!v)
+        return tg_fail(tape, TG_ESTALE, "%s: %s is stale: its tape was reset or closed, or it was destroyed or discarded",
+                       what, argument);
+    if (v->home->rt != tape->rt)
+        return tg_fail(tape, TG_EINVAL, "%s: %s belongs to another runtime", what, argument);
+    if (v->home->tape && v->home != &tape->home)
+        return tg_fail(tape, TG_EINVAL, "%s: %s belongs to another tape", what, argument);
+    bool held = v->flags & (TG_V_HELD | TG_V_PERSISTENT);
+    if ((v->flags & TG_V_RELEASED) || (!held && !tape->rule_of && !v->refs))
+        return tg_fail(tape, TG_ESTALE, "%s: %s was given back: discarded, or neither returned by a forward nor saved",
+                       what, argument);
+    *out = v;
+    return TG_OK;
+}
+
+/* One application: its arrays are on the stack for the usual few inputs, else from the arena. */
+typedef struct application {
+    const tg_operator *op;
+    tg_tensor **in;
+    tg_value **value;
+    size_t n_in, n_groups;
+    const double *scalars;
+    const void *attrs;
+    tg_value *out[16];
+    uint64_t draw;
+} application;
+
+static tg_status check_arity(tg_tape *tape, const tg_operator *op, size_t n_in)
+{
+    if (op->n_in != TG_OP_VARIADIC && n_in != op->n_in)
+        return tg_fail(tape, TG_EINVAL, "%s takes %u inputs, got %zu", op->name, (unsigned)op->n_in, n_in);
+    if (op->n_in == TG_OP_VARIADIC && (!n_in || (op->period && n_in % op->period)))
+        return tg_fail(tape, TG_EINVAL, "%s takes %s%u inputs, got %zu", op->name, op->period ? "a multiple of " : "at least ",
+                       op->period ? (unsigned)op->period : 1u, n_in);
+    if (op->n_out > 16)
+        return tg_fail(tape, TG_EINVAL, "%s: a row has at most 16 outputs", op->name);
+    return TG_OK;
+}
+
+static bool has_bit(uint32_t mask, const tg_operator *op, size_t i)
+{
+    if (op->period)
+        i %= op->period;
+    return i < 16 && (mask & TG_OP_IN(i));
+}
+
+static tg_status resolve_inputs(tg_tape *tape, application *a)
+{
+    const tg_operator *op = a->op;
+    for (size_t i = 0; i < a->n_in; i++) {
+        a->value[i] = NULL;
+        if (!a->in[i] && has_bit(op->optional, op, i))
+            continue;
+        char argument[32];
+        tg_value *v = a->in[i] ? tg_resolve(a->in[i]) : NULL;
+        if (v && v->home == &tape->home && (v->flags & TG_V_HELD)) { /* the usual case */
+            a->value[i] = v;
+        } else {
+            snprintf(argument, sizeof argument, "input %zu", i);
+            tg_status status = tg_check_tensor(tape, a->in[i], op->name, argument, &a->value[i]);
+            if (status)
+                return status;
+        }
+        if ((op->flags & TG_OP_DENSE) && !(a->value[i]->flags & TG_V_DENSE)) {
+            a->in[i] = tg_contiguous(tape, a->in[i]);
+            a->value[i] = a->in[i] ? tg_resolve(a->in[i]) : NULL;
+            if (!a->value[i])
+                return tape->status;
+        }
+    }
+    return TG_OK;
+}
+
+static void set_desc(tg_value *v, const tg_entry *e, uint32_t o)
+{
+    if (e->out_dense[o])
+        v->flags |= TG_V_DENSE;
+}
+
+static tg_status make_outputs(tg_tape *tape, application *a, const tg_entry *e)
+{
+    const tg_operator *op = a->op;
+    for (uint32_t o = 0; o < op->n_out; o++) {
+        tg_value *v = a->out[o] = tg_tape_new_value(tape, &e->out[o], e->out_hash[o]);
+        if (!v)
+            return tg_fail_again(tape, TG_ENOMEM);
+        set_desc(v, e, o);
+        if (op->flags & TG_OP_VIEW) {
+            v->storage = a->value[0]->storage;
+            v->offset = a->value[0]->offset + e->offset * (int64_t)tg_dtype_size(v->desc->dtype);
+            tg_storage_ref(v->storage);
+        } else {
+            v->storage = tg_pool_get(tape->pool, (size_t)tg_desc_count(v->desc) * tg_dtype_size(v->desc->dtype));
+            if (!v->storage)
+                return tg_fail_again(tape, TG_ENOMEM);
+        }
+    }
+    return TG_OK;
+}
+
+static void undo_outputs(tg_tape *tape, const application *a, size_t n_values)
+{
+    while (tape->n_values > n_values) {
+        tg_value *v = tape->values[--tape->n_values];
+        tg_storage_unref(v->storage);
+        v->storage = NULL;
+        tg_home_drop(&tape->home, v);
+    }
+    (void)a;
+}
+
+static bool wants_node(const tg_tape *tape, const application *a)
+{
+    if (!tape->recording || (a->op->flags & TG_OP_NONDIFF))
+        return false;
+    for (size_t i = 0; i < a->n_in; i++)
+        if (a->value[i] && (a->value[i]->flags & TG_V_REQUIRES_GRAD))
+            return true;
+    return false;
+}
+
+static tg_node *make_node(tg_tape *tape, const application *a, tg_entry *e, tg_tensor *const *out)
+{
+    size_t n_scalars = a->op->n_scalars * a->n_groups;
+    tg_node *node = tg_node_new(tape, a->op, a->in, a->n_in, out, a->op->n_out, n_scalars);
+    if (!node) {
+        tg_fail_again(tape, TG_ENOMEM);
+        return NULL;
+    }
+    if (n_scalars)
+        memcpy((double *)(uintptr_t)node->scalars, a->scalars, n_scalars * sizeof(double));
+    node->entry = e;
+    node->attrs = e->attrs;
+    node->draw = a->draw;
+    if (e->prepared.saved_size && !(node->saved = tg_pool_get(tape->pool, e->prepared.saved_size))) {
+        tg_fail_again(tape, TG_ENOMEM);
+        return NULL;
+    }
+    return node;
+}
+
+static void mark_written(const application *a)
+{
+    if (!a->op->writes)
+        return;
+    for (size_t i = 0; i < a->n_in; i++)
+        if (a->value[i] && has_bit(a->op->writes, a->op, i))
+            tg_storage_written(a->value[i]->storage);
+}
+
+/* Outputs that only the rule reads stay where a node saves them, and nowhere else. */
+static void drop_kept(const application *a)
+{
+    for (uint32_t o = 0; a->op->kept_out && o < a->op->n_out; o++)
+        if (a->op->kept_out & (1u << o)) {
+            a->out[o]->flags &= ~(uint32_t)TG_V_HELD;
+            tg_value_release(a->out[o]);
+        }
+}
+
+static tg_status run_and_record(tg_tape *tape, application *a, tg_tensor *out[])
+{
+    size_t n_values = tape->n_values;
+    tg_entry *e = tg_dispatch(tape, a->op, a->value, a->n_in, a->attrs);
+    if (!e)
+        return tape->status;
+    tg_status status = make_outputs(tape, a, e);
+    for (uint32_t o = 0; status == TG_OK && o < a->op->n_out; o++)
+        out[o] = tg_handle(a->out[o]);
+    tg_node *node = NULL;
+    if (status == TG_OK && wants_node(tape, a)) {
+        node = make_node(tape, a, e, out);
+        status = node ? TG_OK : TG_ENOMEM;
+    }
+    if (status == TG_OK && !(a->op->flags & TG_OP_VIEW))
+        status = tg_run_entry(tape, e, a->value, a->out, a->scalars, a->draw, node ? node->saved : NULL);
+    if (status) {
+        if (node)
+            tg_storage_unref(node->saved);
+        undo_outputs(tape, a, n_values);
+        return status;
+    }
+    mark_written(a);
+    if (node)
+        tg_node_commit(tape, node);
+    return TG_OK;
+}
+
+static tg_status apply(tg_tape *tape, application *a, bool own_draw, tg_tensor *out[])
+{
+    tg_status status = resolve_inputs(tape, a);
+    if (status == TG_OK && (a->op->flags & TG_OP_HOST_CHECK) && !tape->rule_of)
+        status = a->op->check(tape, a->in, a->n_in, a->attrs);
+    if (status)
+        return tape->status ? tape->status : tg_fail_again(tape, status);
+    bool random = a->op->flags & TG_OP_RANDOM;
+    if (random && !own_draw)
+        a->draw = tape->next.draw;
+    status = run_and_record(tape, a, out);
+    if (status)
+        return status;
+    if (random && !own_draw) {
+        tape->next.draw++;
+        if (!tape->forward_depth && !tape->step_depth && !tape->replaying)
+            tape->committed = tape->next;
+    }
+    if (tape->observer.applied)
+        tape->observer.applied(tape->observer.arg, tape, a->op, a->in, a->n_in, out, a->op->n_out, tape->rule_of);
+    drop_kept(a);
+    return TG_OK;
+}
+
+static tg_status prepare(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const void *attrs,
+                         const double *scalars, const uint64_t *draw, tg_tensor *out[])
+{
+    if (!tape)
+        return tg_fail(NULL, TG_EINVAL, "%s: the tape is NULL", op->name);
+    tg_tensor *unused[16];
+    if (!out)
+        out = unused;
+    for (uint32_t o = 0; o < op->n_out && o < 16; o++)
+        out[o] = NULL;
+    if (tape->status)
+        return tape->status;
+    tg_status status = check_arity(tape, op, n_in);
+    if (status)
+        return status;
+    tg_tensor *in_here[16];
+    tg_value *value_here[16];
+    application a = {.op = op, .in = in_here, .value = value_here, .n_in = n_in, .attrs = attrs, .scalars = scalars,
+                     .draw = draw ? *draw : 0, .n_groups = op->period ? n_in / op->period : 1};
+    if (n_in > 16) {
+        a.in = tg_arena_get(&tape->arena, n_in * sizeof *a.in);
+        a.value = tg_arena_get(&tape->arena, n_in * sizeof *a.value);
+        if (!a.in || !a.value)
+            return tg_fail_again(tape, TG_ENOMEM);
+    }
+    memcpy(a.in, in, n_in * sizeof *in);
+    return apply(tape, &a, draw != NULL, out);
+}
+
+tg_status tg_apply(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const void *attrs,
+                   const double *scalars, tg_tensor *out[])
+{
+    return prepare(tape, op, in, n_in, attrs, scalars, NULL, out);
+}
+
+tg_status tg_apply_draw(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const void *attrs,
+                        const double *scalars, uint64_t draw, tg_tensor *out[])
+{
+    return prepare(tape, op, in, n_in, attrs, scalars, &draw, out);
+}

@@ -1,0 +1,143 @@
+/* Shapes and strides: pure functions. */
+#include "autograd/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    size_t size;
+} dtypes[] = {{"f32", 4}, {"f64", 8}, {"bf16", 2}, {"f16", 2}, {"i64", 8}, {"i32", 4}, {"i8", 1}, {"u8", 1}, {"bool", 1}};
+
+static bool known(int32_t dtype)
+{
+    return dtype >= 0 && dtype < (int32_t)(sizeof dtypes / sizeof *dtypes);
+}
+
+size_t tg_dtype_size(int32_t dtype)
+{
+    return known(dtype) ? dtypes[dtype].size : 0;
+}
+
+const char *tg_dtype_name(int32_t dtype)
+{
+    return known(dtype) ? dtypes[dtype].name : "?";
+}
+
+bool tg_dtype_is_float(int32_t dtype)
+{
+    return dtype == TG_F32 || dtype == TG_F64;
+}
+
+int64_t tg_desc_count(const tg_desc *desc)
+{
+    int64_t n = 1;
+    for (int32_t i = 0; i < desc->ndim; i++)
+        n *= desc->dim[i];
+    return n;
+}
+
+void tg_desc_row_major(tg_desc *d)
+{
+    int64_t step = 1;
+    for (int32_t i = TG_MAX_DIM - 1; i >= 0; i--) {
+        if (i >= d->ndim) {
+            d->dim[i] = d->stride[i] = 0;
+            continue;
+        }
+        d->stride[i] = step;
+        step *= d->dim[i] > 0 ? d->dim[i] : 1;
+    }
+}
+
+tg_status tg_desc_make(tg_desc *out, tg_dtype dtype, const int64_t *dims, size_t ndim)
+{
+    *out = (tg_desc){0};
+    if (!known((int32_t)dtype))
+        return tg_fail(NULL, TG_EDTYPE, "dtype number %d is none of tg_dtype's", (int)dtype);
+    if (ndim > TG_MAX_DIM)
+        return tg_fail(NULL, TG_ESHAPE, "a tensor has at most %d dims, not %zu", TG_MAX_DIM, ndim);
+    int64_t bytes = (int64_t)tg_dtype_size(dtype);
+    for (size_t i = 0; i < ndim; i++) {
+        if (dims[i] < 0)
+            return tg_fail(NULL, TG_ESHAPE, "dim %zu is negative: %lld", i, (long long)dims[i]);
+        if (__builtin_mul_overflow(bytes, dims[i] ? dims[i] : 1, &bytes))
+            return tg_fail(NULL, TG_ESHAPE, "a tensor of more than 2^63 bytes (dim %zu is %lld)", i, (long long)dims[i]);
+        out->dim[i] = dims[i];
+    }
+    out->dtype = (int32_t)dtype;
+    out->ndim = (int32_t)ndim;
+    tg_desc_row_major(out);
+    return TG_OK;
+}
+
+bool tg_desc_is_dense(const tg_desc *d)
+{
+    int64_t step = 1;
+    if (d->layout)
+        return false;
+    if (tg_desc_count(d) == 0)
+        return true;
+    for (int32_t i = d->ndim - 1; i >= 0; i--) {
+        if (d->dim[i] != 1 && d->stride[i] != step)
+            return false;
+        step *= d->dim[i];
+    }
+    return true;
+}
+
+const char *tg_desc_format(const tg_desc *d, char *buf, size_t size)
+{
+    if (!size)
+        return buf;
+    size_t n = (size_t)snprintf(buf, size, "%s[", tg_dtype_name(d->dtype));
+    for (int32_t i = 0; i < d->ndim && n < size; i++)
+        n += (size_t)snprintf(buf + n, size - n, "%s%lld", i ? ", " : "", (long long)d->dim[i]);
+    if (n < size)
+        snprintf(buf + n, size - n, "]");
+    return buf;
+}
+
+uint64_t tg_hash_bytes(uint64_t h, const void *bytes, size_t n)
+{
+    const unsigned char *p = bytes;
+    for (; n >= 8; n -= 8, p += 8) {
+        uint64_t w;
+        memcpy(&w, p, 8);
+        h = (h ^ w) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 29;
+    }
+    for (; n; n--, p++)
+        h = (h ^ *p) * 0x100000001b3u;
+    return h ^ h >> 32;
+}
+
+uint64_t tg_desc_hash(const tg_desc *d)
+{
+    uint64_t h = tg_hash_bytes(0xcbf29ce484222325u, d, 8);
+    h = tg_hash_bytes(h, d->dim, (size_t)d->ndim * 8);
+    h = tg_hash_bytes(h, d->stride, (size_t)d->ndim * 8);
+    return tg_hash_bytes(h, &d->layout, sizeof d->layout);
+}
+
+bool tg_desc_same_dims(const tg_desc *a, const tg_desc *b)
+{
+    return a->ndim == b->ndim && !memcmp(a->dim, b->dim, (size_t)a->ndim * 8);
+}
+
+bool tg_desc_equal(const tg_desc *a, const tg_desc *b)
+{
+    return a == b || (a->dtype == b->dtype && tg_desc_same_dims(a, b) && a->layout == b->layout &&
+                      !memcmp(a->stride, b->stride, (size_t)a->ndim * 8));
+}
+
+size_t tg_desc_extent(const tg_desc *d)
+{
+    int64_t last = 0;
+    for (int32_t i = 0; i < d->ndim; i++) {
+        if (d->dim[i] == 0)
+            return 0;
+        last += (d->dim[i] - 1) * d->stride[i];
+    }
+    return (size_t)(last + 1) * tg_dtype_size(d->dtype);
+}

@@ -1,0 +1,362 @@
+/* Which kernel: the first in the chain that accepts. The answer, with shapes inferred and the kernel prepared, is cached
+ * under the operator, the inputs' descriptors, the attributes and the threads; a steady step finds it by one probe. */
+#include "autograd/internal.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { BUCKETS = 2048, MAX_ENTRIES = 4096 };
+
+struct tg_cache {
+    tg_entry *bucket[BUCKETS];
+    tg_entry *newest, *oldest;
+    size_t n;
+};
+
+struct tg_cache *tg_cache_open(tg_tape *tape)
+{
+    return tg_alloc_zero(&tape->rt->allocator, sizeof(struct tg_cache));
+}
+
+static uint64_t key_hash(const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs, int threads)
+{
+    uint64_t h = ((uint64_t)(uintptr_t)op >> 4) * 0x9e3779b97f4a7c15u + n_in + ((uint64_t)threads << 32);
+    for (size_t i = 0; i < n_in; i++)
+        h = ((h << 13 | h >> 51) ^ (in[i] ? in[i]->hash : 0x5bd1e995u)) * 0x9e3779b97f4a7c15u;
+    if (op->attrs_size && attrs)
+        h = tg_hash_bytes(h, attrs, op->attrs_size);
+    return h ^ h >> 31;
+}
+
+static bool key_equal(const tg_entry *e, const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs,
+                      int threads)
+{
+    if (e->op != op || e->n_in != n_in || e->threads != threads)
+        return false;
+    if (op->attrs_size && memcmp(e->attrs, attrs, op->attrs_size))
+        return false;
+    for (size_t i = 0; i < n_in; i++) {
+        if (!in[i] != !e->in[i])
+            return false;
+        if (in[i] && !tg_desc_equal(e->in[i], in[i]->desc))
+            return false;
+    }
+    return true;
+}
+
+static void unlink_age(struct tg_cache *c, tg_entry *e)
+{
+    *(e->newer ? &e->newer->older : &c->newest) = e->older;
+    *(e->older ? &e->older->newer : &c->oldest) = e->newer;
+}
+
+static void link_newest(struct tg_cache *c, tg_entry *e)
+{
+    e->newer = NULL;
+    e->older = c->newest;
+    *(c->newest ? &c->newest->newer : &c->oldest) = e;
+    c->newest = e;
+}
+
+static void release_kernel(tg_entry *e)
+{
+    if (e->kernel && e->kernel->release && e->prepared.impl)
+        e->kernel->release(e->backend->state, &e->prepared);
+    e->prepared.impl = NULL;
+}
+
+static void entry_free(tg_tape *tape, tg_entry *e)
+{
+    release_kernel(e);
+    tg_free(&tape->rt->allocator, e);
+}
+
+/* Everything of an entry is one block: the struct, then its arrays. */
+static tg_entry *entry_new(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs)
+{
+    size_t n_out = op->n_out, descs = 2 * n_in + n_out;
+    size_t size = sizeof(tg_entry) + descs * sizeof(tg_desc) + 2 * n_in * sizeof(tg_desc *) + n_out * 9 + op->attrs_size + 64;
+    char *p = tg_alloc_zero(&tape->rt->allocator, size);
+    if (!p) {
+        tg_fail_again(tape, TG_ENOMEM);
+        return NULL;
+    }
+    tg_entry *e = (tg_entry *)(void *)p;
+    p += sizeof *e;
+    e->op = op;
+    e->n_in = (uint32_t)n_in;
+    tg_desc *desc = (tg_desc *)(void *)p;
+    p += descs * sizeof *desc;
+    e->in = (const tg_desc **)(void *)p;
+    e->kernel_in = e->in + n_in;
+    p += 2 * n_in * sizeof *e->in;
+    e->out = desc + 2 * n_in;
+    e->out_hash = (uint64_t *)(void *)p;
+    p += n_out * sizeof *e->out_hash;
+    e->attrs = p;
+    p += (op->attrs_size + 7) & ~(size_t)7;
+    e->out_dense = (bool *)p;
+    for (size_t i = 0; i < n_in; i++)
+        if (in[i]) {
+            desc[i] = desc[n_in + i] = *in[i]->desc;
+            e->in[i] = &desc[i];
+            e->kernel_in[i] = &desc[n_in + i];
+        }
+    if (op->attrs_size && attrs)
+        memcpy(e->attrs, attrs, op->attrs_size);
+    return e;
+}
+
+static void broadcast_to(tg_desc *d, const tg_desc *to)
+{
+    tg_desc b = *d;
+    int32_t lead = to->ndim - d->ndim;
+    b.ndim = to->ndim;
+    for (int32_t i = 0; i < to->ndim; i++) {
+        bool own = i >= lead && d->dim[i - lead] == to->dim[i];
+        b.stride[i] = own ? d->stride[i - lead] : 0;
+        b.dim[i] = to->dim[i];
+    }
+    *d = b;
+}
+
+static tg_status infer(tg_tape *tape, tg_entry *e)
+{
+    const tg_operator *op = e->op;
+    tg_infer q = {.op = op, .in = e->in, .n_in = e->n_in, .attrs = op->attrs_size ? e->attrs : NULL, .out = e->out,
+                  .offset = &e->offset};
+    tg_status status = op->infer(&q);
+    if (status)
+        return tg_fail_again(tape, status);
+    for (uint32_t o = 0; o < op->n_out; o++) {
+        e->out_hash[o] = tg_desc_hash(&e->out[o]);
+        e->out_dense[o] = tg_desc_is_dense(&e->out[o]);
+    }
+    if (op->flags & TG_OP_BROADCAST)
+        for (uint32_t i = 0; i < e->n_in; i++)
+            if (e->kernel_in[i])
+                broadcast_to((tg_desc *)(uintptr_t)e->kernel_in[i], &e->out[0]);
+    return TG_OK;
+}
+
+static const tg_kernel *find_kernel(const tg_backend *b, const tg_operator *op)
+{
+    for (uint32_t k = 0; k < b->n_kernels; k++) {
+        const tg_kernel *kernel = (const tg_kernel *)(const void *)((const char *)b->kernels + (size_t)k * b->kernel_stride);
+        if (kernel->version == op->version && !strcmp(kernel->op, op->name))
+            return kernel;
+    }
+    return NULL;
+}
+
+/* What the chain's members said so far. */
+typedef struct refusals {
+    const char *reason;
+    bool declined;
+} refusals;
+
+static bool try_backend(tg_entry *e, tg_loaded *b, refusals *r)
+{
+    const tg_kernel *kernel = find_kernel(b->backend, e->op);
+    const char *reason = "it has no kernel for it";
+    tg_accept accepted = TG_REFUSE;
+    if (kernel) {
+        reason = "its kernel refused";
+        accepted = kernel->accept ? kernel->accept(b->state, &e->call, &reason) : TG_ACCEPT;
+    }
+    if (accepted == TG_ACCEPT) {
+        e->prepared = (tg_prepared){.struct_size = sizeof e->prepared};
+        b->error[0] = '\0';
+        if (!kernel->prepare || kernel->prepare(b->state, &e->call, &e->prepared) == TG_OK) {
+            e->kernel = kernel;
+            e->backend = b;
+            return true;
+        }
+        reason = b->error[0] ? b->error : "its kernel could not be prepared";
+    }
+    r->declined |= accepted == TG_DECLINE;
+    if (accepted != TG_DECLINE && !r->reason)
+        r->reason = reason;
+    return false;
+}
+
+static tg_status no_kernel(tg_tape *tape, const tg_entry *e, const char *why, const char *reason)
+{
+    char shapes[512] = "";
+    size_t n = 0;
+    for (uint32_t i = 0; i < e->n_in && i < 6 && n < sizeof shapes - 80; i++) {
+        char text[96];
+        n += (size_t)snprintf(shapes + n, sizeof shapes - n, "%s%s", i ? ", " : "",
+                              e->in[i] ? tg_desc_format(e->in[i], text, sizeof text) : "-");
+    }
+    return tg_fail(tape, TG_ENOKERNEL, "%s(%s): %s in the chain '%s': %s", e->op->name, shapes, why, tape->rt->chain,
+                   reason ? reason : "none has a kernel");
+}
+
+static tg_status choose(tg_tape *tape, tg_entry *e, size_t first, const char *reason)
+{
+    tg_runtime *rt = tape->rt;
+    refusals r = {.reason = reason};
+    for (size_t i = first; i < rt->n_chain; i++) {
+        if (!try_backend(e, &rt->backends[i], &r))
+            continue;
+        e->chain_index = i;
+        bool implied = !rt->backends[i].explicit_in_chain && !r.declined;
+        e->fallback = reason || implied ? (r.reason ? r.reason : "refused") : NULL;
+        if (e->fallback && implied && rt->fallback_is_error) {
+            release_kernel(e);
+            return no_kernel(tape, e, "TAPEGRAD_FALLBACK=error, and nothing can run it", r.reason);
+        }
+        return TG_OK;
+    }
+    return no_kernel(tape, e, "no kernel", r.reason);
+}
+
+static tg_status fill(tg_tape *tape, tg_entry *e)
+{
+    tg_status status = infer(tape, e);
+    if (status || (e->op->flags & TG_OP_VIEW))
+        return status;
+    e->call = (tg_call){.struct_size = sizeof e->call, .version = e->op->version, .op = e->op->name,
+                        .in = e->kernel_in, .n_in = e->n_in, .n_out = e->op->n_out, .out = e->out,
+                        .attrs = e->attrs, .attrs_size = (uint32_t)e->op->attrs_size, .threads = e->threads};
+    return choose(tape, e, 0, NULL);
+}
+
+tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs)
+{
+    struct tg_cache *c = tape->cache;
+    int threads = omp_in_parallel() ? 1 : tape->threads;
+    uint64_t hash = key_hash(op, in, n_in, attrs, threads);
+    tg_entry **bucket = &c->bucket[hash % BUCKETS];
+    for (tg_entry *e = *bucket; e; e = e->next_in_bucket)
+        if (e->hash == hash && key_equal(e, op, in, n_in, attrs, threads)) {
+            if (e != c->newest) {
+                unlink_age(c, e);
+                link_newest(c, e);
+            }
+            return e;
+        }
+    tg_entry *e = entry_new(tape, op, in, n_in, attrs);
+    if (!e)
+        return NULL;
+    e->hash = hash;
+    e->threads = threads;
+    if (fill(tape, e)) {
+        entry_free(tape, e);
+        return NULL;
+    }
+    e->next_in_bucket = *bucket;
+    *bucket = e;
+    link_newest(c, e);
+    c->n++;
+    return e;
+}
+
+tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure)
+{
+    tg_loaded *b = e->backend;
+    char said[sizeof b->error];
+    snprintf(said, sizeof said, "%s", b->error[0] ? b->error : tg_status_name(failure));
+    if (e->op->writes || e->chain_index + 1 >= tape->rt->n_chain)
+        return tg_fail(tape, TG_EBACKEND, "%s: the kernel of backend '%s' failed: %s", e->op->name, b->name, said);
+    tg_runtime_log(tape->rt, TG_LOG_WARNING, "%s: the kernel of backend '%s' failed: %s", e->op->name, b->name, said);
+    release_kernel(e);
+    return choose(tape, e, e->chain_index + 1, "the kernel of an earlier backend in the chain failed when run");
+}
+
+static tg_status scratch(tg_tape *tape, size_t size)
+{
+    if (!size || (tape->scratch && tape->scratch->size >= size))
+        return TG_OK;
+    tg_storage *s = tg_pool_get(tape->pool, size);
+    if (!s)
+        return tg_fail_again(tape, TG_ENOMEM);
+    tg_storage_unref(tape->scratch);
+    tape->scratch = s;
+    return TG_OK;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_value *const out[], const double *scalars,
+                       uint64_t draw, tg_storage *saved)
+{
+    const void *src_here[16];
+    const void **src = src_here;
+    void *dst[16];
+    if (e->n_in > 16 && !(src = tg_arena_get(&tape->arena, e->n_in * sizeof *src)))
+        return tg_fail_again(tape, TG_ENOMEM);
+    for (uint32_t i = 0; i < e->n_in; i++)
+        src[i] = in[i] ? tg_value_data(in[i]) : NULL;
+    for (uint32_t o = 0; o < e->op->n_out; o++)
+        dst[o] = tg_value_data(out[o]);
+    if (!saved && tape->rule_of)
+        saved = tape->rule_of->saved;
+    bool timed = tape->rt->report_to_stderr || tape->rt->report_path[0];
+    for (;;) {
+        tg_status status = scratch(tape, e->prepared.scratch_size);
+        if (status)
+            return status;
+        tg_run run = {.struct_size = sizeof run, .threads = e->threads, .in = src, .out = dst,
+                      .scratch = tape->scratch ? tape->scratch->data : NULL, .saved = saved ? saved->data : NULL,
+                      .scalars = scalars, .n_in = e->n_in, .n_out = e->op->n_out, .draw = draw,
+                      .seed = tape->rule_of ? tape->rule_of->seed : tape->next.seed};
+        uint64_t start = timed ? now_ns() : 0;
+        status = e->kernel->run(e->backend->state, &e->call, &e->prepared, &run);
+        if (timed)
+            e->seconds_ns += now_ns() - start;
+        if (status == TG_OK) {
+            e->calls++;
+            return TG_OK;
+        }
+        status = tg_dispatch_next(tape, e, status);
+        if (status)
+            return status;
+    }
+}
+
+static void remove_entry(tg_tape *tape, tg_entry *e)
+{
+    struct tg_cache *c = tape->cache;
+    tg_report_add(tape->rt, e);
+    unlink_age(c, e);
+    tg_entry **p = &c->bucket[e->hash % BUCKETS];
+    while (*p != e)
+        p = &(*p)->next_in_bucket;
+    *p = e->next_in_bucket;
+    c->n--;
+    entry_free(tape, e);
+}
+
+void tg_cache_trim(tg_tape *tape)
+{
+    while (tape->cache->n > MAX_ENTRIES)
+        remove_entry(tape, tape->cache->oldest);
+}
+
+void tg_cache_close(tg_tape *tape)
+{
+    if (!tape->cache)
+        return;
+    while (tape->cache->newest)
+        remove_entry(tape, tape->cache->newest);
+    tg_free(&tape->rt->allocator, tape->cache);
+    tape->cache = NULL;
+}
+
+uint64_t tg_tape_count_runs(const tg_tape *tape, const char *op, const char *backend)
+{
+    uint64_t n = 0;
+    for (const tg_entry *e = tape->cache->newest; e; e = e->older)
+        if (e->kernel && (!op || !strcmp(e->op->name, op)) && (!backend || !strcmp(e->backend->name, backend)))
+            n += e->calls;
+    return n;
+}

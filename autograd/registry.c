@@ -1,0 +1,92 @@
+/* The rows by name. A row registers with its own proof or not at all. */
+#include "autograd/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static tg_status check_row(const tg_runtime *rt, const tg_operator *op)
+{
+    if (!op || !op->name || op->struct_size < sizeof(tg_operator))
+        return tg_fail(NULL, TG_EINVAL, "tg_operator_register: a row needs a name and its struct_size");
+    if (!op->infer)
+        return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: it has no infer", op->name);
+    if (!op->vjp && !(op->flags & TG_OP_NONDIFF))
+        return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: it has neither a rule nor TG_OP_NONDIFF", op->name);
+    size_t n = 0;
+    if (!op->samples || !op->samples(&n) || !n)
+        return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: it has no samples", op->name);
+    if ((op->flags & TG_OP_HOST_CHECK) && !op->check)
+        return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: TG_OP_HOST_CHECK without a check", op->name);
+    if (tg_operator_find(rt, op->name))
+        return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: the name is taken", op->name);
+    if (rt->frozen)
+        return tg_fail(NULL, TG_ESTATE, "operator '%s' cannot register: a tape is open already", op->name);
+    return TG_OK;
+}
+
+tg_status tg_operator_register(tg_runtime *rt, const tg_operator *op)
+{
+    tg_status status = check_row(rt, op);
+    if (status)
+        return status;
+    if (tg_grow(&rt->allocator, &rt->operators, &rt->operator_capacity, rt->n_operators + 1, sizeof *rt->operators))
+        return TG_ENOMEM;
+    rt->operators[rt->n_operators++] = op;
+    return TG_OK;
+}
+
+const tg_operator *tg_operator_find(const tg_runtime *rt, const char *name)
+{
+    for (size_t i = 0; i < rt->n_operators; i++)
+        if (!strcmp(rt->operators[i]->name, name))
+            return rt->operators[i];
+    return NULL;
+}
+
+size_t tg_operator_list(const tg_runtime *rt, const tg_operator **out, size_t capacity)
+{
+    for (size_t i = 0; i < rt->n_operators && i < capacity; i++)
+        out[i] = rt->operators[i];
+    return rt->n_operators;
+}
+
+tg_status tg_infer_fail(const tg_infer *q, tg_status status, const char *format, ...)
+{
+    char text[600], shapes[300] = "";
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    size_t n = 0;
+    for (size_t i = 0; i < q->n_in && i < 6 && n < sizeof shapes - 1; i++) {
+        char one[96];
+        n += (size_t)snprintf(shapes + n, sizeof shapes - n, "%s%s", i ? ", " : "",
+                              q->in[i] ? tg_desc_format(q->in[i], one, sizeof one) : "-");
+    }
+    return tg_fail(NULL, status, "%s(%s): %s", q->op->name, shapes, text);
+}
+
+tg_status tg_infer_broadcast(const tg_infer *q, int32_t dtype, tg_desc *out)
+{
+    tg_desc d = {.dtype = dtype};
+    for (size_t i = 0; i < q->n_in; i++)
+        if (q->in[i] && q->in[i]->ndim > d.ndim)
+            d.ndim = q->in[i]->ndim;
+    for (int32_t k = 0; k < d.ndim; k++) {
+        int64_t size = 1;
+        for (size_t i = 0; i < q->n_in; i++) {
+            int32_t own = q->in[i] ? k - (d.ndim - q->in[i]->ndim) : -1;
+            int64_t n = own >= 0 ? q->in[i]->dim[own] : 1;
+            if (n == 1 || n == size)
+                continue;
+            if (size != 1)
+                return tg_infer_fail(q, TG_ESHAPE, "sizes %lld and %lld of dim %d do not broadcast", (long long)size,
+                                     (long long)n, k);
+            size = n;
+        }
+        d.dim[k] = size;
+    }
+    tg_desc_row_major(&d);
+    *out = d;
+    return TG_OK;
+}

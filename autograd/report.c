@@ -1,0 +1,49 @@
+/* What ran where, and why not elsewhere: counted by the tapes, summed in the runtime, written at its close. */
+#include "autograd/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static tg_report_row *row_for(tg_runtime *rt, const tg_entry *e)
+{
+    for (size_t i = 0; i < rt->n_report; i++) {
+        tg_report_row *r = &rt->report[i];
+        if (!strcmp(r->op, e->op->name) && !strcmp(r->backend, e->backend->name) && !r->reason[0] == !e->fallback)
+            return r;
+    }
+    if (tg_grow(&rt->allocator, &rt->report, &rt->report_capacity, rt->n_report + 1, sizeof *rt->report))
+        return NULL;
+    tg_report_row *r = &rt->report[rt->n_report++];
+    *r = (tg_report_row){0};
+    snprintf(r->op, sizeof r->op, "%s", e->op->name);
+    snprintf(r->backend, sizeof r->backend, "%s", e->backend->name);
+    snprintf(r->reason, sizeof r->reason, "%s", e->fallback ? e->fallback : "");
+    return r;
+}
+
+void tg_report_add(tg_runtime *rt, const tg_entry *e)
+{
+    if (!e->kernel || !e->calls || !(rt->report_to_stderr || rt->report_path[0]))
+        return;
+    mtx_lock(&rt->lock);
+    tg_report_row *r = row_for(rt, e);
+    if (r) {
+        r->calls += e->calls;
+        r->ns += e->seconds_ns;
+        r->fallbacks += e->fallback ? e->calls : 0;
+    }
+    mtx_unlock(&rt->lock);
+}
+
+void tg_runtime_report(tg_runtime *rt, FILE *to)
+{
+    mtx_lock(&rt->lock);
+    fprintf(to, "tapegrad report: chain %s\n", rt->chain);
+    fprintf(to, "%-24s %-12s %12s %12s %12s  %s\n", "operator", "backend", "calls", "ms", "fallbacks", "reason");
+    for (size_t i = 0; i < rt->n_report; i++) {
+        const tg_report_row *r = &rt->report[i];
+        fprintf(to, "%-24s %-12s %12llu %12.3f %12llu  %s\n", r->op, r->backend, (unsigned long long)r->calls,
+                (double)r->ns / 1e6, (unsigned long long)r->fallbacks, r->reason);
+    }
+    mtx_unlock(&rt->lock);
+}

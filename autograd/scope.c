@@ -1,0 +1,96 @@
+/* Who holds a tape's values: the scope or the user, the nodes that save them, a sweep. */
+#include "autograd/internal.h"
+
+tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint64_t hash)
+{
+    if (tg_grow(&tape->rt->allocator, &tape->values, &tape->value_capacity, tape->n_values + 1, sizeof *tape->values))
+        return NULL;
+    tg_value *v = tg_home_new(&tape->home);
+    if (!v)
+        return NULL;
+    v->desc = desc;
+    v->hash = hash;
+    v->flags |= TG_V_HELD;
+    v->refs = 1;
+    tape->values[tape->n_values++] = v;
+    return v;
+}
+
+void tg_value_release(tg_value *v)
+{
+    if (--v->refs)
+        return;
+    tg_storage_unref(v->storage);
+    v->storage = NULL;
+    v->flags |= TG_V_RELEASED;
+}
+
+static void let_go(tg_value *v)
+{
+    if (v->flags & TG_V_HELD) {
+        v->flags &= ~(uint32_t)TG_V_HELD;
+        tg_value_release(v);
+    }
+}
+
+void tg_values_compact(tg_tape *tape, size_t first)
+{
+    size_t kept = first;
+    for (size_t i = first; i < tape->n_values; i++) {
+        tg_value *v = tape->values[i];
+        if (v->refs || (v->flags & TG_V_RECORDED))
+            tape->values[kept++] = v;
+        else
+            tg_home_drop(&tape->home, v);
+    }
+    tape->n_values = kept;
+}
+
+void tg_scope_enter(tg_tape *tape, tg_scope *scope)
+{
+    *scope = (tg_scope){.first_value = tape->n_values,
+                        .first_node = tape->n_nodes,
+                        .first_staged = tape->n_staged,
+                        .next = tape->next,
+                        .mode = tape->mode};
+}
+
+void tg_scope_leave(tg_tape *tape, const tg_scope *scope, tg_tensor *const keep[], size_t n_keep)
+{
+    for (size_t i = 0; i < n_keep; i++) {
+        tg_value *v = keep[i] ? tg_resolve(keep[i]) : NULL;
+        if (v && v->home == &tape->home)
+            v->flags |= TG_V_KEEP;
+    }
+    for (size_t i = scope->first_value; i < tape->n_values; i++) {
+        tg_value *v = tape->values[i];
+        if (!(v->flags & TG_V_KEEP))
+            let_go(v);
+    }
+    for (size_t i = 0; i < n_keep; i++) {
+        tg_value *v = keep[i] ? tg_resolve(keep[i]) : NULL;
+        if (v && v->home == &tape->home)
+            v->flags &= ~(uint32_t)TG_V_KEEP;
+    }
+    tg_values_compact(tape, scope->first_value);
+}
+
+void tg_scope_undo(tg_tape *tape, const tg_scope *scope)
+{
+    while (tape->n_nodes > scope->first_node)
+        tg_node_release(tape, tape->nodes[--tape->n_nodes]);
+    for (size_t i = scope->first_value; i < tape->n_values; i++) {
+        tg_value *v = tape->values[i];
+        tg_storage_unref(v->storage);
+        v->storage = NULL;
+        tg_home_drop(&tape->home, v);
+    }
+    tape->n_values = scope->first_value;
+}
+
+void tg_discard(tg_tensor *tensor)
+{
+    tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    if (v && v->home->tape)
+        let_go(v);
+}

@@ -1,0 +1,148 @@
+/* State changes wait on the tape until the outermost forward, or the step, commits: one transaction. */
+#include "autograd/internal.h"
+
+#include <string.h>
+
+tg_status tg_stage(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const double *scalars)
+{
+    if (tape->status)
+        return tape->status;
+    if (tape->replaying)
+        return TG_OK;
+    if (n_in != op->period || n_in > 8 || op->n_scalars > 4)
+        return tg_fail(tape, TG_EINVAL, "tg_stage: '%s' takes groups of %u inputs, got %zu", op->name,
+                       (unsigned)op->period, n_in);
+    if (tg_grow(&tape->rt->allocator, &tape->staged, &tape->staged_capacity, tape->n_staged + 1, sizeof *tape->staged))
+        return tg_fail_again(tape, TG_ENOMEM);
+    tg_staged staged = {.op = op, .n_in = (uint32_t)n_in};
+    for (size_t i = 0; i < n_in; i++) {
+        tg_status status = tg_check_tensor(tape, in[i], op->name, "a staged input", &staged.in[i]);
+        if (status)
+            return status;
+    }
+    for (size_t i = 0; i < n_in; i++)
+        if (staged.in[i]->home == &tape->home)
+            staged.in[i]->refs++;
+    if (op->n_scalars)
+        memcpy(staged.scalars, scalars, op->n_scalars * sizeof *scalars);
+    tape->staged[tape->n_staged++] = staged;
+    return TG_OK;
+}
+
+static void release(tg_tape *tape, const tg_staged *s)
+{
+    for (uint32_t i = 0; i < s->n_in; i++)
+        if (s->in[i]->home == &tape->home)
+            tg_value_release(s->in[i]);
+}
+
+void tg_staged_drop(tg_tape *tape, size_t first, tg_random_state next)
+{
+    for (size_t i = first; i < tape->n_staged; i++)
+        release(tape, &tape->staged[i]);
+    if (tape->n_staged > first)
+        tape->n_staged = first;
+    tape->next = next;
+}
+
+/* All that is staged for one row becomes one call, so that it happens as a whole or not at all. */
+static tg_status commit_row(tg_tape *tape, const tg_operator *op)
+{
+    size_t groups = 0, k = 0;
+    for (size_t i = 0; i < tape->n_staged; i++)
+        groups += tape->staged[i].op == op;
+    size_t n_in = groups * op->period;
+    tg_tensor **in = tg_arena_get(&tape->arena, n_in * sizeof *in);
+    double *scalars = tg_arena_get(&tape->arena, (groups * op->n_scalars + 1) * sizeof *scalars);
+    if (!in || !scalars)
+        return tg_fail_again(tape, TG_ENOMEM);
+    for (size_t i = 0; i < tape->n_staged; i++) {
+        const tg_staged *s = &tape->staged[i];
+        if (s->op != op)
+            continue;
+        for (uint32_t j = 0; j < s->n_in; j++)
+            in[k * op->period + j] = tg_handle(s->in[j]);
+        memcpy(scalars + k * op->n_scalars, s->scalars, op->n_scalars * sizeof *scalars);
+        k++;
+    }
+    return tg_apply(tape, op, in, n_in, NULL, scalars, NULL);
+}
+
+static bool seen_before(const tg_tape *tape, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (tape->staged[j].op == tape->staged[i].op)
+            return true;
+    return false;
+}
+
+tg_status tg_staged_commit(tg_tape *tape)
+{
+    tg_status status = tape->status;
+    bool recording = tg_tape_set_recording(tape, false);
+    for (size_t i = 0; i < tape->n_staged && status == TG_OK; i++)
+        if (!seen_before(tape, i))
+            status = commit_row(tape, tape->staged[i].op);
+    tg_tape_set_recording(tape, recording);
+    if (status == TG_OK)
+        tape->committed = tape->next;
+    tg_staged_drop(tape, 0, tape->committed);
+    return status;
+}
+
+tg_status tg_step_begin(tg_tape *tape)
+{
+    if (tape->status)
+        return tape->status;
+    if (!tape->step_depth++)
+        tape->errors_at_step = tape->n_errors;
+    return TG_OK;
+}
+
+tg_status tg_step_commit(tg_tape *tape)
+{
+    if (!tape->step_depth)
+        return tg_fail(tape, TG_ESTATE, "tg_step_commit without a tg_step_begin");
+    if (--tape->step_depth || tape->forward_depth)
+        return tape->status;
+    if (tape->n_errors == tape->errors_at_step)
+        return tg_staged_commit(tape);
+    tg_staged_drop(tape, 0, tape->committed);
+    return tape->status ? tape->status
+                        : tg_fail(NULL, TG_ESTATE, "tg_step_commit: a call since tg_step_begin failed; nothing was committed");
+}
+
+void tg_step_rollback(tg_tape *tape)
+{
+    if (tape->step_depth)
+        tape->step_depth--;
+    if (!tape->step_depth && !tape->forward_depth)
+        tg_staged_drop(tape, 0, tape->committed);
+}
+
+void tg_forward_enter(tg_tape *tape, tg_scope *scope, tg_mode mode)
+{
+    tg_scope_enter(tape, scope);
+    tape->mode = mode;
+    tape->forward_depth++;
+}
+
+tg_status tg_forward_leave(tg_tape *tape, tg_scope *scope, tg_status status, tg_tensor *const keep[], size_t n_keep)
+{
+    tape->mode = scope->mode;
+    tape->forward_depth--;
+    if (status == TG_OK)
+        status = tape->status;
+    bool outermost = !tape->forward_depth && !tape->step_depth && !tape->replaying;
+    if (status == TG_OK && outermost)
+        status = tg_staged_commit(tape);
+    if (status == TG_OK) {
+        tg_scope_leave(tape, scope, keep, n_keep);
+        return TG_OK;
+    }
+    if (!tape->forward_depth && !tape->replaying) {
+        tg_staged_drop(tape, scope->first_staged, scope->next);
+        tg_scope_undo(tape, scope);
+    }
+    return status;
+}

@@ -1,0 +1,89 @@
+#include "autograd/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static thread_local char message[1024];
+static thread_local const char *here_file;
+static thread_local int here_line;
+
+void tg_at(const char *file, int line)
+{
+    here_file = file;
+    here_line = line;
+}
+
+const char *tg_here_file(void)
+{
+    return here_file;
+}
+
+int tg_here_line(void)
+{
+    return here_line;
+}
+
+void tg_here_set(const char *file, int line)
+{
+    here_file = file;
+    here_line = line;
+}
+
+const char *tg_error_message(void)
+{
+    return message;
+}
+
+const char *tg_version(void)
+{
+#define TG_TEXT_(x) #x
+#define TG_TEXT(x) TG_TEXT_(x)
+    return TG_TEXT(TG_VERSION_MAJOR) "." TG_TEXT(TG_VERSION_MINOR) "." TG_TEXT(TG_VERSION_PATCH);
+}
+
+const char *tg_status_name(tg_status status)
+{
+    static const char *const names[] = {
+        "TG_OK",        "TG_EINVAL", "TG_ENOMEM", "TG_ESHAPE", "TG_EDTYPE",   "TG_EINDEX", "TG_ENOKERNEL", "TG_ENODERIV",
+        "TG_ESTALE",    "TG_ESTATE", "TG_EABI",   "TG_EBACKEND", "TG_EIO",    "TG_EFORMAT", "TG_EUNKNOWN", "TG_EUNSUPPORTED",
+    };
+    return status <= 0 && -status < (int)(sizeof names / sizeof *names) ? names[-status] : "unknown status";
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+tg_status tg_vfail(tg_tape *tape, tg_status status, const char *format, va_list args)
+{
+    char text[sizeof message];
+    vsnprintf(text, sizeof text, format, args);
+    if (here_file) {
+        size_t n = strlen(text);
+        snprintf(text + n, sizeof text - n, " (%s:%d)", base_name(here_file), here_line);
+    }
+    memcpy(message, text, sizeof message);
+    return tg_fail_again(tape, status);
+}
+
+tg_status tg_fail_again(tg_tape *tape, tg_status status)
+{
+    if (tape)
+        tape->n_errors++;
+    if (tape && tape->status == TG_OK) {
+        tape->status = status;
+        memcpy(tape->error, message, sizeof message);
+    }
+    return status;
+}
+
+tg_status tg_fail(tg_tape *tape, tg_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    tg_vfail(tape, status, format, args);
+    va_end(args);
+    return status;
+}

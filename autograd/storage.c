@@ -1,0 +1,41 @@
+/* Bytes with a count of those who hold them, and a version that each writer bumps. */
+#include "autograd/internal.h"
+
+tg_storage *tg_storage_wrap(const tg_allocator *a, void *data, size_t size)
+{
+    tg_storage *s = tg_alloc_zero(a, sizeof *s);
+    if (!s)
+        return NULL;
+    s->data = data;
+    s->size = size;
+    s->allocator = a;
+    s->borrowed = true;
+    atomic_init(&s->refs, 1);
+    return s;
+}
+
+tg_storage *tg_storage_new(const tg_allocator *a, size_t size)
+{
+    tg_storage *s = tg_storage_wrap(a, NULL, size);
+    if (!s)
+        return NULL;
+    s->borrowed = false;
+    s->data = tg_alloc(a, size);
+    if (!s->data) {
+        tg_free(a, s);
+        return NULL;
+    }
+    return s;
+}
+
+void tg_storage_ref(tg_storage *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+}
+
+void tg_storage_written(tg_storage *s)
+{
+    s->version++;
+    s->writer_file = tg_here_file();
+    s->writer_line = tg_here_line();
+}

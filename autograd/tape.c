@@ -1,0 +1,194 @@
+#include "autograd/internal.h"
+
+#include <string.h>
+
+static void unlink_tape(tg_runtime *rt, tg_tape *tape)
+{
+    mtx_lock(&rt->lock);
+    for (tg_tape **t = &rt->open_tapes; *t; t = &(*t)->next_open)
+        if (*t == tape) {
+            *t = tape->next_open;
+            break;
+        }
+    mtx_unlock(&rt->lock);
+}
+
+static void free_parts(tg_tape *tape)
+{
+    const tg_allocator *a = &tape->rt->allocator;
+    tg_cache_close(tape);
+    tg_storage_unref(tape->scratch);
+    tg_pool_close(tape->pool);
+    tg_arena_close(&tape->arena);
+    tg_free(a, tape->nodes);
+    tg_free(a, tape->values);
+    tg_free(a, tape->staged);
+    tg_home_close(&tape->home);
+    tg_free(a, tape);
+}
+
+static tg_tape *tape_new(tg_runtime *rt)
+{
+    tg_tape *tape = tg_alloc_zero(&rt->allocator, sizeof *tape);
+    if (!tape)
+        return NULL;
+    tape->rt = rt;
+    tape->arena.allocator = &rt->allocator;
+    tape->recording = true;
+    tape->threads = rt->threads;
+    tape->pool = tg_pool_open(&rt->allocator);
+    tape->cache = tape->pool ? tg_cache_open(tape) : NULL;
+    if (!tape->cache || tg_home_open(&tape->home, rt, tape)) {
+        free_parts(tape);
+        return NULL;
+    }
+    return tape;
+}
+
+tg_status tg_tape_open(tg_tape **out, tg_runtime *rt)
+{
+    *out = NULL;
+    if (!rt)
+        return tg_fail(NULL, TG_EINVAL, "tg_tape_open: the runtime is NULL");
+    tg_tape *tape = tape_new(rt);
+    if (!tape)
+        return TG_ENOMEM;
+    mtx_lock(&rt->lock);
+    rt->frozen = true;
+    tape->committed = tape->next = (tg_random_state){rt->random.seed, ++rt->tapes_opened << 40};
+    tape->next_open = rt->open_tapes;
+    rt->open_tapes = tape;
+    mtx_unlock(&rt->lock);
+    *out = tape;
+    return TG_OK;
+}
+
+void tg_tape_close(tg_tape *tape)
+{
+    if (!tape)
+        return;
+    tg_tape_reset(tape);
+    unlink_tape(tape->rt, tape);
+    free_parts(tape);
+}
+
+void tg_tape_reset(tg_tape *tape)
+{
+    tg_staged_drop(tape, 0, tape->committed);
+    tape->forward_depth = tape->step_depth = 0;
+    tg_scope_undo(tape, &(tg_scope){0});
+    tg_arena_reset(&tape->arena);
+    tg_cache_trim(tape);
+}
+
+tg_tape *tg_runtime_tape(tg_runtime *rt)
+{
+    mtx_lock(&rt->tape_lock);
+    if (!rt->tape)
+        rt->tape = tape_new(rt);
+    if (!rt->tape) {
+        mtx_unlock(&rt->tape_lock);
+        return NULL;
+    }
+    if (!rt->tape_users++) {
+        tg_tape_clear_error(rt->tape);
+        rt->tape->recording = false;
+        rt->tape->committed = rt->tape->next = rt->random;
+    }
+    return rt->tape;
+}
+
+void tg_runtime_tape_done(tg_runtime *rt)
+{
+    if (!--rt->tape_users) {
+        tg_tape_reset(rt->tape);
+        rt->random = rt->tape->committed;
+    }
+    mtx_unlock(&rt->tape_lock);
+}
+
+tg_runtime *tg_tape_runtime(const tg_tape *tape)
+{
+    return tape->rt;
+}
+
+tg_status tg_tape_status(const tg_tape *tape)
+{
+    return tape->status;
+}
+
+const char *tg_tape_error(const tg_tape *tape)
+{
+    return tape->error;
+}
+
+void tg_tape_clear_error(tg_tape *tape)
+{
+    tape->status = TG_OK;
+    tape->error[0] = '\0';
+}
+
+bool tg_tape_set_recording(tg_tape *tape, bool recording)
+{
+    bool was = tape->recording;
+    tape->recording = recording;
+    return was;
+}
+
+bool tg_tape_recording(const tg_tape *tape)
+{
+    return tape->recording;
+}
+
+tg_random_state tg_tape_random_state(const tg_tape *tape)
+{
+    return tape->committed;
+}
+
+void tg_tape_set_random_state(tg_tape *tape, tg_random_state state)
+{
+    tape->committed = tape->next = state;
+}
+
+tg_status tg_tape_set_threads(tg_tape *tape, int threads)
+{
+    if (threads < 1)
+        return tg_fail(NULL, TG_EINVAL, "tg_tape_set_threads: at least 1 thread, not %d", threads);
+    tape->threads = threads;
+    return TG_OK;
+}
+
+size_t tg_tape_size(const tg_tape *tape)
+{
+    return tape->n_nodes;
+}
+
+void tg_tape_observe(tg_tape *tape, const tg_observer *observer)
+{
+    tape->observer = observer ? *observer : (tg_observer){0};
+}
+
+static void print_values(tg_tensor *const *t, uint32_t n, FILE *to)
+{
+    char text[160];
+    for (uint32_t i = 0; i < n; i++) {
+        const tg_value *v = t[i] ? tg_resolve(t[i]) : NULL;
+        fprintf(to, "%s", i ? ", " : " ");
+        if (!v)
+            fprintf(to, "-");
+        else
+            fprintf(to, "%c%u:%s", v->home->tape ? '%' : '$', v->slot, tg_desc_format(v->desc, text, sizeof text));
+    }
+}
+
+void tg_tape_print(const tg_tape *tape, FILE *to)
+{
+    for (size_t i = 0; i < tape->n_nodes; i++) {
+        const tg_node *node = tape->nodes[i];
+        fprintf(to, "%zu %s", i, node->layer ? tg_module_class_name(node->layer) : node->op->name);
+        print_values(node->in, node->n_in, to);
+        fprintf(to, " ->");
+        print_values(node->out, node->n_out, to);
+        fprintf(to, " %s %s:%d\n", node->mode == TG_EVAL ? "eval" : "train", node->file ? node->file : "?", node->line);
+    }
+}

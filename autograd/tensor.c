@@ -1,0 +1,389 @@
+/* Tensors of the caller's, tensors on a tape, reading and writing. Bytes are copied here; what they mean is the
+ * backends' business. */
+#include "autograd/internal.h"
+
+#include <string.h>
+
+/* -- persistent values --------------------------------------------------------------------------------------------- */
+
+static tg_value *home_new_locked(tg_home *home)
+{
+    mtx_lock(&home->lock);
+    tg_value *v = tg_home_new(home);
+    mtx_unlock(&home->lock);
+    return v;
+}
+
+static void home_drop_locked(tg_home *home, tg_value *v)
+{
+    mtx_lock(&home->lock);
+    tg_home_drop(home, v);
+    mtx_unlock(&home->lock);
+}
+
+static tg_status persistent(tg_tensor **out, tg_runtime *rt, const tg_desc *desc, tg_storage *storage)
+{
+    tg_desc *own = tg_alloc(&rt->allocator, 2 * sizeof *own);
+    tg_value *v = own ? home_new_locked(&rt->home) : NULL;
+    if (!v) {
+        tg_free(&rt->allocator, own);
+        tg_storage_unref(storage);
+        return TG_ENOMEM;
+    }
+    own[0] = own[1] = *desc;
+    tg_desc_row_major(&own[1]);
+    v->own_desc = own;
+    v->desc = own;
+    v->hash = tg_desc_hash(own);
+    v->storage = storage;
+    v->flags |= TG_V_PERSISTENT | (tg_desc_is_dense(own) ? TG_V_DENSE : 0u);
+    v->refs = 1;
+    *out = tg_handle(v);
+    return TG_OK;
+}
+
+tg_status tg_tensor_create(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const int64_t *dims, size_t ndim)
+{
+    *out = NULL;
+    tg_desc desc;
+    tg_status status = tg_desc_make(&desc, dtype, dims, ndim);
+    if (status)
+        return status;
+    size_t size = (size_t)tg_desc_count(&desc) * tg_dtype_size(desc.dtype);
+    tg_storage *storage = tg_storage_new(&rt->allocator, size);
+    if (!storage)
+        return TG_ENOMEM;
+    memset(storage->data, 0, size);
+    return persistent(out, rt, &desc, storage);
+}
+
+tg_status tg_tensor_wrap(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const int64_t *dims, const int64_t *strides,
+                         size_t ndim, void *data)
+{
+    *out = NULL;
+    tg_desc desc;
+    tg_status status = tg_desc_make(&desc, dtype, dims, ndim);
+    if (status)
+        return status;
+    for (size_t i = 0; strides && i < ndim; i++) {
+        if (strides[i] < 0)
+            return tg_fail(NULL, TG_ESHAPE, "tg_tensor_wrap: stride %zu is negative: %lld", i, (long long)strides[i]);
+        desc.stride[i] = strides[i];
+    }
+    if (!data && tg_desc_count(&desc))
+        return tg_fail(NULL, TG_EINVAL, "tg_tensor_wrap: data is NULL");
+    tg_storage *storage = tg_storage_wrap(&rt->allocator, data, tg_desc_extent(&desc));
+    return storage ? persistent(out, rt, &desc, storage) : TG_ENOMEM;
+}
+
+void tg_tensor_destroy(tg_tensor *tensor)
+{
+    tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    if (!v || !(v->flags & TG_V_PERSISTENT))
+        return;
+    tg_tensor_zero_grad(tensor);
+    tg_storage_unref(v->storage);
+    tg_free(&v->home->rt->allocator, v->own_desc);
+    v->storage = NULL;
+    v->own_desc = NULL;
+    home_drop_locked(v->home, v);
+}
+
+/* -- on a tape ------------------------------------------------------------------------------------------------------- */
+
+tg_tensor *tg_input(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t ndim, const void *data)
+{
+    if (tape->status)
+        return NULL;
+    tg_desc *desc = tg_arena_get(&tape->arena, sizeof *desc);
+    tg_status status = desc ? tg_desc_make(desc, dtype, dims, ndim) : TG_ENOMEM;
+    if (status) {
+        tg_fail_again(tape, status);
+        return NULL;
+    }
+    size_t size = (size_t)tg_desc_count(desc) * tg_dtype_size(desc->dtype);
+    tg_storage *storage = tg_pool_get(tape->pool, size);
+    tg_value *v = storage ? tg_tape_new_value(tape, desc, tg_desc_hash(desc)) : NULL;
+    if (!v) {
+        tg_storage_unref(storage);
+        tg_fail_again(tape, TG_ENOMEM);
+        return NULL;
+    }
+    v->storage = storage;
+    v->flags |= TG_V_DENSE;
+    if (size && data)
+        memcpy(storage->data, data, size);
+    else
+        memset(storage->data, 0, size);
+    return tg_handle(v);
+}
+
+tg_tensor *tg_scalar(tg_tape *tape, tg_dtype dtype, double value)
+{
+    return tg_full(tape, dtype, NULL, 0, value);
+}
+
+tg_tensor *tg_detach(tg_tape *tape, tg_tensor *x)
+{
+    tg_value *v;
+    if (tape->status || tg_check_tensor(tape, x, "detach", "x", &v))
+        return NULL;
+    tg_desc *desc = tg_arena_get(&tape->arena, sizeof *desc);
+    tg_value *d = desc ? tg_tape_new_value(tape, desc, v->hash) : NULL;
+    if (!d) {
+        tg_fail_again(tape, TG_ENOMEM);
+        return NULL;
+    }
+    *desc = *v->desc;
+    d->storage = v->storage;
+    d->offset = v->offset;
+    d->flags |= v->flags & TG_V_DENSE;
+    tg_storage_ref(d->storage);
+    return tg_handle(d);
+}
+
+/* -- looking ----------------------------------------------------------------------------------------------------------- */
+
+/* Any handle that still has its data; NULL sets the thread's sentence. */
+static tg_value *alive(const tg_tensor *tensor, const char *what)
+{
+    tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    if (!tensor)
+        tg_fail(NULL, TG_EINVAL, "%s: the tensor is NULL", what);
+    else if (!v || !v->storage)
+        tg_fail(NULL, TG_ESTALE, "%s: the tensor is stale: its tape was reset or closed, or it was destroyed or discarded", what);
+    return v && v->storage ? v : NULL;
+}
+
+tg_status tg_tensor_desc(const tg_tensor *tensor, tg_desc *out)
+{
+    const tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    *out = (tg_desc){0};
+    if (!v)
+        return tg_fail(NULL, tensor ? TG_ESTALE : TG_EINVAL, "tg_tensor_desc: the tensor is %s", tensor ? "stale" : "NULL");
+    *out = *v->desc;
+    return TG_OK;
+}
+
+int tg_tensor_ndim(const tg_tensor *tensor)
+{
+    const tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    return v ? v->desc->ndim : 0;
+}
+
+int64_t tg_tensor_dim(const tg_tensor *tensor, int dim)
+{
+    const tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    if (!v)
+        return 0;
+    if (dim < 0)
+        dim += v->desc->ndim;
+    return dim >= 0 && dim < v->desc->ndim ? v->desc->dim[dim] : 0;
+}
+
+int64_t tg_tensor_count(const tg_tensor *tensor)
+{
+    const tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    return v ? tg_desc_count(v->desc) : 0;
+}
+
+tg_dtype tg_tensor_dtype(const tg_tensor *tensor)
+{
+    const tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    return v ? (tg_dtype)v->desc->dtype : TG_F32;
+}
+
+bool tg_tensor_is_alive(const tg_tensor *tensor)
+{
+    const tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    return v && v->storage;
+}
+
+tg_runtime *tg_tensor_runtime(const tg_tensor *tensor)
+{
+    const tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    return v ? v->home->rt : NULL;
+}
+
+/* The same storage as a value of the runtime's own tape, which copies where strides are not row-major. */
+static tg_tensor *alias(tg_tape *tape, const tg_value *v)
+{
+    tg_desc *desc = tg_arena_get(&tape->arena, sizeof *desc);
+    tg_value *a = desc ? tg_tape_new_value(tape, desc, v->hash) : NULL;
+    if (!a)
+        return NULL;
+    *desc = *v->desc;
+    a->storage = v->storage;
+    a->offset = v->offset;
+    a->flags |= v->flags & TG_V_DENSE;
+    tg_storage_ref(a->storage);
+    return tg_handle(a);
+}
+
+static tg_status check_bytes(const tg_value *v, const char *what, size_t bytes, size_t *size)
+{
+    char text[128];
+    *size = (size_t)tg_desc_count(v->desc) * tg_dtype_size(v->desc->dtype);
+    if (bytes != *size)
+        return tg_fail(NULL, TG_EINVAL, "%s: %s has %zu bytes, but %zu were given", what,
+                       tg_desc_format(v->desc, text, sizeof text), *size, bytes);
+    return TG_OK;
+}
+
+tg_status tg_tensor_read(const tg_tensor *tensor, void *dst, size_t bytes)
+{
+    tg_value *v = alive(tensor, "tg_tensor_read");
+    size_t size;
+    if (!v)
+        return tensor ? TG_ESTALE : TG_EINVAL;
+    tg_status status = check_bytes(v, "tg_tensor_read", bytes, &size);
+    if (status || !size)
+        return status;
+    if (v->flags & TG_V_DENSE) {
+        memcpy(dst, tg_value_data(v), size);
+        return TG_OK;
+    }
+    tg_runtime *rt = v->home->rt;
+    tg_tape *tape = tg_runtime_tape(rt);
+    if (!tape)
+        return TG_ENOMEM;
+    tg_tensor *a = alias(tape, v);
+    tg_tensor *dense = a ? tg_contiguous(tape, a) : NULL;
+    if (dense)
+        memcpy(dst, tg_value_data(tg_resolve(dense)), size);
+    status = dense ? TG_OK : tape->status ? tape->status : TG_ENOMEM;
+    tg_runtime_tape_done(rt);
+    return status;
+}
+
+tg_status tg_tensor_write(tg_tensor *tensor, const void *src, size_t bytes)
+{
+    tg_value *v = alive(tensor, "tg_tensor_write");
+    size_t size;
+    if (!v)
+        return tensor ? TG_ESTALE : TG_EINVAL;
+    tg_status status = check_bytes(v, "tg_tensor_write", bytes, &size);
+    if (status || !size)
+        return status;
+    if (v->flags & TG_V_DENSE) {
+        memcpy(tg_value_data(v), src, size);
+        tg_storage_written(v->storage);
+        return TG_OK;
+    }
+    tg_runtime *rt = v->home->rt;
+    tg_tape *tape = tg_runtime_tape(rt);
+    if (!tape)
+        return TG_ENOMEM;
+    tg_tensor *in[2] = {alias(tape, v), tg_input(tape, (tg_dtype)v->desc->dtype, v->desc->dim, (size_t)v->desc->ndim, src)};
+    status = in[0] && in[1] ? tg_apply(tape, rt->rows.copy_, in, 2, NULL, NULL, NULL)
+                            : tape->status ? tape->status : TG_ENOMEM;
+    tg_runtime_tape_done(rt);
+    return status;
+}
+
+tg_status tg_item(const tg_tensor *tensor, double *out)
+{
+    tg_value *v = alive(tensor, "tg_item");
+    *out = 0;
+    if (!v)
+        return tensor ? TG_ESTALE : TG_EINVAL;
+    char text[128];
+    if (tg_desc_count(v->desc) != 1)
+        return tg_fail(NULL, TG_ESHAPE, "tg_item: one element is needed, not %s", tg_desc_format(v->desc, text, sizeof text));
+    union {
+        float f;
+        double d;
+        int64_t i;
+        unsigned char b;
+    } u = {0};
+    tg_status status = tg_tensor_read(tensor, &u, tg_dtype_size(v->desc->dtype));
+    switch (v->desc->dtype) {
+    case TG_F32: *out = (double)u.f; break;
+    case TG_F64: *out = u.d; break;
+    case TG_I64: *out = (double)u.i; break;
+    case TG_BOOL: *out = u.b; break;
+    default: return tg_fail(NULL, TG_EUNSUPPORTED, "tg_item: dtype %s", tg_dtype_name(v->desc->dtype));
+    }
+    return status;
+}
+
+/* -- gradients ---------------------------------------------------------------------------------------------------------- */
+
+tg_status tg_tensor_set_requires_grad(tg_tensor *tensor, bool requires_grad)
+{
+    tg_value *v = alive(tensor, "tg_tensor_set_requires_grad");
+    if (!v)
+        return tensor ? TG_ESTALE : TG_EINVAL;
+    if (!(v->flags & TG_V_LEAF))
+        return tg_fail(NULL, TG_ESTATE, "tg_tensor_set_requires_grad: the result of an operator; detach it first");
+    if (requires_grad && !tg_dtype_is_float(v->desc->dtype))
+        return tg_fail(NULL, TG_EDTYPE, "tg_tensor_set_requires_grad: %s tensors have no gradient", tg_dtype_name(v->desc->dtype));
+    v->flags = requires_grad ? v->flags | TG_V_REQUIRES_GRAD : v->flags & ~(uint32_t)TG_V_REQUIRES_GRAD;
+    return TG_OK;
+}
+
+bool tg_tensor_requires_grad(const tg_tensor *tensor)
+{
+    const tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    return v && (v->flags & TG_V_REQUIRES_GRAD);
+}
+
+bool tg_tensor_is_leaf(const tg_tensor *tensor)
+{
+    const tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    return v && (v->flags & TG_V_LEAF);
+}
+
+tg_tensor *tg_tensor_grad(const tg_tensor *tensor)
+{
+    const tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    return v ? v->grad : NULL;
+}
+
+void tg_tensor_zero_grad(tg_tensor *tensor)
+{
+    tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    tg_value *g = v && v->grad ? tg_resolve(v->grad) : NULL;
+    if (!v)
+        return;
+    v->grad = NULL;
+    if (!g)
+        return;
+    if (!g->home->tape) {
+        tg_storage_unref(g->storage);
+        g->storage = NULL;
+        home_drop_locked(g->home, g);
+    } else {
+        tg_value_release(g);
+    }
+}
+
+/* A slot for the new gradient of a leaf, filled by tg_leaf_grad_set. A tape's own stays until its reset. */
+tg_value *tg_leaf_grad_slot(tg_value *leaf)
+{
+    if (!leaf->home->tape)
+        return home_new_locked(leaf->home);
+    tg_value *slot = tg_tape_new_value(leaf->home->tape, leaf->desc, leaf->hash);
+    if (slot)
+        slot->flags = (slot->flags & ~(uint32_t)TG_V_HELD) | TG_V_RECORDED;
+    return slot;
+}
+
+void tg_leaf_grad_slot_drop(tg_value *slot)
+{
+    if (slot && !slot->home->tape)
+        home_drop_locked(slot->home, slot);
+}
+
+void tg_leaf_grad_set(tg_value *leaf, tg_value *slot, const tg_value *from)
+{
+    if (leaf->grad)
+        tg_tensor_zero_grad(tg_handle(leaf));
+    slot->storage = from->storage;
+    tg_storage_ref(slot->storage);
+    slot->desc = leaf->own_desc ? &leaf->own_desc[1] : from->desc;
+    slot->hash = tg_desc_hash(slot->desc);
+    slot->flags |= TG_V_DENSE | (leaf->own_desc ? TG_V_PERSISTENT : 0u);
+    slot->refs = 1;
+    leaf->grad = tg_handle(slot);
+}
