@@ -1,0 +1,100 @@
+/* What the files of layers/ share. */
+#ifndef TG_LAYERS_INTERNAL_H
+#define TG_LAYERS_INTERNAL_H
+
+#include <stddef.h>
+
+#include <tapegrad/layers.h>
+
+#include "autograd/internal.h"
+
+/* The most inputs, and outputs, that a class may have. */
+#define TG_LAYER_MAX_ARGS 16
+
+typedef struct tg_part {
+    char *name;
+    tg_tensor *tensor;
+    bool owned; /* not tied            */
+    bool froze; /* by TG_FREEZE_AFFINE */
+} tg_part;
+
+typedef struct tg_parts {
+    tg_part *at;
+    size_t n, capacity;
+} tg_parts;
+
+enum { TG_LIST_PARAMETERS, TG_LIST_BUFFERS, TG_LIST_STATE, TG_N_LISTS };
+
+typedef struct tg_list {
+    tg_named_tensors view;
+    uint64_t version; /* of the module when it was made */
+    void *block;
+} tg_list;
+
+struct tg_module {
+    tg_runtime *rt;
+    const tg_layer_class *cls;
+    void *attrs, *self;
+    char *name; /* in the parent; NULL for a root */
+    tg_module *parent;
+    tg_parts parameters, buffers;
+    tg_module **children;
+    size_t n_children, child_capacity;
+    tg_mode mode;
+    unsigned frozen;
+    bool started, ready; /* init was reached; has succeeded */
+    uint64_t version;    /* of everything below: each change counts it up in all parents too */
+    tg_list lists[TG_N_LISTS];
+};
+
+/* module.c. Is this class fit for making modules? */
+tg_status tg_layer_check(const tg_layer_class *cls);
+/* module_lists.c */
+void tg_module_drop_lists(tg_module *module);
+/* module_parts.c */
+void tg_module_drop_parts(tg_module *module);
+
+/* Fails with the module's path in front. */
+tg_status tg_layer_fail(const tg_module *module, tg_tape *tape, tg_status status, const char *format, ...)
+    TG_PRINTF(4, 5);
+
+/* The descriptor of a forward's input: tg_forward_n has seen that it is alive. */
+static inline const tg_desc *tg_layer_desc(const tg_tensor *x)
+{
+    return tg_resolve(x)->desc;
+}
+
+static inline tg_status tg_layer_result(tg_tape *tape, tg_tensor *y, tg_tensor *out[])
+{
+    out[0] = y;
+    return y ? TG_OK : tape->status ? tape->status : TG_ENOMEM;
+}
+
+/* Reads an options struct of the caller's into `known`, which holds the defaults: a struct of an older, shorter version
+ * leaves the rest as it is. */
+tg_status tg_options_read(const char *what, void *known, size_t known_size, const void *given);
+
+/* Rows of a table of attributes: FIELD is torch's name and the options' member. */
+#define TG_ATTR_ROW(S, FIELD, TYPE, FLAGS, VALUE, CHOICES, DOC)                                                        \
+    {#FIELD, TG_ATTR_##TYPE, FLAGS, offsetof(S, FIELD), VALUE, NULL, CHOICES, DOC}
+#define TG_ATTR_END {NULL, TG_ATTR_NONE, 0, 0, 0, NULL, NULL, NULL}
+
+/* A function that hands out a table of samples. */
+#define TG_SAMPLES(NAME, TABLE)                                                                                        \
+    static const tg_sample *NAME(size_t *n)                                                                            \
+    {                                                                                                                  \
+        *n = sizeof TABLE / sizeof *TABLE;                                                                             \
+        return TABLE;                                                                                                  \
+    }
+
+/* The families: each ends with NULL. */
+extern const tg_layer_class *const tg_layers_activation[];
+extern const tg_layer_class *const tg_layers_batch_norm[];
+extern const tg_layer_class *const tg_layers_dropout[];
+extern const tg_layer_class *const tg_layers_flatten[];
+extern const tg_layer_class *const tg_layers_layer_norm[];
+extern const tg_layer_class *const tg_layers_linear[];
+extern const tg_layer_class *const tg_layers_loss[];
+extern const tg_layer_class *const tg_layers_sequential[];
+
+#endif

@@ -1,0 +1,199 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "layers/internal.h"
+
+/* Has a module below already put its path before the error that is under way? */
+static thread_local bool blamed;
+
+static size_t write_path(const tg_module *m, char *buf, size_t size)
+{
+    if (!m->parent)
+        return 0;
+    size_t n = write_path(m->parent, buf, size);
+    int more = snprintf(n < size ? buf + n : NULL, n < size ? size - n : 0, "%s%s", n ? "." : "", m->name);
+    return n + (size_t)more;
+}
+
+const char *tg_module_describe(const tg_module *module, char *buf, size_t size)
+{
+    if (!size)
+        return buf;
+    buf[0] = '\0';
+    if (!module)
+        return buf;
+    size_t n = write_path(module, buf, size);
+    if (n < size)
+        snprintf(buf + n, size - n, n ? " (%s)" : "%s", module->cls->name);
+    return buf;
+}
+
+tg_status tg_layer_fail(const tg_module *module, tg_tape *tape, tg_status status, const char *format, ...)
+{
+    char who[256], text[768];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return tg_fail(tape, status, "%s: %s", tg_module_describe(module, who, sizeof who), text);
+}
+
+/* Puts the module's path before the tape's sentence, which ends in the caller's place already. */
+static void blame(const tg_module *m, tg_tape *tape, tg_status status)
+{
+    char who[256], text[sizeof tape->error];
+    const char *file = tg_here_file();
+    int line = tg_here_line();
+    blamed = true;
+    tg_module_describe(m, who, sizeof who);
+    if (!tape->status) {
+        tg_fail(tape, status, "%s: the forward failed with %s", who, tg_status_name(status));
+        return;
+    }
+    if (strncmp(tape->error, who, strlen(who)) == 0)
+        return;
+    memcpy(text, tape->error, sizeof text);
+    status = tape->status;
+    tape->status = TG_OK;
+    tg_here_set(NULL, 0);
+    tg_fail(tape, status, "%s: %s", who, text);
+    tg_here_set(file, line);
+}
+
+static const char *input_name(const tg_layer_class *cls, size_t i)
+{
+    return cls->in_names && cls->in_names[i] ? cls->in_names[i] : "input";
+}
+
+static tg_status check_inputs(const tg_module *m, tg_tape *tape, tg_tensor *const in[])
+{
+    for (size_t i = 0; i < m->cls->n_in; i++) {
+        if (!in[i]) {
+            if (m->cls->optional & TG_OP_IN(i))
+                continue;
+            return tg_layer_fail(m, tape, TG_EINVAL, "%s is NULL", input_name(m->cls, i));
+        }
+        tg_value *v = tg_resolve(in[i]);
+        if (v && v->home == &tape->home && v->flags & TG_V_HELD) /* the usual case */
+            continue;
+        char who[256];
+        tg_status status = tg_check_tensor(tape, in[i], tg_module_describe(m, who, sizeof who),
+                                           input_name(m->cls, i), &v);
+        if (status)
+            return status;
+    }
+    return TG_OK;
+}
+
+static tg_status check_call(const tg_module *m, tg_tape *tape, size_t n_in, size_t n_out)
+{
+    if (!m)
+        return tg_fail(tape, TG_EINVAL, "tg_forward: the module is NULL");
+    if (m->rt != tape->rt)
+        return tg_layer_fail(m, tape, TG_EINVAL, "the module and the tape belong to two runtimes");
+    if (!m->ready)
+        return tg_layer_fail(m, tape, TG_ESTATE, "the module is still being made");
+    size_t least = m->cls->n_in;
+    while (least > 0 && m->cls->optional & TG_OP_IN(least - 1))
+        least--;
+    if (n_in < least || n_in > m->cls->n_in || n_out != m->cls->n_out)
+        return tg_layer_fail(m, tape, TG_EINVAL, "called with %zu inputs and %zu outputs, it takes %u and gives %u", n_in,
+                             n_out, (unsigned)m->cls->n_in, (unsigned)m->cls->n_out);
+    return TG_OK;
+}
+
+static bool wants_gradient(const tg_module *m, tg_tensor *const in[])
+{
+    for (size_t i = 0; i < m->cls->n_in; i++)
+        if (in[i] && tg_tensor_requires_grad(in[i]))
+            return true;
+    for (size_t i = 0; i < m->parameters.n; i++)
+        if (tg_tensor_requires_grad(m->parameters.at[i].tensor))
+            return true;
+    return false;
+}
+
+/* A class with a backward of its own: its forward leaves no nodes, and one node stands for the layer. */
+static tg_status forward_as_one(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *out[])
+{
+    const tg_layer_class *cls = m->cls;
+    uint64_t draw = tape->next.draw;
+    size_t n = cls->n_in + m->parameters.n;
+    tg_tensor **all = tg_arena_get(&tape->arena, n * sizeof *all);
+    if (!all)
+        return tg_fail_again(tape, TG_ENOMEM);
+    memcpy(all, in, cls->n_in * sizeof *all);
+    for (size_t i = 0; i < m->parameters.n; i++)
+        all[cls->n_in + i] = m->parameters.at[i].tensor;
+    tape->recording = false;
+    tg_status status = cls->forward[tape->mode](m, tape, in, cls->n_in, out);
+    for (size_t o = 0; o < cls->n_out && !status; o++) {
+        /* what came in, or is a parameter, cannot be a node's output: a value of its own over the same storage can */
+        const tg_value *v = tg_resolve(out[o]);
+        bool fresh = v && v->home == &tape->home && v->node == TG_NO_NODE;
+        for (size_t i = 0; i < n && fresh; i++)
+            fresh = all[i] != out[o];
+        if (!fresh && !(out[o] = tg_detach(tape, out[o])))
+            status = tape->status ? tape->status : TG_EINVAL;
+    }
+    tape->recording = true;
+    if (status || tape->status)
+        return status ? status : tape->status;
+    return tg_record_layer(tape, m, NULL, all, n, out, cls->n_out, draw);
+}
+
+static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *out[])
+{
+    const tg_layer_class *cls = m->cls;
+    tg_mode mode = m->mode;
+    tg_scope scope;
+    tg_forward_enter(tape, &scope, mode);
+    tg_status status;
+    if (cls->backward[mode] && tape->recording && wants_gradient(m, in))
+        status = forward_as_one(m, tape, in, out);
+    else
+        status = cls->forward[mode](m, tape, in, cls->n_in, out);
+    if (!status)
+        status = tape->status;
+    for (size_t o = 0; o < cls->n_out && !status; o++)
+        if (!out[o] || !tg_resolve(out[o]))
+            status = tg_layer_fail(m, tape, TG_EINVAL, "its forward left output %zu %s", o, out[o] ? "stale" : "NULL");
+    if (status && !blamed)
+        blame(m, tape, status);
+    status = tg_forward_leave(tape, &scope, status, out, cls->n_out);
+    for (size_t o = 0; o < cls->n_out && status; o++)
+        out[o] = NULL;
+    return status;
+}
+
+tg_status tg_forward_n(tg_tape *tape, tg_module *module, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                       size_t n_out)
+{
+    if (!tape)
+        return tg_fail(NULL, TG_EINVAL, "tg_forward: the tape is NULL");
+    for (size_t o = 0; out && o < n_out; o++)
+        out[o] = NULL;
+    if (tape->status)
+        return tape->status;
+    if (tape->forward_depth == 0)
+        blamed = false;
+    tg_status status = check_call(module, tape, n_in, n_out);
+    if (!status && (!in || !out))
+        status = tg_layer_fail(module, tape, TG_EINVAL, "the array of %s is NULL", in ? "outputs" : "inputs");
+    tg_tensor *all[TG_LAYER_MAX_ARGS] = {NULL};
+    if (!status) {
+        memcpy(all, in, n_in * sizeof *all);
+        status = check_inputs(module, tape, all);
+    }
+    if (status) {
+        blamed = true;
+        return status;
+    }
+    return run(module, tape, all, out);
+}
+
+tg_tensor *tg_forward(tg_tape *tape, tg_module *module, tg_tensor *x)
+{
+    tg_tensor *y = NULL;
+    return tg_forward_n(tape, module, &x, 1, &y, 1) ? NULL : y;
+}
