@@ -38,13 +38,17 @@ typedef struct application {
     uint64_t draw;
 } application;
 
-static tg_status check_arity(tg_tape *tape, const tg_operator *op, size_t n_in)
+static tg_status check_arity(tg_tape *tape, const tg_operator *op, size_t n_in, const void *attrs, const double *scalars)
 {
     if (op->n_in != TG_OP_VARIADIC && n_in != op->n_in)
         return tg_fail(tape, TG_EINVAL, "%s takes %u inputs, got %zu", op->name, (unsigned)op->n_in, n_in);
     if (op->n_in == TG_OP_VARIADIC && (!n_in || (op->period && n_in % op->period)))
         return tg_fail(tape, TG_EINVAL, "%s takes %s%u inputs, got %zu", op->name, op->period ? "a multiple of " : "at least ",
                        op->period ? (unsigned)op->period : 1u, n_in);
+    if (op->attrs_size && !attrs)
+        return tg_fail(tape, TG_EINVAL, "%s: its attributes are missing", op->name);
+    if (op->n_scalars && !scalars)
+        return tg_fail(tape, TG_EINVAL, "%s: its %u run-time scalars are missing", op->name, (unsigned)op->n_scalars);
     if (op->n_out > 16)
         return tg_fail(tape, TG_EINVAL, "%s: a row has at most 16 outputs", op->name);
     return TG_OK;
@@ -57,37 +61,45 @@ static bool has_bit(uint32_t mask, const tg_operator *op, size_t i)
     return i < 16 && (mask & TG_OP_IN(i));
 }
 
-static tg_status resolve_inputs(tg_tape *tape, application *a)
+/* The usual case, without a sentence being prepared; whatever it turns down, tg_check_tensor explains. */
+static bool usable(const tg_tape *tape, const tg_value *v)
 {
-    const tg_operator *op = a->op;
-    for (size_t i = 0; i < a->n_in; i++) {
-        a->value[i] = NULL;
-        if (!a->in[i] && has_bit(op->optional, op, i))
-            continue;
-        char argument[32];
-        tg_value *v = a->in[i] ? tg_resolve(a->in[i]) : NULL;
-        if (v && v->home == &tape->home && (v->flags & TG_V_HELD)) { /* the usual case */
-            a->value[i] = v;
-        } else {
-            snprintf(argument, sizeof argument, "input %zu", i);
-            tg_status status = tg_check_tensor(tape, a->in[i], op->name, argument, &a->value[i]);
-            if (status)
-                return status;
-        }
-        if ((op->flags & TG_OP_DENSE) && !(a->value[i]->flags & TG_V_DENSE)) {
-            a->in[i] = tg_contiguous(tape, a->in[i]);
-            a->value[i] = a->in[i] ? tg_resolve(a->in[i]) : NULL;
-            if (!a->value[i])
-                return tape->status;
-        }
-    }
-    return TG_OK;
+    if (!v || (v->flags & TG_V_RELEASED) || !v->storage)
+        return false;
+    if (v->home == &tape->home)
+        return (v->flags & TG_V_HELD) || tape->rule_of;
+    return !v->home->tape && v->home->rt == tape->rt;
 }
 
-static void set_desc(tg_value *v, const tg_entry *e, uint32_t o)
+static tg_status resolve_input(tg_tape *tape, application *a, size_t i)
 {
-    if (e->out_dense[o])
-        v->flags |= TG_V_DENSE;
+    const tg_operator *op = a->op;
+    tg_value *v = a->in[i] ? tg_resolve(a->in[i]) : NULL;
+    if (!a->in[i] && has_bit(op->optional, op, i)) {
+        a->value[i] = NULL;
+        return TG_OK;
+    }
+    if (!usable(tape, v)) {
+        char argument[32];
+        snprintf(argument, sizeof argument, "input %zu", i);
+        tg_status status = tg_check_tensor(tape, a->in[i], op->name, argument, &v);
+        if (status)
+            return status;
+    }
+    if ((op->flags & TG_OP_DENSE) && !(v->flags & TG_V_DENSE)) {
+        a->in[i] = tg_contiguous(tape, a->in[i]);
+        v = a->in[i] ? tg_resolve(a->in[i]) : NULL;
+    }
+    a->value[i] = v;
+    return v ? TG_OK : tape->status;
+}
+
+static tg_status resolve_inputs(tg_tape *tape, application *a)
+{
+    tg_status status = TG_OK;
+    for (size_t i = 0; i < a->n_in && status == TG_OK; i++)
+        status = resolve_input(tape, a, i);
+    return status;
 }
 
 static tg_status make_outputs(tg_tape *tape, application *a, const tg_entry *e)
@@ -97,7 +109,8 @@ static tg_status make_outputs(tg_tape *tape, application *a, const tg_entry *e)
         tg_value *v = a->out[o] = tg_tape_new_value(tape, &e->out[o], e->out_hash[o]);
         if (!v)
             return tg_fail_again(tape, TG_ENOMEM);
-        set_desc(v, e, o);
+        if (e->out_dense[o])
+            v->flags |= TG_V_DENSE;
         if (op->flags & TG_OP_VIEW) {
             v->storage = a->value[0]->storage;
             v->offset = a->value[0]->offset + e->offset * (int64_t)tg_dtype_size(v->desc->dtype);
@@ -111,7 +124,7 @@ static tg_status make_outputs(tg_tape *tape, application *a, const tg_entry *e)
     return TG_OK;
 }
 
-static void undo_outputs(tg_tape *tape, const application *a, size_t n_values)
+static void undo_outputs(tg_tape *tape, size_t n_values)
 {
     while (tape->n_values > n_values) {
         tg_value *v = tape->values[--tape->n_values];
@@ -119,7 +132,6 @@ static void undo_outputs(tg_tape *tape, const application *a, size_t n_values)
         v->storage = NULL;
         tg_home_drop(&tape->home, v);
     }
-    (void)a;
 }
 
 static bool wants_node(const tg_tape *tape, const application *a)
@@ -190,7 +202,7 @@ static tg_status run_and_record(tg_tape *tape, application *a, tg_tensor *out[])
     if (status) {
         if (node)
             tg_storage_unref(node->saved);
-        undo_outputs(tape, a, n_values);
+        undo_outputs(tape, n_values);
         return status;
     }
     mark_written(a);
@@ -235,7 +247,7 @@ static tg_status prepare(tg_tape *tape, const tg_operator *op, tg_tensor *const 
         out[o] = NULL;
     if (tape->status)
         return tape->status;
-    tg_status status = check_arity(tape, op, n_in);
+    tg_status status = check_arity(tape, op, n_in, attrs, scalars);
     if (status)
         return status;
     tg_tensor *in_here[16];

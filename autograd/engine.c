@@ -242,6 +242,14 @@ static size_t count_outside(const tg_tape *tape, uint32_t last)
     return n;
 }
 
+static uint32_t slots_in_use(const tg_tape *tape)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < tape->n_values; i++)
+        n = tape->values[i]->slot >= n ? tape->values[i]->slot + 1 : n;
+    return n;
+}
+
 /* The new gradient of a leaf: detached, row-major, with a storage of its own. */
 static tg_value *for_leaf(tg_tape *tape, const tg_value *leaf, tg_value *g)
 {
@@ -362,7 +370,7 @@ static tg_status run_sweep(tg_tape *tape, tg_value *y, tg_tensor *gy, tg_tensor 
     size_t outside = (tape->n_nodes ? count_outside(tape, last) : 1) + n, capacity = 8;
     while (capacity < 2 * outside)
         capacity *= 2;
-    sweep s = {.tape = tape, .flags = flags, .n_slots = tape->home.n_slots, .mask = capacity - 1};
+    sweep s = {.tape = tape, .flags = flags, .n_slots = slots_in_use(tape), .mask = capacity - 1};
     size_t slots = s.n_slots * sizeof *s.slots, leaves = capacity * sizeof *s.leaves, reach = wrt ? tape->n_nodes + 1 : 0;
     tg_storage *block;
     char *p = zeroed(tape, slots + leaves + reach, &block);

@@ -52,16 +52,18 @@ tg_storage *tg_pool_get(tg_pool *pool, size_t size)
     tg_storage *s = pool->free[c];
     if (s)
         pool->free[c] = s->next;
+    pool->out++;
     mtx_unlock(&pool->lock);
     if (!s) {
         s = tg_storage_new(pool->allocator, rounded);
-        if (!s)
+        if (!s) {
+            mtx_lock(&pool->lock);
+            pool->out--;
+            mtx_unlock(&pool->lock);
             return NULL;
+        }
         s->pool = pool;
     }
-    mtx_lock(&pool->lock);
-    pool->out++;
-    mtx_unlock(&pool->lock);
     s->next = NULL;
     s->version = 0;
     s->writer_file = NULL;

@@ -79,13 +79,12 @@ void tg_scope_undo(tg_tape *tape, const tg_scope *scope)
 {
     while (tape->n_nodes > scope->first_node)
         tg_node_release(tape, tape->nodes[--tape->n_nodes]);
-    for (size_t i = scope->first_value; i < tape->n_values; i++) {
-        tg_value *v = tape->values[i];
+    while (tape->n_values > scope->first_value) { /* backwards, so that low slots are handed out first again */
+        tg_value *v = tape->values[--tape->n_values];
         tg_storage_unref(v->storage);
         v->storage = NULL;
         tg_home_drop(&tape->home, v);
     }
-    tape->n_values = scope->first_value;
 }
 
 void tg_discard(tg_tensor *tensor)
