@@ -6,6 +6,7 @@
 #include <tapegrad/op_attrs.h>
 
 extern const tg_operator *const tg_ops_elementwise[];
+extern const tg_operator *const tg_ops_activation[];
 extern const tg_operator *const tg_ops_reduce[];
 extern const tg_operator *const tg_ops_shape[];
 extern const tg_operator *const tg_ops_matmul[];

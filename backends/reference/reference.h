@@ -7,6 +7,7 @@
 #include <tapegrad/op_attrs.h>
 
 extern const tg_kernel tg_ref_elementwise[];
+extern const tg_kernel tg_ref_activation[];
 extern const tg_kernel tg_ref_reduce[];
 extern const tg_kernel tg_ref_shape[];
 extern const tg_kernel tg_ref_matmul[];

@@ -1,0 +1,485 @@
+#include "autograd/operators/rows.h"
+
+/* -- infer ------------------------------------------------------------------------------------------------- */
+
+static tg_status need_one_float(const tg_infer *q)
+{
+    for (size_t i = 0; i < q->n_in; i++) {
+        if (!tg_dtype_is_float(q->in[i]->dtype))
+            return tg_infer_fail(q, TG_EDTYPE, "input %zu must be f32 or f64, not %s", i,
+                                 tg_dtype_name(q->in[i]->dtype));
+        if (q->in[i]->dtype != q->in[0]->dtype)
+            return tg_infer_fail(q, TG_EDTYPE, "inputs must be of one dtype; convert one with tg_to");
+    }
+    return TG_OK;
+}
+
+tg_status tg_infer_like(const tg_infer *q)
+{
+    tg_status status = need_one_float(q);
+    if (status)
+        return status;
+    for (size_t i = 1; i < q->n_in; i++)
+        if (!tg_desc_same_dims(q->in[i], q->in[0]))
+            return tg_infer_fail(q, TG_ESHAPE, "inputs 0 and %zu must have the same dims", i);
+    return tg_desc_make(q->out, (tg_dtype)q->in[0]->dtype, q->in[0]->dim, (size_t)q->in[0]->ndim);
+}
+
+tg_status tg_infer_broadcast_float(const tg_infer *q)
+{
+    tg_status status = need_one_float(q);
+    return status ? status : tg_infer_broadcast(q, q->in[0]->dtype, q->out);
+}
+
+static tg_status infer_arithmetic(const tg_infer *q)
+{
+    if (q->in[0]->dtype == TG_I64 && q->in[1]->dtype == TG_I64)
+        return tg_infer_broadcast(q, TG_I64, q->out);
+    return tg_infer_broadcast_float(q);
+}
+
+static bool has_kernels(int32_t dtype)
+{
+    return dtype == TG_F32 || dtype == TG_F64 || dtype == TG_I64 || dtype == TG_BOOL;
+}
+
+static tg_status need_same(const tg_infer *q, const tg_desc *a, const tg_desc *b)
+{
+    if (!has_kernels(a->dtype) || !has_kernels(b->dtype))
+        return tg_infer_fail(q, TG_EDTYPE, "values must be f32, f64, i64 or bool");
+    if (a->dtype != b->dtype)
+        return tg_infer_fail(q, TG_EDTYPE, "values must be of one dtype, not %s and %s; convert one with tg_to",
+                             tg_dtype_name(a->dtype), tg_dtype_name(b->dtype));
+    return TG_OK;
+}
+
+static tg_status infer_comparison(const tg_infer *q)
+{
+    tg_status status = need_same(q, q->in[0], q->in[1]);
+    return status ? status : tg_infer_broadcast(q, TG_BOOL, q->out);
+}
+
+static tg_status infer_where(const tg_infer *q)
+{
+    if (q->in[0]->dtype != TG_BOOL)
+        return tg_infer_fail(q, TG_EDTYPE, "condition must be bool, not %s", tg_dtype_name(q->in[0]->dtype));
+    tg_status status = need_same(q, q->in[1], q->in[2]);
+    return status ? status : tg_infer_broadcast(q, q->in[1]->dtype, q->out);
+}
+
+static tg_status infer_to(const tg_infer *q)
+{
+    const tg_to_attrs *attrs = q->attrs;
+    if (!has_kernels(q->in[0]->dtype) || attrs->dtype < TG_F32 || attrs->dtype > TG_BOOL ||
+        !has_kernels((int32_t)attrs->dtype))
+        return tg_infer_fail(q, TG_EDTYPE, "converts among f32, f64, i64 and bool, not to %s",
+                             tg_dtype_name((int32_t)attrs->dtype));
+    return tg_desc_make(q->out, (tg_dtype)attrs->dtype, q->in[0]->dim, (size_t)q->in[0]->ndim);
+}
+
+/* -- samples ----------------------------------------------------------------------------------------------- */
+
+#define UNARY_SAMPLES(name, scalars_, ...)                                                                   \
+    TG_SAMPLES(name, {.label = "matrix", .n_in = 1, .in = {{TG_DIM2(3, 4), __VA_ARGS__}}, .scalars = scalars_},       \
+               {.label = "scalar", .n_in = 1, .in = {{TG_NO_DIMS, __VA_ARGS__}}, .scalars = scalars_},       \
+               {.label = "strided",                                                                          \
+                .n_in = 1,                                                                                   \
+                .in = {{TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}},                            \
+                .scalars = scalars_})
+UNARY_SAMPLES(real, NULL, TG_RANGE(-2, 2))
+UNARY_SAMPLES(positive, NULL, TG_RANGE(0.5, 3))
+UNARY_SAMPLES(above_minus_one, NULL, TG_RANGE(-0.6, 2))
+UNARY_SAMPLES(not_zero, NULL, TG_RANGE(-2, 2), TG_AWAY(0, 0.3))
+static const double one_scalar[] = {1.75}, cubic[] = {3}, minus_half[] = {-0.5};
+UNARY_SAMPLES(with_scalar, one_scalar, TG_RANGE(-2, 2))
+TG_SAMPLES(powers, {.label = "power 1.75", .n_in = 1, .in = {{TG_DIM2(3, 4), TG_RANGE(0.5, 2)}}, .scalars = one_scalar},
+           {.label = "cube", .n_in = 1, .in = {{TG_DIM1(5), TG_RANGE(-2, 2), TG_AWAY(0, 0.3)}}, .scalars = cubic},
+           {.label = "strided, power -0.5",
+            .n_in = 1,
+            .in = {{TG_DIM2(4, 3), TG_RANGE(0.5, 2), .flags = TG_SAMPLE_STRIDED}},
+            .scalars = minus_half})
+
+/* Each operand with its own range: B is the second's. */
+#define BINARY_SAMPLES(name, A, B)                                                                           \
+    TG_SAMPLES(name, {.label = "same dims", .n_in = 2, .in = {{TG_DIM2(3, 4), A}, {TG_DIM2(3, 4), B}}},      \
+               {.label = "row and column", .n_in = 2, .in = {{TG_DIM2(3, 1), A}, {TG_DIM3(2, 1, 4), B}}},    \
+               {.label = "scalar", .n_in = 2, .in = {{TG_DIM1(5), A}, {TG_NO_DIMS, B}}},                     \
+               {.label = "strided",                                                                          \
+                .n_in = 2,                                                                                   \
+                .in = {{TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, A}, {TG_DIM1(3), B}}})
+#define REAL TG_RANGE(-2, 2)
+#define POSITIVE TG_RANGE(0.5, 2)
+#define NOT_ZERO TG_RANGE(-2, 2), TG_AWAY(0, 0.4)
+BINARY_SAMPLES(pairs, REAL, REAL)
+BINARY_SAMPLES(quotients, REAL, NOT_ZERO)
+BINARY_SAMPLES(powers_of_two, POSITIVE, REAL)
+/* Ranges that interleave without touching: no ties between the operands. */
+#define LOW_OR_HIGH TG_RANGE(-2, 2), .n_kinks = 1, .kinks = {0}, .distance = 0.6
+#define MIDDLE TG_RANGE(-0.4, 0.4)
+BINARY_SAMPLES(no_ties, LOW_OR_HIGH, MIDDLE)
+
+#define CONDITION .dtype = TG_BOOL, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(0, 2)
+TG_SAMPLES(choices, {.label = "same dims", .n_in = 3, .in = {{TG_DIM2(3, 4), CONDITION}, {TG_DIM2(3, 4), REAL}, {TG_DIM2(3, 4), REAL}}},
+           {.label = "broadcast", .n_in = 3, .in = {{TG_DIM2(3, 1), CONDITION}, {TG_DIM1(4), REAL}, {TG_NO_DIMS, REAL}}},
+           {.label = "strided",
+            .n_in = 3,
+            .in = {{TG_DIM1(3), CONDITION}, {TG_DIM2(4, 3), REAL, .flags = TG_SAMPLE_STRIDED}, {TG_DIM2(4, 3), REAL}}})
+
+static const tg_to_attrs to_f64 = {TG_F64}, to_f32 = {TG_F32}, to_bool = {TG_BOOL};
+TG_SAMPLES(conversions, {.label = "to f64", .n_in = 1, .in = {{TG_DIM2(3, 4), REAL}}, .attrs = &to_f64},
+           {.label = "strided, to f64",
+            .n_in = 1,
+            .in = {{TG_DIM2(4, 3), REAL, .flags = TG_SAMPLE_STRIDED}},
+            .attrs = &to_f64},
+           {.label = "bool to f32",
+            .n_in = 1,
+            .in = {{TG_DIM1(5), .dtype = TG_BOOL, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(0, 2)}},
+            .attrs = &to_f32},
+           {.label = "i64 to bool",
+            .n_in = 1,
+            .in = {{TG_NO_DIMS, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(-2, 3)}},
+            .attrs = &to_bool})
+
+/* -- one input --------------------------------------------------------------------------------------------- */
+
+tg_tensor *tg_constant_like(tg_tape *tape, const tg_tensor *x, double value)
+{
+    return tg_full(tape, tg_tensor_dtype(x), NULL, 0, value);
+}
+
+static tg_tensor *input(const tg_node *node, size_t i)
+{
+    return tg_node_input(node, i);
+}
+
+static tg_tensor *result(const tg_node *node)
+{
+    return tg_node_output(node, 0);
+}
+
+TG_RULE(neg)
+{
+    gx[0] = tg_neg(tape, gy[0]);
+    return tg_tape_status(tape);
+}
+
+TG_RULE(abs)
+{
+    gx[0] = tg_mul(tape, gy[0], tg_sign(tape, input(node, 0)));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(sign)
+{
+    gx[0] = tg_zeros_like(tape, gy[0]);
+    return tg_tape_status(tape);
+}
+
+TG_RULE(exp)
+{
+    gx[0] = tg_mul(tape, gy[0], result(node));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(expm1)
+{
+    gx[0] = tg_mul(tape, gy[0], tg_add_scalar(tape, result(node), 1));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(log)
+{
+    gx[0] = tg_div(tape, gy[0], input(node, 0));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(log1p)
+{
+    gx[0] = tg_div(tape, gy[0], tg_add_scalar(tape, input(node, 0), 1));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(sqrt)
+{
+    gx[0] = tg_div(tape, gy[0], tg_mul_scalar(tape, result(node), 2));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(rsqrt)
+{
+    tg_tensor *cube = tg_pow_scalar(tape, result(node), 3);
+    gx[0] = tg_mul(tape, gy[0], tg_mul_scalar(tape, cube, -0.5));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(square)
+{
+    gx[0] = tg_mul(tape, gy[0], tg_mul_scalar(tape, input(node, 0), 2));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(reciprocal)
+{
+    gx[0] = tg_mul(tape, gy[0], tg_neg(tape, tg_square(tape, result(node))));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(sin)
+{
+    gx[0] = tg_mul(tape, gy[0], tg_cos(tape, input(node, 0)));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(cos)
+{
+    gx[0] = tg_mul(tape, gy[0], tg_neg(tape, tg_sin(tape, input(node, 0))));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(erf)
+{
+    const double two_over_root_pi = 1.12837916709551257390;
+    tg_tensor *bell = tg_exp(tape, tg_neg(tape, tg_square(tape, input(node, 0))));
+    gx[0] = tg_mul(tape, gy[0], tg_mul_scalar(tape, bell, two_over_root_pi));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(add_scalar)
+{
+    gx[0] = gy[0];
+    return tg_tape_status(tape);
+}
+
+TG_RULE(mul_scalar)
+{
+    gx[0] = tg_mul_scalar(tape, gy[0], tg_node_scalar(node, 0));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(pow_scalar)
+{
+    const double e = tg_node_scalar(node, 0);
+    if (e == 0) {
+        gx[0] = tg_zeros_like(tape, gy[0]);
+    } else {
+        tg_tensor *slope = tg_mul_scalar(tape, tg_pow_scalar(tape, input(node, 0), e - 1), e);
+        gx[0] = tg_mul(tape, gy[0], slope);
+    }
+    return tg_tape_status(tape);
+}
+
+/* A row and the function of ops.h that applies it. */
+#define UNARY(name, saved, table, text)                                                                      \
+    static const tg_operator row_##name = {                                                                  \
+        TG_ROW(#name, text), .n_in = 1,         .n_out = 1,      .saves = saved, .infer = tg_infer_like,     \
+        .vjp = name##_vjp,   .samples = table,                                                               \
+    };                                                                                                       \
+    tg_tensor *tg_##name(tg_tape *tape, tg_tensor *x)                                                        \
+    {                                                                                                        \
+        return tg_row1(tape, &row_##name, x, NULL, NULL);                                                    \
+    }
+UNARY(neg, 0, real, "-x")
+UNARY(abs, TG_OP_IN(0), not_zero, "|x|; the derivative at 0 is 0")
+UNARY(sign, 0, not_zero, "-1, 0 or 1; the derivative is 0")
+UNARY(exp, TG_OP_OUT(0), real, "e^x")
+UNARY(expm1, TG_OP_OUT(0), real, "e^x - 1")
+UNARY(log, TG_OP_IN(0), positive, "the natural logarithm")
+UNARY(log1p, TG_OP_IN(0), above_minus_one, "log(1 + x)")
+UNARY(sqrt, TG_OP_OUT(0), positive, "the square root")
+UNARY(rsqrt, TG_OP_OUT(0), positive, "1/sqrt(x)")
+UNARY(square, TG_OP_IN(0), real, "x*x")
+UNARY(reciprocal, TG_OP_OUT(0), not_zero, "1/x")
+UNARY(sin, TG_OP_IN(0), real, "sin x")
+UNARY(cos, TG_OP_IN(0), real, "cos x")
+UNARY(erf, TG_OP_IN(0), real, "2/sqrt(pi) * the integral of exp(-t*t) from 0 to x")
+
+#define WITH_SCALAR(name, saved, table, text)                                                                \
+    static const tg_operator row_##name = {                                                                  \
+        TG_ROW(#name, text), .n_in = 1,         .n_out = 1,       .n_scalars = 1,                            \
+        .saves = saved,      .infer = tg_infer_like, .vjp = name##_vjp, .samples = table,                    \
+    };                                                                                                       \
+    tg_tensor *tg_##name(tg_tape *tape, tg_tensor *x, double s)                                              \
+    {                                                                                                        \
+        return tg_row1(tape, &row_##name, x, NULL, &s);                                                      \
+    }
+WITH_SCALAR(add_scalar, 0, with_scalar, "x + s")
+WITH_SCALAR(mul_scalar, 0, with_scalar, "x*s")
+WITH_SCALAR(pow_scalar, TG_OP_IN(0), powers, "x^s; the derivative for s = 0 is 0")
+
+/* -- two inputs -------------------------------------------------------------------------------------------- */
+
+TG_RULE(add)
+{
+    gx[0] = gy[0];
+    gx[1] = gy[0];
+    return tg_tape_status(tape);
+}
+
+TG_RULE(sub)
+{
+    gx[0] = gy[0];
+    if (tg_node_needs(node, 1))
+        gx[1] = tg_neg(tape, gy[0]);
+    return tg_tape_status(tape);
+}
+
+TG_RULE(mul)
+{
+    if (tg_node_needs(node, 0))
+        gx[0] = tg_mul(tape, gy[0], input(node, 1));
+    if (tg_node_needs(node, 1))
+        gx[1] = tg_mul(tape, gy[0], input(node, 0));
+    return tg_tape_status(tape);
+}
+
+TG_RULE(div)
+{
+    if (tg_node_needs(node, 0))
+        gx[0] = tg_div(tape, gy[0], input(node, 1));
+    if (tg_node_needs(node, 1))
+        gx[1] = tg_neg(tape, tg_mul(tape, gy[0], tg_div(tape, result(node), input(node, 1))));
+    return tg_tape_status(tape);
+}
+
+/* Where the base or the exponent makes the formula 0·∞, the value is 0, as in PyTorch. */
+TG_RULE(pow)
+{
+    tg_tensor *a = input(node, 0), *b = input(node, 1);
+    tg_tensor *zero = tg_constant_like(tape, gy[0], 0);
+    if (tg_node_needs(node, 0)) {
+        tg_tensor *slope = tg_mul(tape, b, tg_pow(tape, a, tg_add_scalar(tape, b, -1)));
+        gx[0] = tg_where(tape, tg_eq(tape, b, zero), zero, tg_mul(tape, gy[0], slope));
+    }
+    if (tg_node_needs(node, 1)) {
+        tg_tensor *no = tg_full(tape, TG_BOOL, NULL, 0, 0);
+        tg_tensor *flat = tg_where(tape, tg_eq(tape, a, zero), tg_ge(tape, b, zero), no);
+        tg_tensor *slope = tg_mul(tape, result(node), tg_log(tape, a));
+        gx[1] = tg_where(tape, flat, zero, tg_mul(tape, gy[0], slope));
+    }
+    return tg_tape_status(tape);
+}
+
+/* gy where `lost` is false, half of it at ties. */
+static tg_tensor *share(tg_tape *tape, tg_tensor *gy, tg_tensor *lost, tg_tensor *tie, tg_tensor *zero)
+{
+    return tg_where(tape, lost, zero, tg_where(tape, tie, tg_mul_scalar(tape, gy, 0.5), gy));
+}
+
+static tg_status extremum_vjp(tg_tape *tape, const tg_node *node, tg_tensor *gy, tg_tensor *gx[], bool maximum)
+{
+    tg_tensor *a = input(node, 0), *b = input(node, 1);
+    tg_tensor *tie = tg_eq(tape, a, b), *zero = tg_constant_like(tape, gy, 0);
+    if (tg_node_needs(node, 0))
+        gx[0] = share(tape, gy, maximum ? tg_lt(tape, a, b) : tg_gt(tape, a, b), tie, zero);
+    if (tg_node_needs(node, 1))
+        gx[1] = share(tape, gy, maximum ? tg_gt(tape, a, b) : tg_lt(tape, a, b), tie, zero);
+    return tg_tape_status(tape);
+}
+
+TG_RULE(maximum)
+{
+    return extremum_vjp(tape, node, gy[0], gx, true);
+}
+
+TG_RULE(minimum)
+{
+    return extremum_vjp(tape, node, gy[0], gx, false);
+}
+
+#define BINARY(name, infer_, saved, table, text)                                                             \
+    static const tg_operator row_##name = {                                                                  \
+        TG_ROW(#name, text), .flags = TG_OP_BROADCAST, .n_in = 2,         .n_out = 1,                        \
+        .saves = saved,      .infer = infer_,          .vjp = name##_vjp, .samples = table,                  \
+    };                                                                                                       \
+    tg_tensor *tg_##name(tg_tape *tape, tg_tensor *a, tg_tensor *b)                                          \
+    {                                                                                                        \
+        return tg_row2(tape, &row_##name, a, b, NULL, NULL);                                                 \
+    }
+#define BOTH (TG_OP_IN(0) | TG_OP_IN(1))
+BINARY(add, infer_arithmetic, 0, pairs, "a + b")
+BINARY(sub, infer_arithmetic, 0, pairs, "a - b")
+BINARY(mul, infer_arithmetic, BOTH, pairs, "a*b")
+BINARY(div, tg_infer_broadcast_float, TG_OP_IN(1) | TG_OP_OUT(0), quotients, "a/b")
+BINARY(pow, tg_infer_broadcast_float, BOTH | TG_OP_OUT(0), powers_of_two, "a^b")
+BINARY(maximum, tg_infer_broadcast_float, BOTH, no_ties, "the larger; NaN if one is; ties halve the gradient")
+BINARY(minimum, tg_infer_broadcast_float, BOTH, no_ties, "the smaller; NaN if one is; ties halve the gradient")
+
+#define COMPARISON(name, text)                                                                               \
+    static const tg_operator row_##name = {                                                                  \
+        TG_ROW(#name, text), .flags = TG_OP_BROADCAST | TG_OP_NONDIFF, .n_in = 2, .n_out = 1,                \
+        .infer = infer_comparison, .samples = no_ties,                                                       \
+    };                                                                                                       \
+    tg_tensor *tg_##name(tg_tape *tape, tg_tensor *a, tg_tensor *b)                                          \
+    {                                                                                                        \
+        return tg_row2(tape, &row_##name, a, b, NULL, NULL);                                                 \
+    }
+COMPARISON(eq, "a == b")
+COMPARISON(ne, "a != b")
+COMPARISON(lt, "a < b")
+COMPARISON(le, "a <= b")
+COMPARISON(gt, "a > b")
+COMPARISON(ge, "a >= b")
+
+/* -- the rest ---------------------------------------------------------------------------------------------- */
+
+TG_RULE(where)
+{
+    tg_tensor *condition = input(node, 0), *zero = tg_constant_like(tape, gy[0], 0);
+    if (tg_node_needs(node, 1))
+        gx[1] = tg_where(tape, condition, gy[0], zero);
+    if (tg_node_needs(node, 2))
+        gx[2] = tg_where(tape, condition, zero, gy[0]);
+    return tg_tape_status(tape);
+}
+
+static const tg_operator row_where = {
+    TG_ROW("where", "condition ? a : b"),
+    .flags = TG_OP_BROADCAST,
+    .n_in = 3,
+    .n_out = 1,
+    .saves = TG_OP_IN(0),
+    .infer = infer_where,
+    .vjp = where_vjp,
+    .samples = choices,
+};
+
+tg_tensor *tg_where(tg_tape *tape, tg_tensor *condition, tg_tensor *a, tg_tensor *b)
+{
+    return tg_row3(tape, &row_where, condition, a, b, NULL);
+}
+
+TG_RULE(to)
+{
+    gx[0] = tg_to(tape, gy[0], tg_tensor_dtype(input(node, 0)));
+    return tg_tape_status(tape);
+}
+
+static const tg_attr_spec to_specs[] = {
+    {.name = "dtype", .type = TG_ATTR_INT, .offset = offsetof(tg_to_attrs, dtype), .doc = "a tg_dtype"},
+    {0},
+};
+static const tg_operator row_to = {
+    TG_ROW("to", "x in another dtype"),
+    .n_in = 1,
+    .n_out = 1,
+    TG_ATTRS(tg_to_attrs, to_specs),
+    .infer = infer_to,
+    .vjp = to_vjp,
+    .samples = conversions,
+};
+
+tg_tensor *tg_to(tg_tape *tape, tg_tensor *x, tg_dtype dtype)
+{
+    const tg_desc *d = tg_argument(tape, x, "to", "x");
+    if (!d || d->dtype == (int32_t)dtype)
+        return d ? x : NULL;
+    return tg_row1(tape, &row_to, x, &(tg_to_attrs){dtype}, NULL);
+}
+
+const tg_operator *const tg_ops_elementwise[] = {
+    &row_neg,   &row_abs,        &row_sign,    &row_exp,        &row_expm1,      &row_log,        &row_log1p,
+    &row_sqrt,  &row_rsqrt,      &row_square,  &row_reciprocal, &row_sin,        &row_cos,        &row_erf,
+    &row_add_scalar, &row_mul_scalar, &row_pow_scalar, &row_add, &row_sub,       &row_mul,        &row_div,
+    &row_pow,   &row_maximum,    &row_minimum, &row_eq,         &row_ne,         &row_lt,         &row_le,
+    &row_gt,    &row_ge,         &row_where,   &row_to,         NULL,
+};

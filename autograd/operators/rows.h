@@ -1,0 +1,77 @@
+/* What the families share in writing rows, rules and samples. */
+#ifndef TG_ROWS_H
+#define TG_ROWS_H
+
+#include "autograd/operators/operators.h"
+
+#include <math.h>
+
+#define TG_ROW(name_, doc_) .struct_size = sizeof(tg_operator), .version = 1, .name = name_, .doc = doc_
+#define TG_ATTRS(type, specs) .attrs_size = sizeof(type), .attrs = specs
+
+/* TG_RULE(add) { … } is add_vjp. A rule ends in `return tg_tape_status(tape)`: what failed on the way is there. */
+#define TG_RULE(name)                                                                                        \
+    static tg_status name##_vjp(tg_tape *tape, __attribute__((unused)) const tg_node *node,                  \
+                                tg_tensor *const gy[], tg_tensor *gx[])
+
+/* TG_SAMPLES(name, {…}, {…}) is the function that a row's `samples` names. */
+#define TG_SAMPLES(name, ...)                                                                                \
+    static const tg_sample name##_table[] = {__VA_ARGS__, {0}};                                              \
+    static const tg_sample *name(size_t *n)                                                                  \
+    {                                                                                                        \
+        *n = sizeof name##_table / sizeof *name##_table - 1;                                                 \
+        return name##_table;                                                                                 \
+    }
+
+/* One input of a sample. NONE: ndim 0. */
+#define TG_NO_DIMS .ndim = 0
+#define TG_DIM1(a) .ndim = 1, .dim = {a}
+#define TG_DIM2(a, b) .ndim = 2, .dim = {a, b}
+#define TG_DIM3(a, b, c) .ndim = 3, .dim = {a, b, c}
+#define TG_DIM4(a, b, c, d) .ndim = 4, .dim = {a, b, c, d}
+#define TG_RANGE(low_, high_) .low = low_, .high = high_
+#define TG_AWAY(kink, by) .n_kinks = 1, .kinks = {kink}, .distance = by
+#define TG_DISTINCT(by) .flags = TG_SAMPLE_DISTINCT, .distance = by
+
+/* The one result of a row; NULL on failure. */
+static inline tg_tensor *tg_row1(tg_tape *tape, const tg_operator *op, tg_tensor *a, const void *attrs,
+                                 const double *scalars)
+{
+    tg_tensor *out = NULL;
+    tg_apply(tape, op, &a, 1, attrs, scalars, &out);
+    return out;
+}
+
+static inline tg_tensor *tg_row2(tg_tape *tape, const tg_operator *op, tg_tensor *a, tg_tensor *b,
+                                 const void *attrs, const double *scalars)
+{
+    tg_tensor *out = NULL;
+    tg_apply(tape, op, (tg_tensor *[]){a, b}, 2, attrs, scalars, &out);
+    return out;
+}
+
+static inline tg_tensor *tg_row3(tg_tape *tape, const tg_operator *op, tg_tensor *a, tg_tensor *b, tg_tensor *c,
+                                 const void *attrs)
+{
+    tg_tensor *out = NULL;
+    tg_apply(tape, op, (tg_tensor *[]){a, b, c}, 3, attrs, NULL, &out);
+    return out;
+}
+
+/* elementwise.c: the result is as input 0, row-major; all inputs f32 or f64, of one dtype. */
+tg_status tg_infer_like(const tg_infer *q);
+/* The same, of the shape that the inputs broadcast to. */
+tg_status tg_infer_broadcast_float(const tg_infer *q);
+/* A 0-dim constant of x's dtype, for rules. */
+tg_tensor *tg_constant_like(tg_tape *tape, const tg_tensor *x, double value);
+
+/* shape.c. The descriptor of a wrapper's argument, NULL (with the tape's error set) where it has none. */
+const tg_desc *tg_argument(tg_tape *tape, const tg_tensor *x, const char *what, const char *argument);
+/* `dim` counted from the front; fails with TG_EINVAL outside [−ndim, ndim). A scalar has a dim 0 here, as in torch. */
+bool tg_resolve_dim(tg_tape *tape, const char *what, int64_t dim, int ndim, int64_t *out);
+/* x expanded to the dims of `to`, itself where it has them. */
+tg_tensor *tg_expand_as(tg_tape *tape, tg_tensor *x, const tg_desc *to);
+/* Writes "[3, 4]", always terminated; returns `buffer`. */
+const char *tg_format_dims(const int64_t *dims, int64_t n, char *buffer, size_t size);
+
+#endif

@@ -1,0 +1,200 @@
+#include "backends/reference/map.h"
+
+#include <string.h>
+
+enum {
+    TILE = 512,      /* elements that are packed at a time                        */
+    CHUNK = 16384,   /* elements of one thread's turn, whatever the number of threads */
+    PARALLEL = 32768 /* below, waking the other threads costs more than it saves  */
+};
+
+typedef struct plan {
+    tg_ref_map_fn fn;
+    const double *scalars;
+    char *dst;
+    const char *src[TG_REF_MAP_SRC];
+    size_t dst_size, src_size[TG_REF_MAP_SRC];
+    int n_src, ndim;
+    int64_t count, dim[TG_MAX_DIM], stride[TG_REF_MAP_SRC][TG_MAX_DIM];
+    bool flat[TG_REF_MAP_SRC]; /* row-major: element i is at i */
+} plan;
+
+void tg_ref_pack(void *dst, const void *src, int64_t stride, int64_t count, size_t size)
+{
+    if (size == 4) {
+        uint32_t *d = dst;
+        const uint32_t *s = src;
+        for (int64_t i = 0; i < count; i++)
+            d[i] = s[i * stride];
+    } else if (size == 8) {
+        uint64_t *d = dst;
+        const uint64_t *s = src;
+        for (int64_t i = 0; i < count; i++)
+            d[i] = s[i * stride];
+    } else {
+        uint8_t *d = dst;
+        const uint8_t *s = src;
+        for (int64_t i = 0; i < count; i++)
+            d[i] = s[i * stride];
+    }
+}
+
+/* n consecutive elements: whole blocks in place, the rest through padded copies. */
+static void run_dense(const plan *p, int64_t n, char *dst, const char *const src[])
+{
+    const void *in[TG_REF_MAP_SRC];
+    const int64_t blocks = n / TG_REF_BLOCK, rest = n % TG_REF_BLOCK, whole = n - rest;
+    for (int s = 0; s < p->n_src; s++)
+        in[s] = src[s];
+    if (blocks)
+        p->fn(blocks, dst, in, p->scalars);
+    if (!rest)
+        return;
+    uint64_t out[TG_REF_BLOCK], pad[TG_REF_MAP_SRC][TG_REF_BLOCK];
+    for (int s = 0; s < p->n_src; s++) {
+        const size_t bytes = (size_t)rest * p->src_size[s];
+        memcpy(pad[s], src[s] + (size_t)whole * p->src_size[s], bytes);
+        memset((char *)pad[s] + bytes, 0, TG_REF_BLOCK * p->src_size[s] - bytes);
+        in[s] = pad[s];
+    }
+    p->fn(1, out, in, p->scalars);
+    memcpy(dst + (size_t)whole * p->dst_size, out, (size_t)rest * p->dst_size);
+}
+
+/* Element `i` of source s as an offset, counting row-major. */
+static int64_t locate(const plan *p, int s, int64_t i)
+{
+    int64_t at = 0;
+    for (int d = p->ndim - 1; d >= 0; d--) {
+        at += i % p->dim[d] * p->stride[s][d];
+        i /= p->dim[d];
+    }
+    return at;
+}
+
+/* Packs elements [begin, begin + n) of source s, row by row. */
+static void gather(const plan *p, int s, int64_t begin, int64_t n, char *buffer)
+{
+    const int64_t row = p->dim[p->ndim - 1], step = p->stride[s][p->ndim - 1];
+    const size_t size = p->src_size[s];
+    for (int64_t i = begin, end = begin + n; i < end;) {
+        int64_t take = row - i % row;
+        take = take < end - i ? take : end - i;
+        tg_ref_pack(buffer, p->src[s] + locate(p, s, i) * (int64_t)size, step, take, size);
+        buffer += (size_t)take * size;
+        i += take;
+    }
+}
+
+/* Elements [begin, end) of the result. Long rows whose elements are consecutive are read in place. */
+static void run_range(const plan *p, int64_t begin, int64_t end)
+{
+    uint64_t buffer[TG_REF_MAP_SRC][TILE];
+    const char *src[TG_REF_MAP_SRC];
+    const int64_t row = p->ndim ? p->dim[p->ndim - 1] : 1;
+    const bool by_row = row >= 64;
+    while (begin < end) {
+        int64_t n = end - begin < TILE ? end - begin : TILE;
+        if (by_row && row - begin % row < n)
+            n = row - begin % row;
+        for (int s = 0; s < p->n_src; s++) {
+            const size_t size = p->src_size[s];
+            if (p->flat[s]) {
+                src[s] = p->src[s] + (size_t)begin * size;
+            } else if (by_row && p->stride[s][p->ndim - 1] == 1) {
+                src[s] = p->src[s] + locate(p, s, begin) * (int64_t)size;
+            } else {
+                gather(p, s, begin, n, (char *)buffer[s]);
+                src[s] = (const char *)buffer[s];
+            }
+        }
+        run_dense(p, n, p->dst + (size_t)begin * p->dst_size, src);
+        begin += n;
+    }
+}
+
+static size_t size_of(int32_t dtype)
+{
+    return dtype == TG_F64 || dtype == TG_I64 ? 8 : dtype == TG_F32 ? 4 : 1;
+}
+
+static bool row_major(const tg_desc *d)
+{
+    int64_t expect = 1;
+    for (int i = d->ndim - 1; i >= 0; i--) {
+        if (d->dim[i] != 1 && d->stride[i] != expect)
+            return false;
+        expect *= d->dim[i];
+    }
+    return true;
+}
+
+/* Joins neighbouring dims that every source walks as one, and drops those of size 1. */
+static void coalesce(plan *p, const tg_call *c)
+{
+    const tg_desc *out = &c->out[0];
+    for (int d = 0; d < out->ndim; d++) {
+        if (out->dim[d] == 1)
+            continue;
+        bool join = p->ndim > 0;
+        for (int s = 0; s < p->n_src && join; s++)
+            join = p->stride[s][p->ndim - 1] == c->in[s]->stride[d] * out->dim[d];
+        if (!join)
+            p->dim[p->ndim++] = 1;
+        p->dim[p->ndim - 1] *= out->dim[d];
+        for (int s = 0; s < p->n_src; s++)
+            p->stride[s][p->ndim - 1] = c->in[s]->stride[d];
+    }
+}
+
+static void run_all(const plan *p, int threads, bool flat)
+{
+    const int64_t chunks = (p->count + CHUNK - 1) / CHUNK;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t k = 0; k < chunks; k++) {
+        const int64_t begin = k * CHUNK, end = begin + CHUNK < p->count ? begin + CHUNK : p->count;
+        if (flat) {
+            const char *src[TG_REF_MAP_SRC];
+            for (int s = 0; s < p->n_src; s++)
+                src[s] = p->src[s] + (size_t)begin * p->src_size[s];
+            run_dense(p, end - begin, p->dst + (size_t)begin * p->dst_size, src);
+        } else {
+            run_range(p, begin, end);
+        }
+    }
+}
+
+tg_status tg_ref_map(const tg_call *c, const tg_run *r, tg_ref_map_fn fn)
+{
+    plan p = {.fn = fn, .scalars = r->scalars, .dst = r->out[0], .n_src = (int)c->n_in};
+    bool flat = true;
+    p.count = 1;
+    for (int d = 0; d < c->out[0].ndim; d++)
+        p.count *= c->out[0].dim[d];
+    if (!p.count)
+        return TG_OK;
+    p.dst_size = size_of(c->out[0].dtype);
+    for (int s = 0; s < p.n_src; s++) {
+        p.src[s] = r->in[s];
+        p.src_size[s] = size_of(c->in[s]->dtype);
+        p.flat[s] = row_major(c->in[s]);
+        flat = flat && p.flat[s];
+    }
+    if (!flat)
+        coalesce(&p, c);
+    if (r->threads > 1 && p.count > PARALLEL)
+        run_all(&p, r->threads, flat);
+    else if (flat)
+        run_dense(&p, p.count, p.dst, p.src);
+    else
+        run_range(&p, 0, p.count);
+    return TG_OK;
+}
+
+tg_status tg_ref_map_float(const tg_call *c, const tg_run *r, tg_ref_map_fn f32, tg_ref_map_fn f64)
+{
+    const int32_t dtype = c->in[0]->dtype;
+    if (dtype != TG_F32 && dtype != TG_F64)
+        return TG_EDTYPE;
+    return tg_ref_map(c, r, dtype == TG_F32 ? f32 : f64);
+}
