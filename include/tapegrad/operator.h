@@ -134,11 +134,14 @@ TG_API uint64_t tg_node_draw(const tg_node *node);
 TG_API tg_mode tg_node_mode(const tg_node *node);
 
 /* Sees every application of an operator on a tape, after it ran (the gradient check's mutation test, tracing).
- * `rule_of` is the node whose rule is running, or NULL; `depth` counts rules within rules. One a tape; NULL removes it. */
+ * `rule_of` is the node whose rule is running, or NULL. One a tape; NULL removes it. */
 typedef struct tg_observer {
     void (*applied)(void *arg, tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
                     tg_tensor *const out[], size_t n_out, const tg_node *rule_of);
     void *arg;
+    /* A node's rule is about to run; it ran, and gx may be changed. Either may be NULL. */
+    void (*rule)(void *arg, tg_tape *tape, const tg_node *node);
+    void (*rule_ran)(void *arg, tg_tape *tape, const tg_node *node, tg_tensor *gx[]);
 } tg_observer;
 TG_API void tg_tape_observe(tg_tape *tape, const tg_observer *observer);
 
