@@ -116,6 +116,8 @@ static tg_status run_rule(sweep *s, tg_node *node, tg_tensor *const gy[], tg_ten
                                : tg_fail(tape, TG_ENODERIV, "%s has no derivative", node->op->name);
     if (status == TG_OK && tape->observer.rule_ran)
         tape->observer.rule_ran(tape->observer.arg, tape, node, gx);
+    if (status == TG_OK && o->rule_ran)
+        o->rule_ran(o->arg, tape, node, gx);
     tape->rule_of = outer;
     tape->mode = mode;
     return status ? tg_fail_again(tape, status) : tape->status;
