@@ -93,3 +93,18 @@ void tg_home_drop(tg_home *home, tg_value *v)
     v->gen = (v->gen + 1u) & 0xfffffffu;
     home->free_slots[home->n_free++] = v->slot;
 }
+
+tg_value *tg_home_new_locked(tg_home *home)
+{
+    mtx_lock(&home->lock);
+    tg_value *v = tg_home_new(home);
+    mtx_unlock(&home->lock);
+    return v;
+}
+
+void tg_home_drop_locked(tg_home *home, tg_value *v)
+{
+    mtx_lock(&home->lock);
+    tg_home_drop(home, v);
+    mtx_unlock(&home->lock);
+}

@@ -97,6 +97,9 @@ void tg_home_close(tg_home *home);
 tg_value *tg_home_slot(tg_home *home, uint32_t slot);
 tg_value *tg_home_new(tg_home *home); /* NULL: no memory */
 void tg_home_drop(tg_home *home, tg_value *v); /* invalidates the handle; the slot is reused */
+/* The same for the runtime's home, which several threads use. */
+tg_value *tg_home_new_locked(tg_home *home);
+void tg_home_drop_locked(tg_home *home, tg_value *v);
 extern _Atomic(tg_home *) tg_homes[4096];
 
 static inline tg_tensor *tg_handle(const tg_value *v)
@@ -228,11 +231,6 @@ void tg_node_commit(tg_tape *tape, tg_node *node);
 void tg_node_release(tg_tape *tape, tg_node *node);
 bool tg_node_saves(const tg_node *node, bool output, size_t i);
 extern const tg_operator tg_layer_row;
-
-/* Makes a tape's gradient the leaf's own, in two steps of which only the first can fail (tensor.c). */
-tg_value *tg_leaf_grad_slot(tg_value *leaf);
-void tg_leaf_grad_slot_drop(tg_value *slot);
-void tg_leaf_grad_set(tg_value *leaf, tg_value *slot, const tg_value *from);
 
 /* dispatch.c */
 struct tg_entry {

@@ -6,25 +6,10 @@
 
 /* -- persistent values --------------------------------------------------------------------------------------------- */
 
-static tg_value *home_new_locked(tg_home *home)
-{
-    mtx_lock(&home->lock);
-    tg_value *v = tg_home_new(home);
-    mtx_unlock(&home->lock);
-    return v;
-}
-
-static void home_drop_locked(tg_home *home, tg_value *v)
-{
-    mtx_lock(&home->lock);
-    tg_home_drop(home, v);
-    mtx_unlock(&home->lock);
-}
-
 static tg_status persistent(tg_tensor **out, tg_runtime *rt, const tg_desc *desc, tg_storage *storage)
 {
     tg_desc *own = tg_alloc(&rt->allocator, 2 * sizeof *own);
-    tg_value *v = own ? home_new_locked(&rt->home) : NULL;
+    tg_value *v = own ? tg_home_new_locked(&rt->home) : NULL;
     if (!v) {
         tg_free(&rt->allocator, own);
         tg_storage_unref(storage);
@@ -86,7 +71,7 @@ void tg_tensor_destroy(tg_tensor *tensor)
     tg_free(&v->home->rt->allocator, v->own_desc);
     v->storage = NULL;
     v->own_desc = NULL;
-    home_drop_locked(v->home, v);
+    tg_home_drop_locked(v->home, v);
 }
 
 /* -- on a tape ------------------------------------------------------------------------------------------------------- */
@@ -352,38 +337,8 @@ void tg_tensor_zero_grad(tg_tensor *tensor)
     if (!g->home->tape) {
         tg_storage_unref(g->storage);
         g->storage = NULL;
-        home_drop_locked(g->home, g);
+        tg_home_drop_locked(g->home, g);
     } else {
         tg_value_release(g);
     }
-}
-
-/* A slot for the new gradient of a leaf, filled by tg_leaf_grad_set. A tape's own stays until its reset. */
-tg_value *tg_leaf_grad_slot(tg_value *leaf)
-{
-    if (!leaf->home->tape)
-        return home_new_locked(leaf->home);
-    tg_value *slot = tg_tape_new_value(leaf->home->tape, leaf->desc, leaf->hash);
-    if (slot)
-        slot->flags = (slot->flags & ~(uint32_t)TG_V_HELD) | TG_V_RECORDED;
-    return slot;
-}
-
-void tg_leaf_grad_slot_drop(tg_value *slot)
-{
-    if (slot && !slot->home->tape)
-        home_drop_locked(slot->home, slot);
-}
-
-void tg_leaf_grad_set(tg_value *leaf, tg_value *slot, const tg_value *from)
-{
-    if (leaf->grad)
-        tg_tensor_zero_grad(tg_handle(leaf));
-    slot->storage = from->storage;
-    tg_storage_ref(slot->storage);
-    slot->desc = leaf->own_desc ? &leaf->own_desc[1] : from->desc;
-    slot->hash = tg_desc_hash(slot->desc);
-    slot->flags |= TG_V_DENSE | (leaf->own_desc ? TG_V_PERSISTENT : 0u);
-    slot->refs = 1;
-    leaf->grad = tg_handle(slot);
 }

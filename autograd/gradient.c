@@ -1,0 +1,199 @@
+/* tg_backward and tg_grad: what a sweep starts from and what it hands over. */
+#include "autograd/sweep.h"
+
+#include <string.h>
+
+static tg_status check_root(tg_tape *tape, tg_tensor *y, tg_tensor **gy, const char *what, tg_value **out)
+{
+    tg_status status = tg_check_tensor(tape, y, what, "the value to differentiate", out);
+    if (status)
+        return status;
+    char text[128], other[128];
+    const tg_desc *d = (*out)->desc;
+    if (!((*out)->flags & TG_V_REQUIRES_GRAD) || !tg_dtype_is_float(d->dtype))
+        return tg_fail(tape, TG_EINVAL, "%s: %s does not depend on anything that wants a gradient (or was made while nothing "
+                       "was recorded)", what, tg_desc_format(d, text, sizeof text));
+    if (*gy) {
+        tg_value *g;
+        status = tg_check_tensor(tape, *gy, what, "gy", &g);
+        if (status)
+            return status;
+        if (!tg_desc_same_dims(g->desc, d) || g->desc->dtype != d->dtype)
+            return tg_fail(tape, TG_ESHAPE, "%s: gy must be as the value, %s, but is %s", what,
+                           tg_desc_format(d, text, sizeof text), tg_desc_format(g->desc, other, sizeof other));
+        return TG_OK;
+    }
+    if (tg_desc_count(d) != 1)
+        return tg_fail(tape, TG_ESHAPE, "%s: a value of one element is differentiated without gy, not %s", what,
+                       tg_desc_format(d, text, sizeof text));
+    *gy = tg_ones_like(tape, y);
+    return *gy ? TG_OK : tape->status;
+}
+
+/* Nodes that depend on one of `wrt`. */
+static void mark_wanted(sweep *s, uint32_t last, tg_tensor *const wrt[], size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        tg_sweep_edge(s, tg_resolve(wrt[i]))->asked = true;
+    for (uint32_t k = 0; k <= last; k++) {
+        const tg_node *node = s->tape->nodes[k];
+        for (uint32_t i = 0; i < node->n_in && !s->reach[k]; i++) {
+            tg_value *v = node->in[i] ? tg_resolve(node->in[i]) : NULL;
+            if (!v || !node->needs[i])
+                continue;
+            s->reach[k] = tg_sweep_edge(s, v)->asked || (tg_sweep_owns(s, v) && v->node != TG_NO_NODE && s->reach[v->node]);
+        }
+    }
+}
+
+/* How many different leaves outside the tape the nodes name, at most. */
+static size_t count_outside(const tg_tape *tape, uint32_t last)
+{
+    size_t n = 1;
+    for (uint32_t k = 0; k <= last; k++)
+        for (uint32_t i = 0; i < tape->nodes[k]->n_in; i++) {
+            const tg_value *v = tape->nodes[k]->needs[i] ? tg_resolve(tape->nodes[k]->in[i]) : NULL;
+            n += v && v->home != &tape->home;
+        }
+    return n;
+}
+
+static uint32_t slots_in_use(const tg_tape *tape)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < tape->n_values; i++)
+        n = tape->values[i]->slot >= n ? tape->values[i]->slot + 1 : n;
+    return n;
+}
+
+void *tg_sweep_block(tg_tape *tape, size_t size, tg_storage **out)
+{
+    *out = tg_pool_get(tape->pool, size);
+    if (!*out) {
+        tg_fail_again(tape, TG_ENOMEM);
+        return NULL;
+    }
+    return memset((*out)->data, 0, size);
+}
+
+static void hand_over(sweep *s, tg_tensor *const wrt[], size_t n, tg_tensor *out[])
+{
+    for (size_t i = 0; i < n; i++) {
+        const edge *e = tg_sweep_edge(s, tg_resolve(wrt[i]));
+        out[i] = e->grad ? tg_handle(e->grad) : NULL;
+        if (e->grad && !(e->grad->flags & TG_V_HELD)) {
+            e->grad->flags |= TG_V_HELD;
+            e->grad->refs++;
+        }
+    }
+}
+
+static tg_status missing(tg_tape *tape, tg_tensor *const out[], size_t n, unsigned flags)
+{
+    for (size_t i = 0; i < n && !(flags & TG_ALLOW_UNUSED); i++)
+        if (!out[i])
+            return tg_fail(tape, TG_EINVAL, "tg_grad: the value does not depend on input %zu; pass TG_ALLOW_UNUSED to get NULL", i);
+    return TG_OK;
+}
+
+static void drop_edges(sweep *s)
+{
+    for (uint32_t i = 0; i < s->n_slots; i++)
+        if (s->slots[i].grad)
+            tg_value_release(s->slots[i].grad);
+    for (size_t i = 0; i <= s->mask; i++)
+        if (s->leaves[i].edge.grad)
+            tg_value_release(s->leaves[i].edge.grad);
+}
+
+static tg_status start(sweep *s, tg_value *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n)
+{
+    if (wrt)
+        mark_wanted(s, y->node == TG_NO_NODE ? 0 : y->node, wrt, n);
+    tg_value *g = tg_resolve(gy);
+    edge *e = tg_sweep_edge(s, y);
+    e->grad = g;
+    g->refs++;
+    return y->node == TG_NO_NODE ? TG_OK : tg_sweep_walk(s, y->node);
+}
+
+static tg_status run_sweep(tg_tape *tape, tg_value *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n, tg_tensor *out[],
+                           unsigned flags)
+{
+    uint32_t last = y->node == TG_NO_NODE ? 0 : y->node;
+    size_t outside = (tape->n_nodes ? count_outside(tape, last) : 1) + n, capacity = 8;
+    while (capacity < 2 * outside)
+        capacity *= 2;
+    sweep s = {.tape = tape, .flags = flags, .n_slots = slots_in_use(tape), .mask = capacity - 1};
+    size_t slots = s.n_slots * sizeof *s.slots, leaves = capacity * sizeof *s.leaves, reach = wrt ? tape->n_nodes + 1 : 0;
+    tg_storage *block;
+    char *p = tg_sweep_block(tape, slots + leaves + reach, &block);
+    if (!p)
+        return tape->status;
+    s.slots = (edge *)(void *)p;
+    s.leaves = (leaf_edge *)(void *)(p + slots);
+    s.reach = wrt ? (bool *)(p + slots + leaves) : NULL;
+    tg_status status = start(&s, y, gy, wrt, n);
+    if (status == TG_OK && wrt) {
+        hand_over(&s, wrt, n, out);
+        status = missing(tape, out, n, flags);
+    } else if (status == TG_OK) {
+        status = tg_sweep_deliver(&s);
+    }
+    drop_edges(&s);
+    tg_storage_unref(block);
+    return status;
+}
+
+static tg_status differentiate(tg_tape *tape, const char *what, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
+                               tg_tensor *out[], unsigned flags)
+{
+    if (tape->status)
+        return tape->status;
+    if (flags & TG_CREATE_GRAPH)
+        flags |= TG_RETAIN;
+    bool recording = tg_tape_set_recording(tape, (flags & TG_CREATE_GRAPH) != 0);
+    tg_scope scope;
+    tg_scope_enter(tape, &scope);
+    tg_value *root;
+    tg_status status = check_root(tape, y, &gy, what, &root);
+    if (status == TG_OK)
+        status = run_sweep(tape, root, gy, wrt, n, out, flags);
+    tg_scope_leave(tape, &scope, out, status == TG_OK ? n : 0);
+    for (size_t i = 0; status && i < n; i++)
+        out[i] = NULL;
+    tg_tape_set_recording(tape, recording);
+    return status;
+}
+
+tg_status tg_backward_with(tg_tape *tape, tg_tensor *y, tg_tensor *gy, unsigned flags)
+{
+    if (flags & ~(unsigned)TG_RETAIN)
+        return tg_fail(tape, TG_EINVAL, "tg_backward: takes TG_RETAIN alone; gradients to be differentiated come from tg_grad");
+    return differentiate(tape, "tg_backward", y, gy, NULL, 0, NULL, flags);
+}
+
+tg_status tg_backward(tg_tape *tape, tg_tensor *loss)
+{
+    return tg_backward_with(tape, loss, NULL, 0);
+}
+
+tg_status tg_grad(tg_tape *tape, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n, tg_tensor *out[],
+                  unsigned flags)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = NULL;
+    if (tape->status)
+        return tape->status;
+    if (!n)
+        return tg_fail(tape, TG_EINVAL, "tg_grad: no inputs to differentiate by");
+    for (size_t i = 0; i < n; i++) {
+        tg_value *v;
+        tg_status status = tg_check_tensor(tape, wrt[i], "tg_grad", "an input to differentiate by", &v);
+        if (status)
+            return status;
+        if (!(v->flags & TG_V_REQUIRES_GRAD))
+            return tg_fail(tape, TG_EINVAL, "tg_grad: input %zu wants no gradient", i);
+    }
+    return differentiate(tape, "tg_grad", y, gy, wrt, n, out, flags);
+}

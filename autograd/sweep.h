@@ -1,0 +1,44 @@
+/* One reverse sweep: what engine.c walks, gradient.c sets up and leaf.c delivers. */
+#ifndef TG_SWEEP_H
+#define TG_SWEEP_H
+
+#include "autograd/internal.h"
+
+/* A gradient under way to one value. */
+typedef struct edge {
+    tg_value *grad;
+    bool owned; /* made by our own sum: may be added to in place */
+    bool asked; /* tg_grad wants it                              */
+} edge;
+
+/* Leaves that live outside the tape, by pointer: open addressing. */
+typedef struct leaf_edge {
+    tg_value *leaf;
+    edge edge;
+} leaf_edge;
+
+typedef struct sweep {
+    tg_tape *tape;
+    edge *slots; /* by slot of the tape's values that were there at the start */
+    uint32_t n_slots;
+    leaf_edge *leaves;
+    size_t n_leaves, mask;
+    bool *reach; /* by node: leads to one that is asked for; NULL: all do */
+    unsigned flags;
+} sweep;
+
+/* The edge of a value (of the tape's at the start, or a leaf outside it). */
+edge *tg_sweep_edge(sweep *s, tg_value *v);
+/* Visits the nodes from `from` down to the first. */
+tg_status tg_sweep_walk(sweep *s, uint32_t from);
+/* Makes the leaves' new gradients, all of them before the first leaf changes. */
+tg_status tg_sweep_deliver(sweep *s);
+/* Zeroed bytes from the pool; NULL: tg_fail has been called. */
+void *tg_sweep_block(tg_tape *tape, size_t size, tg_storage **out);
+
+static inline bool tg_sweep_owns(const sweep *s, const tg_value *v)
+{
+    return v->home == &s->tape->home;
+}
+
+#endif
