@@ -1,0 +1,273 @@
+/* The optimizers' arithmetic: in-place rows over groups of tensors, so that a step is one call for all parameters. */
+#include "autograd/operators/operators.h"
+
+#define MEMBER(type, field) .offset = offsetof(type, field)
+
+/* -- shapes -------------------------------------------------------------------------------------------------------- */
+static tg_status check_tensor(const tg_infer *q, size_t i)
+{
+    const tg_desc *d = q->in[i];
+    if (!d)
+        return tg_infer_fail(q, TG_EINVAL, "input %zu is missing", i);
+    if (!tg_dtype_is_float(d->dtype))
+        return tg_infer_fail(q, TG_EDTYPE, "input %zu is %s, expected f32 or f64", i, tg_dtype_name(d->dtype));
+    return TG_OK;
+}
+
+static tg_status infer_groups(const tg_infer *q)
+{
+    size_t period = q->op->period;
+    if (q->n_in == 0 || q->n_in % period != 0)
+        return tg_infer_fail(q, TG_EINVAL, "got %zu inputs, expected groups of %zu", q->n_in, period);
+    for (size_t i = 0; i < q->n_in; i++) {
+        tg_status status = check_tensor(q, i);
+        if (status)
+            return status;
+        const tg_desc *d = q->in[i], *first = q->in[i - i % period];
+        if (d->dtype != first->dtype)
+            return tg_infer_fail(q, TG_EDTYPE, "group %zu mixes %s and %s", i / period, tg_dtype_name(first->dtype),
+                                 tg_dtype_name(d->dtype));
+        if (!tg_desc_same_dims(d, first))
+            return tg_infer_fail(q, TG_ESHAPE, "the tensors of group %zu differ in shape", i / period);
+    }
+    return TG_OK;
+}
+
+static tg_status infer_norm(const tg_infer *q)
+{
+    for (size_t i = 0; i < q->n_in; i++) {
+        tg_status status = check_tensor(q, i);
+        if (status)
+            return status;
+    }
+    return tg_desc_make(&q->out[0], TG_F64, NULL, 0);
+}
+
+/* -- attributes ---------------------------------------------------------------------------------------------------- */
+static const tg_attr_spec sgd_attrs[] = {
+    {.name = "maximize", .type = TG_ATTR_INT, MEMBER(tg_sgd_attrs, maximize), .doc = "1: −grad is used"},
+    {.name = "nesterov", .type = TG_ATTR_INT, MEMBER(tg_sgd_attrs, nesterov), .doc = "1: Nesterov's momentum"},
+    {0},
+};
+
+static const tg_attr_spec adam_attrs[] = {
+    {.name = "maximize", .type = TG_ATTR_INT, MEMBER(tg_adam_attrs, maximize), .doc = "1: −grad is used"},
+    {0},
+};
+
+/* -- samples ------------------------------------------------------------------------------------------------------- */
+#define VALUES(...) {.low = -2, .high = 2, .flags = TG_SAMPLE_NO_GRAD, __VA_ARGS__}
+#define SQUARES(...) {.low = 0, .high = 1, .flags = TG_SAMPLE_NO_GRAD, __VA_ARGS__}
+#define STRIDED(...) {.low = -2, .high = 2, .flags = TG_SAMPLE_NO_GRAD | TG_SAMPLE_STRIDED, __VA_ARGS__}
+
+static const tg_sgd_attrs plain_sgd = {0}, nesterov_up = {.maximize = 1, .nesterov = 1};
+static const tg_adam_attrs plain_adam = {0}, adam_up = {.maximize = 1};
+
+static const tg_sample *sgd_samples(size_t *n)
+{
+    static const double one[] = {0.1, 0}, three[] = {0.1, 0.01, 0.2, 0, 0.3, 0.5};
+    static const tg_sample samples[] = {
+        {.label = "matrix",
+         .n_in = 2,
+         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7})},
+         .attrs = &plain_sgd,
+         .scalars = one},
+        {.label = "three groups, decay, maximize, a strided gradient",
+         .n_in = 6,
+         .in = {VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}), VALUES(.ndim = 0), VALUES(.ndim = 0),
+                VALUES(.ndim = 1, .dim = {19}), VALUES(.ndim = 1, .dim = {19})},
+         .attrs = &nesterov_up,
+         .scalars = three},
+        {.label = "large",
+         .n_in = 2,
+         .in = {VALUES(.ndim = 2, .dim = {70, 521}), VALUES(.ndim = 2, .dim = {70, 521})},
+         .attrs = &plain_sgd,
+         .scalars = three},
+        {0},
+    };
+    *n = sizeof samples / sizeof *samples - 1;
+    return samples;
+}
+
+static const tg_sample *momentum_samples(size_t *n)
+{
+    static const double two[] = {0.1, 0, 0.9, 0, 1, 0.2, 0.01, 0.8, 0.8, 0.7};
+    static const tg_sample samples[] = {
+        {.label = "first step and a later one",
+         .n_in = 6,
+         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
+                VALUES(.ndim = 1, .dim = {9}), VALUES(.ndim = 1, .dim = {9}), VALUES(.ndim = 1, .dim = {9})},
+         .attrs = &plain_sgd,
+         .scalars = two},
+        {.label = "nesterov, maximize, a strided gradient",
+         .n_in = 3,
+         .in = {VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}), VALUES(.ndim = 2, .dim = {3, 4})},
+         .attrs = &nesterov_up,
+         .scalars = two + 5},
+        {0},
+    };
+    *n = sizeof samples / sizeof *samples - 1;
+    return samples;
+}
+
+static const double adam_scalars[] = {0.01, 1, 0.05, 0.9, 0.999, 0.0316, 1e-8};
+
+static const tg_sample *adam_samples(size_t *n)
+{
+    static const double decoupled[] = {0.01, 0.999, 0, 0.4, 0.99, 0.3, 1e-6};
+    static const tg_sample samples[] = {
+        {.label = "matrix, decay",
+         .n_in = 4,
+         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
+                SQUARES(.ndim = 2, .dim = {5, 7})},
+         .attrs = &plain_adam,
+         .scalars = adam_scalars},
+        {.label = "decoupled decay, maximize, small beta1, a strided gradient",
+         .n_in = 4,
+         .in = {VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}), VALUES(.ndim = 2, .dim = {3, 4}),
+                SQUARES(.ndim = 2, .dim = {3, 4})},
+         .attrs = &adam_up,
+         .scalars = decoupled},
+        {0},
+    };
+    *n = sizeof samples / sizeof *samples - 1;
+    return samples;
+}
+
+static const tg_sample *amsgrad_samples(size_t *n)
+{
+    static const tg_sample samples[] = {
+        {.label = "matrix",
+         .n_in = 5,
+         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
+                SQUARES(.ndim = 2, .dim = {5, 7}), SQUARES(.ndim = 2, .dim = {5, 7})},
+         .attrs = &plain_adam,
+         .scalars = adam_scalars},
+        {0},
+    };
+    *n = sizeof samples / sizeof *samples - 1;
+    return samples;
+}
+
+static const tg_sample *norm_samples(size_t *n)
+{
+    static const tg_sample samples[] = {
+        {.label = "three tensors, one strided",
+         .n_in = 3,
+         .in = {VALUES(.ndim = 2, .dim = {5, 7}), STRIDED(.ndim = 2, .dim = {4, 3}), VALUES(.ndim = 0)}},
+        {.label = "empty", .n_in = 1, .in = {VALUES(.ndim = 1, .dim = {0})}},
+        {.label = "large", .n_in = 1, .in = {VALUES(.ndim = 2, .dim = {70, 521})}},
+        {0},
+    };
+    *n = sizeof samples / sizeof *samples - 1;
+    return samples;
+}
+
+static const tg_sample *scale_samples(size_t *n)
+{
+    static const double factors[] = {0.5, -1.25};
+    static const tg_sample samples[] = {
+        {.label = "two tensors, one strided",
+         .n_in = 2,
+         .in = {VALUES(.ndim = 2, .dim = {5, 7}), STRIDED(.ndim = 2, .dim = {4, 3})},
+         .scalars = factors},
+        {0},
+    };
+    *n = sizeof samples / sizeof *samples - 1;
+    return samples;
+}
+
+/* -- rows ---------------------------------------------------------------------------------------------------------- */
+static const tg_operator sgd_step = {
+    .struct_size = sizeof(tg_operator),
+    .version = 1,
+    .name = "sgd_step",
+    .flags = TG_OP_NONDIFF,
+    .n_in = TG_OP_VARIADIC,
+    .period = 2,
+    .n_scalars = 2,
+    .writes = TG_OP_IN(0),
+    .attrs_size = sizeof(tg_sgd_attrs),
+    .attrs = sgd_attrs,
+    .infer = infer_groups,
+    .samples = sgd_samples,
+    .doc = "param ← param − lr·(grad + weight_decay·param)",
+};
+
+static const tg_operator sgd_momentum_step = {
+    .struct_size = sizeof(tg_operator),
+    .version = 1,
+    .name = "sgd_momentum_step",
+    .flags = TG_OP_NONDIFF,
+    .n_in = TG_OP_VARIADIC,
+    .period = 3,
+    .n_scalars = 5,
+    .writes = TG_OP_IN(0) | TG_OP_IN(2),
+    .attrs_size = sizeof(tg_sgd_attrs),
+    .attrs = sgd_attrs,
+    .infer = infer_groups,
+    .samples = momentum_samples,
+    .doc = "g = grad + weight_decay·param; b ← keep·b + take·g; param ← param − lr·b (nesterov: g + momentum·b)",
+};
+
+static const tg_operator adam_step = {
+    .struct_size = sizeof(tg_operator),
+    .version = 1,
+    .name = "adam_step",
+    .flags = TG_OP_NONDIFF,
+    .n_in = TG_OP_VARIADIC,
+    .period = 4,
+    .n_scalars = 7,
+    .writes = TG_OP_IN(0) | TG_OP_IN(2) | TG_OP_IN(3),
+    .attrs_size = sizeof(tg_adam_attrs),
+    .attrs = adam_attrs,
+    .infer = infer_groups,
+    .samples = adam_samples,
+    .doc = "m ← m + (1−β1)(g − m); v ← β2·v + (1−β2)·g²; param ← param − step_size·m/(√v/root + eps)",
+};
+
+static const tg_operator adam_amsgrad_step = {
+    .struct_size = sizeof(tg_operator),
+    .version = 1,
+    .name = "adam_amsgrad_step",
+    .flags = TG_OP_NONDIFF,
+    .n_in = TG_OP_VARIADIC,
+    .period = 5,
+    .n_scalars = 7,
+    .writes = TG_OP_IN(0) | TG_OP_IN(2) | TG_OP_IN(3) | TG_OP_IN(4),
+    .attrs_size = sizeof(tg_adam_attrs),
+    .attrs = adam_attrs,
+    .infer = infer_groups,
+    .samples = amsgrad_samples,
+    .doc = "adam_step with x ← max(x, v) in the place of v",
+};
+
+static const tg_operator grad_norm = {
+    .struct_size = sizeof(tg_operator),
+    .version = 1,
+    .name = "grad_norm",
+    .flags = TG_OP_NONDIFF,
+    .n_in = TG_OP_VARIADIC,
+    .n_out = 1,
+    .infer = infer_norm,
+    .samples = norm_samples,
+    .doc = "√Σx² over all elements of all inputs, an f64 scalar",
+};
+
+static const tg_operator scale_ = {
+    .struct_size = sizeof(tg_operator),
+    .version = 1,
+    .name = "scale_",
+    .flags = TG_OP_NONDIFF,
+    .n_in = TG_OP_VARIADIC,
+    .period = 1,
+    .n_scalars = 1,
+    .writes = TG_OP_IN(0),
+    .infer = infer_groups,
+    .samples = scale_samples,
+    .doc = "x ← factor·x",
+};
+
+const tg_operator *const tg_ops_optim[] = {
+    &sgd_step, &sgd_momentum_step, &adam_step, &adam_amsgrad_step, &grad_norm, &scale_, NULL,
+};
