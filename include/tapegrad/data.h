@@ -38,6 +38,13 @@ TG_API void tg_dataset_set_normalise(tg_dataset *dataset, tg_normalise normalise
 TG_API tg_status tg_dataset_wrap(tg_dataset **out, tg_runtime *rt, int64_t n, tg_dtype dtype, const int64_t *row,
                                  size_t ndim, const void *x, tg_dtype y_dtype, const int64_t *y_row, size_t y_ndim,
                                  const void *y);
+/* Over a function of yours: it writes example `index` to x (the row's elements of `dtype`) and y. It runs on the
+ * loader's thread when that prefetches, on the caller's when not; a status other than TG_OK ends tg_loader_next
+ * with that status. */
+typedef tg_status (*tg_fetch_fn)(void *arg, int64_t index, void *x, void *y);
+TG_API tg_status tg_dataset_open_fetch(tg_dataset **out, tg_runtime *rt, int64_t n, tg_dtype dtype, const int64_t *row,
+                                       size_t ndim, tg_dtype y_dtype, const int64_t *y_row, size_t y_ndim,
+                                       tg_fetch_fn fetch, void *arg);
 TG_API int64_t tg_dataset_size(const tg_dataset *dataset);
 /* The shape of one example. */
 TG_API size_t tg_dataset_shape(const tg_dataset *dataset, int64_t dims[TG_MAX_DIM]);
@@ -83,6 +90,7 @@ TG_API tg_status tg_accuracy(tg_tape *tape, tg_tensor *logits, tg_tensor *labels
 #define tg_idx_read(...) TG_AT(tg_idx_read(__VA_ARGS__))
 #define tg_dataset_open_idx(...) TG_AT(tg_dataset_open_idx(__VA_ARGS__))
 #define tg_dataset_wrap(...) TG_AT(tg_dataset_wrap(__VA_ARGS__))
+#define tg_dataset_open_fetch(...) TG_AT(tg_dataset_open_fetch(__VA_ARGS__))
 #define tg_loader_open(...) TG_AT(tg_loader_open(__VA_ARGS__))
 #define tg_loader_next(...) TG_AT(tg_loader_next(__VA_ARGS__))
 #define tg_accuracy(...) TG_AT(tg_accuracy(__VA_ARGS__))
