@@ -4,14 +4,33 @@
 #include <tapegrad/op_attrs.h>
 
 #include "backends/blis/arch.h"
+#include "backends/blis/skinny.h"
 
 #include <blis.h>
 #include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
+/* From where on BLIS gains over the reference, by kernel set; from bench_matmul with TG_BENCH_ACCEPT_ALL=1 on a Sapphire
+ * Rapids (f32 and f64, one thread). skx has no path of its own for small products, the others have one. */
+typedef struct tuning {
+    const char *kernels;
+    int64_t skinny_max;              /* so many rows or columns are better done as vectors           */
+    double skinny_from, gemm_from;   /* operations (2·m·n·k)                                         */
+    double narrow_from;              /* where neither m nor n is above 32                            */
+} tuning;
+static const tuning tunings[] = {
+    {"skx", 12, 6e3, 3e5, 1e9},
+    {NULL, 2, 6e3, 3e4, 3e4},
+};
+
+/* Below the first, threads cost more than they bring; up to the second, halves of the product on one thread each beat
+ * BLIS's own threads, which meet at barriers. */
+static const double threads_from = 1.2e6, blis_threads_from = 1e7;
+
 struct tg_backend_state {
     const tg_host *host;
+    const tuning *tuning;
     char library[48];
 };
 
@@ -25,10 +44,15 @@ typedef struct matrix {
 typedef struct plan {
     matrix a, b, c;
     int64_t batch, bias_step;
-    int64_t copies;    /* elements of scratch that one product needs */
-    int threads;       /* of one product                             */
-    int batch_threads; /* products side by side, on one thread each  */
-    bool wide;         /* f64                                        */
+    int64_t copies;    /* elements of scratch that one product needs                              */
+    int threads;       /* of BLIS's own, in one product                                           */
+    int parts;         /* of one product, side by side, on one thread each                        */
+    int batch_threads; /* products side by side, likewise                                         */
+    bool wide;         /* f64                                                                     */
+    bool by_columns;   /* skinny: A times the columns of B; else the rows of A times B            */
+    skinny skinny;     /* 0 vectors: gemm does it                                                 */
+    int64_t x_step;    /* of a skinny product's vectors, where they are not contiguous and copied */
+    int64_t x_next, x_copy; /* x_copy −1: they are contiguous                                     */
 } plan;
 
 /* -- shapes -------------------------------------------------------------------------------------------------------- */
@@ -62,6 +86,36 @@ static void plan_copy(matrix *m, int64_t *used)
     *used += (m->rows * m->cols + 15) / 16 * 16;
 }
 
+/* The smaller side as vectors, where the matrix has a unit stride for them to run along. */
+static void plan_skinny(plan *q, int64_t most)
+{
+    const matrix *a = &q->a, *b = &q->b, *c = &q->c;
+    bool by_columns = c->cols <= c->rows;
+    skinny s = {
+        .vectors = by_columns ? c->cols : c->rows,
+        .outputs = by_columns ? c->rows : c->cols,
+        .k = a->cols,
+        .out_step = by_columns ? a->row : b->col,
+        .k_step = by_columns ? a->col : b->row,
+        .x_next = by_columns ? b->col : a->row,
+        .y_step = by_columns ? c->row : c->col,
+        .y_next = by_columns ? c->col : c->row,
+    };
+    if (s.vectors > most || (s.out_step != 1 && s.k_step != 1))
+        return;
+    s.dot = s.out_step != 1;
+    q->x_step = by_columns ? b->row : a->col;
+    q->x_next = s.x_next;
+    q->x_copy = -1;
+    if (q->x_step != 1) {
+        s.x_next = s.k;
+        q->x_copy = q->copies;
+        q->copies += (s.vectors * s.k + 15) / 16 * 16;
+    }
+    q->by_columns = by_columns;
+    q->skinny = s;
+}
+
 static int64_t batch_of(const tg_call *c)
 {
     int64_t batch = 1;
@@ -81,7 +135,7 @@ static double flops(const tg_call *c)
 
 static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reason)
 {
-    (void)s;
+    const tuning *t = s->tuning;
     int32_t dtype = c->in[0]->dtype;
     if (dtype != TG_F32 && dtype != TG_F64) {
         *reason = "BLIS has kernels for f32 and f64 only";
@@ -92,8 +146,11 @@ static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reas
             *reason = "BLIS reads strided matrices only";
             return TG_REFUSE;
         }
-    if (batch_of(c) == 0 || flops(c) < 1) {
-        *reason = "there is nothing to multiply";
+    int64_t m = c->out->dim[c->out->ndim - 2], n = c->out->dim[c->out->ndim - 1];
+    bool few = (m < n ? m : n) <= t->skinny_max, narrow = m <= 32 && n <= 32;
+    double gain = flops(c) + 16.0 * (double)m * (double)n; /* C costs something by itself */
+    if (batch_of(c) == 0 || gain < (few ? t->skinny_from : narrow ? t->narrow_from : t->gemm_from)) {
+        *reason = "too small: the reference is faster";
         return TG_DECLINE;
     }
     return TG_ACCEPT;
@@ -102,12 +159,16 @@ static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reas
 static void choose_threads(plan *q, const tg_call *c)
 {
     double work = flops(c);
-    q->threads = work < 2e6 ? 1 : c->threads;
-    q->batch_threads = 1;
-    if (q->batch > 1 && work < 5e7 && work * (double)q->batch >= 1e6) {
-        q->threads = 1;
+    int64_t longer = q->c.rows > q->c.cols ? q->c.rows : q->c.cols;
+    q->threads = q->parts = q->batch_threads = 1;
+    if (c->threads <= 1 || work * (double)q->batch < threads_from)
+        return;
+    if (q->batch > 1 && work < 5 * blis_threads_from)
         q->batch_threads = (int)(q->batch < c->threads ? q->batch : c->threads);
-    }
+    else if (work >= blis_threads_from && !q->skinny.vectors)
+        q->threads = c->threads;
+    else if (work >= threads_from && longer >= 64)
+        q->parts = (int)(longer / 32 < c->threads ? longer / 32 : c->threads);
 }
 
 static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
@@ -124,6 +185,7 @@ static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
     plan_copy(&q->a, &q->copies);
     plan_copy(&q->b, &q->copies);
     is_plain(&q->c);
+    plan_skinny(q, s->tuning->skinny_max);
     choose_threads(q, c);
     p->impl = q;
     p->scratch_size = (size_t)(q->copies * q->batch_threads) * (q->wide ? sizeof(double) : sizeof(float));
@@ -189,27 +251,83 @@ static void fill_rows(const plan *q, const void *bias, void *dst)
                 ((float *)dst)[i * c->row + j * c->col] = ((const float *)bias)[j * q->bias_step];
 }
 
-static void product(const plan *q, int threads, const tg_call *call, int64_t index, const tg_run *r, void *scratch)
+static int64_t part_size(int64_t n, int parts)
+{
+    return ((n + parts - 1) / parts + 15) / 16 * 16;
+}
+
+static void run_skinny(const plan *q, int parts, const void *a, const void *b, void *c, bool add, void *scratch)
+{
+    skinny s = q->skinny;
+    s.add = add;
+    const void *big = q->by_columns ? a : b, *x = q->by_columns ? b : a;
+    if (q->x_copy >= 0) {
+        matrix vectors = {.rows = s.vectors, .cols = s.k, .from_row = q->x_next, .from_col = q->x_step,
+                          .copy = q->x_copy};
+        x = readable(q, &vectors, x, scratch);
+    }
+    int64_t share = part_size(s.outputs, parts);
+#pragma omp parallel for num_threads(parts) if (parts > 1)
+    for (int64_t first = 0; first < s.outputs; first += share) {
+        int64_t last = first + share < s.outputs ? first + share : s.outputs;
+        if (q->wide)
+            tg_blis_skinny_f64(&s, big, x, c, first, last);
+        else
+            tg_blis_skinny_f32(&s, big, x, c, first, last);
+    }
+}
+
+/* Rows [i, i + m) and columns [j, j + n) of C. */
+static void gemm_part(const plan *q, int threads, const void *src_a, const void *src_b, void *dst, bool add, int64_t i,
+                      int64_t m, int64_t j, int64_t n)
 {
     const matrix *a = &q->a, *b = &q->b, *c = &q->c;
-    const tg_desc *out = call->out;
-    const void *pa = readable(q, a, (const char *)r->in[0] + batch_offset(q, call->in[0], out, index), scratch);
-    const void *pb = readable(q, b, (const char *)r->in[1] + batch_offset(q, call->in[1], out, index), scratch);
-    void *pc = (char *)r->out[0] + batch_offset(q, out, out, index);
-    bool has_bias = r->n_in == 3 && r->in[2];
-    if (has_bias)
-        fill_rows(q, r->in[2], pc);
     rntm_t rntm = BLIS_RNTM_INITIALIZER;
     bli_rntm_set_num_threads(threads, &rntm);
+    /* Older versions of BLIS take what they only read as pointers to non-const. */
     if (q->wide) {
-        double one = 1, beta = has_bias ? 1 : 0;
-        bli_dgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, c->rows, c->cols, a->cols, &one, (void *)(uintptr_t)pa,
-                     a->row, a->col, (void *)(uintptr_t)pb, b->row, b->col, &beta, pc, c->row, c->col, NULL, &rntm);
+        double one = 1, beta = add ? 1 : 0, *pa = (double *)(uintptr_t)src_a, *pb = (double *)(uintptr_t)src_b;
+        bli_dgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, a->cols, &one, pa + i * a->row, a->row, a->col,
+                     pb + j * b->col, b->row, b->col, &beta, (double *)dst + i * c->row + j * c->col, c->row, c->col,
+                     NULL, &rntm);
     } else {
-        float one = 1, beta = has_bias ? 1 : 0;
-        bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, c->rows, c->cols, a->cols, &one, (void *)(uintptr_t)pa,
-                     a->row, a->col, (void *)(uintptr_t)pb, b->row, b->col, &beta, pc, c->row, c->col, NULL, &rntm);
+        float one = 1, beta = add ? 1 : 0, *pa = (float *)(uintptr_t)src_a, *pb = (float *)(uintptr_t)src_b;
+        bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, a->cols, &one, pa + i * a->row, a->row, a->col,
+                     pb + j * b->col, b->row, b->col, &beta, (float *)dst + i * c->row + j * c->col, c->row, c->col,
+                     NULL, &rntm);
     }
+}
+
+static void run_gemm(const plan *q, int threads, int parts, const void *a, const void *b, void *c, bool add)
+{
+    int64_t m = q->c.rows, n = q->c.cols;
+    if (parts <= 1) {
+        gemm_part(q, threads, a, b, c, add, 0, m, 0, n);
+        return;
+    }
+    bool by_rows = m >= n;
+    int64_t whole = by_rows ? m : n, share = part_size(whole, parts);
+#pragma omp parallel for num_threads(parts)
+    for (int64_t first = 0; first < whole; first += share) {
+        int64_t now = whole - first < share ? whole - first : share;
+        gemm_part(q, 1, a, b, c, add, by_rows ? first : 0, by_rows ? now : m, by_rows ? 0 : first, by_rows ? n : now);
+    }
+}
+
+static void product(const plan *q, int threads, int parts, const tg_call *call, int64_t index, const tg_run *r,
+                    void *scratch)
+{
+    const tg_desc *out = call->out;
+    const void *a = readable(q, &q->a, (const char *)r->in[0] + batch_offset(q, call->in[0], out, index), scratch);
+    const void *b = readable(q, &q->b, (const char *)r->in[1] + batch_offset(q, call->in[1], out, index), scratch);
+    void *c = (char *)r->out[0] + batch_offset(q, out, out, index);
+    bool add = r->n_in == 3 && r->in[2];
+    if (add)
+        fill_rows(q, r->in[2], c);
+    if (q->skinny.vectors)
+        run_skinny(q, parts, a, b, c, add, scratch);
+    else
+        run_gemm(q, threads, parts, a, b, c, add);
 }
 
 static int at_most(int threads, int limit)
@@ -221,16 +339,17 @@ static tg_status run(tg_backend_state *s, const tg_call *c, const tg_prepared *p
 {
     (void)s;
     const plan *q = p->impl;
-    int threads = at_most(q->threads, r->threads), side_by_side = at_most(q->batch_threads, r->threads);
+    int threads = at_most(q->threads, r->threads), parts = at_most(q->parts, r->threads);
+    int side_by_side = at_most(q->batch_threads, r->threads);
     if (side_by_side <= 1) {
         for (int64_t i = 0; i < q->batch; i++)
-            product(q, threads, c, i, r, r->scratch);
+            product(q, threads, parts, c, i, r, r->scratch);
         return TG_OK;
     }
     size_t own = (size_t)q->copies * (q->wide ? sizeof(double) : sizeof(float));
 #pragma omp parallel for num_threads(side_by_side) schedule(static)
     for (int64_t i = 0; i < q->batch; i++)
-        product(q, 1, c, i, r, (char *)r->scratch + own * (size_t)omp_get_thread_num());
+        product(q, 1, 1, c, i, r, (char *)r->scratch + own * (size_t)omp_get_thread_num());
     return TG_OK;
 }
 
@@ -253,6 +372,10 @@ static tg_status blis_open(const tg_host *host, tg_backend_state **out)
     const char *warning = tg_blis_init();
     if (*warning)
         host->log(host->arg, 1, warning);
+    const char *chosen = bli_arch_string(bli_arch_query_id());
+    s->tuning = tunings;
+    while (s->tuning->kernels && strcmp(s->tuning->kernels, chosen) != 0)
+        s->tuning++;
     snprintf(s->library, sizeof s->library, "BLIS %.40s", bli_info_get_version_str());
     *out = s;
     return TG_OK;
