@@ -1,0 +1,178 @@
+/* Losses: sums in f64, by chunks of fixed size that are then added in order. */
+#include "backends/reference/reference.h"
+#include "backends/reference/lanes.h"
+
+#include <stdbool.h>
+
+enum { WIDTH = 64 }; /* neighbouring columns worked on at a time */
+
+/* [N, C, *] as N·inner positions of C classes. */
+typedef struct nll {
+    int64_t classes, inner, count, ignore, reduction;
+    double smoothing, weights; /* Σ_c w[c] */
+} nll;
+
+/* The host has refused other labels than these and ignore_index; a kernel must not trust it with its memory. */
+static inline bool counts(const nll *q, int64_t label)
+{
+    return label != q->ignore && (uint64_t)label < (uint64_t)q->classes;
+}
+
+#define T float
+#define EXP ref_expf
+#define NAME(x) x##_f32
+#include "backends/reference/loss_typed.h"
+#undef T
+#undef EXP
+#undef NAME
+#define T double
+#define EXP ref_exp
+#define NAME(x) x##_f64
+#include "backends/reference/loss_typed.h"
+#undef T
+#undef EXP
+#undef NAME
+
+static int64_t elements(const tg_desc *d)
+{
+    int64_t n = 1;
+    for (int i = 0; i < d->ndim; i++)
+        n *= d->dim[i];
+    return n;
+}
+
+/* Two partial sums a chunk: as many chunks as the widest input could have. */
+static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
+{
+    (void)s;
+    p->scratch_size = (size_t)((elements(c->in[0]) + REF_CHUNK - 1) / REF_CHUNK + 1) * 2 * sizeof(double);
+    return TG_OK;
+}
+
+static tg_status run_mse_loss(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    const tg_mse_loss_attrs *a = c->attrs;
+    int64_t n = elements(c->in[0]);
+    int threads = n < REF_SERIAL ? 1 : r->threads;
+    if (c->in[0]->dtype == TG_F32)
+        mse_f32(r, a->reduction, n, threads);
+    else
+        mse_f64(r, a->reduction, n, threads);
+    return TG_OK;
+}
+
+static tg_status run_mse_loss_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    const tg_mse_loss_attrs *a = c->attrs;
+    int64_t n = elements(c->in[1]);
+    int threads = n < REF_SERIAL ? 1 : r->threads;
+    if (n == 0)
+        return TG_OK;
+    if (c->in[1]->dtype == TG_F32)
+        mse_backward_f32(r, a->reduction, n, threads);
+    else
+        mse_backward_f64(r, a->reduction, n, threads);
+    return TG_OK;
+}
+
+static tg_status run_label_range(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    const tg_label_range_attrs *a = c->attrs;
+    const int64_t *t = r->in[0];
+    int64_t n = elements(c->in[0]), bad = 0, *out = r->out[0];
+    for (int64_t i = 0; i < n; i++)
+        bad += (uint64_t)t[i] >= (uint64_t)a->classes && t[i] != a->ignore_index;
+    out[0] = bad;
+    out[1] = out[2] = 0;
+    for (int64_t i = 0; bad && i < n; i++)
+        if ((uint64_t)t[i] >= (uint64_t)a->classes && t[i] != a->ignore_index) {
+            out[1] = i;
+            out[2] = t[i];
+            break;
+        }
+    return TG_OK;
+}
+
+static nll describe(const tg_desc *input, const tg_nll_loss_attrs *a)
+{
+    nll q = {.inner = 1, .ignore = a->ignore_index, .reduction = a->reduction, .smoothing = a->label_smoothing};
+    q.classes = input->dim[input->ndim > 1];
+    for (int i = 2; i < input->ndim; i++)
+        q.inner *= input->dim[i];
+    q.count = input->ndim > 1 ? input->dim[0] * q.inner : 1;
+    return q;
+}
+
+static tg_status nll_forward(const tg_call *c, const tg_run *r, const void *x)
+{
+    nll q = describe(c->in[0], c->attrs);
+    int threads = q.count < REF_SERIAL ? 1 : r->threads;
+    if (c->in[0]->dtype == TG_F32)
+        nll_loss_f32(&q, x, r->in[1], r->in[2], r->out[0], r->scratch, threads);
+    else
+        nll_loss_f64(&q, x, r->in[1], r->in[2], r->out[0], r->scratch, threads);
+    return TG_OK;
+}
+
+static tg_status run_nll_loss(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    return nll_forward(c, r, r->in[0]);
+}
+
+static tg_status run_cross_entropy(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    nll q = describe(c->in[0], c->attrs);
+    int64_t n = q.count * q.classes;
+    if (n > 0)
+        ref_log_softmax(c->in[0]->dtype, q.count / q.inner, q.classes, q.inner, r->out[1], r->in[0],
+                        n < REF_SERIAL ? 1 : r->threads);
+    return nll_forward(c, r, r->out[1]);
+}
+
+static tg_status nll_backward(const tg_call *c, const tg_run *r, const void *log_probs, size_t target)
+{
+    const tg_nll_loss_backward_attrs *a = c->attrs;
+    tg_nll_loss_attrs plain = {a->ignore_index, a->reduction, a->label_smoothing};
+    nll q = describe(&c->out[0], &plain);
+    int64_t n = q.count * q.classes;
+    int threads = n < REF_SERIAL ? 1 : r->threads;
+    if (n == 0)
+        return TG_OK;
+    if (c->out[0].dtype == TG_F32)
+        nll_back_f32(&q, r->out[0], r->in[0], log_probs, r->in[target], r->in[target + 1], threads);
+    else
+        nll_back_f64(&q, r->out[0], r->in[0], log_probs, r->in[target], r->in[target + 1], threads);
+    return TG_OK;
+}
+
+static tg_status run_nll_loss_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    return nll_backward(c, r, NULL, 1);
+}
+
+static tg_status run_cross_entropy_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                            const tg_run *r)
+{
+    (void)s, (void)p;
+    return nll_backward(c, r, r->in[1], 2);
+}
+
+#define WITH_SCRATCH(name, run_fn)                                                                                     \
+    {.struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare, .run = run_fn}
+
+const tg_kernel tg_ref_loss[] = {
+    WITH_SCRATCH("mse_loss", run_mse_loss),
+    TG_REF_KERNEL("mse_loss_backward", run_mse_loss_backward),
+    TG_REF_KERNEL("label_range", run_label_range),
+    WITH_SCRATCH("nll_loss", run_nll_loss),
+    TG_REF_KERNEL("nll_loss_backward", run_nll_loss_backward),
+    WITH_SCRATCH("cross_entropy", run_cross_entropy),
+    TG_REF_KERNEL("cross_entropy_backward", run_cross_entropy_backward),
+    {0},
+};

@@ -1,0 +1,257 @@
+/* Batch norm and layer norm. Statistics in f64, in two passes: mean, then squares about it. */
+#include "backends/reference/reference.h"
+#include "backends/reference/lanes.h"
+
+#include <stdbool.h>
+
+enum {
+    WIDTH = 64,        /* channels side by side that one task works on   */
+    LONG_CHUNK = 65536 /* elements a channel block has in one chunk      */
+};
+
+/* [batch, channels, inner] cut into tasks, by its shape alone. */
+typedef struct layout {
+    int64_t batch, channels, inner;
+    int64_t width, blocks; /* channels a task, and how many such blocks      */
+    int64_t rows, chunks;  /* samples a task, and how many such chunks       */
+} layout;
+
+/* What a backward reads and writes; NULL: absent, not wanted. */
+typedef struct back_data {
+    const void *dy, *x, *weight, *mean, *invstd;
+    void *dx, *dweight, *dbias;
+} back_data;
+
+typedef struct rows_shape {
+    int64_t rows, n, step, chunks;
+} rows_shape;
+
+static void finish_mean(const layout *q, int64_t block, const double *partial, double *mean)
+{
+    int64_t c = block * q->width, end = c + q->width < q->channels ? c + q->width : q->channels;
+    for (; c < end; c++) {
+        double sum = 0.0;
+        for (int64_t k = 0; k < q->chunks; k++)
+            sum += partial[k * q->channels + c];
+        mean[c] = sum / (double)(q->batch * q->inner);
+    }
+}
+
+#define T float
+#define NAME(x) x##_f32
+#include "backends/reference/lanes_typed.h"
+#include "backends/reference/batch_norm_typed.h"
+#include "backends/reference/layer_norm_typed.h"
+#undef T
+#undef NAME
+#define T double
+#define NAME(x) x##_f64
+#include "backends/reference/lanes_typed.h"
+#include "backends/reference/batch_norm_typed.h"
+#include "backends/reference/layer_norm_typed.h"
+#undef T
+#undef NAME
+
+/* -- batch norm --------------------------------------------------------------------------------------------------- */
+
+static layout cut(const tg_desc *x)
+{
+    layout q = {.batch = x->dim[0], .channels = x->dim[1], .inner = 1};
+    for (int i = 2; i < x->ndim; i++)
+        q.inner *= x->dim[i];
+    q.width = q.inner == 1 ? WIDTH : 1;
+    q.blocks = (q.channels + q.width - 1) / q.width;
+    int64_t sample = q.width * q.inner;
+    q.rows = sample < LONG_CHUNK && sample > 0 ? LONG_CHUNK / sample : 1;
+    q.chunks = (q.batch + q.rows - 1) / q.rows;
+    if (q.chunks > 64) {
+        q.rows = (q.batch + 63) / 64;
+        q.chunks = (q.batch + q.rows - 1) / q.rows;
+    }
+    return q;
+}
+
+static bool is_empty(const layout *q)
+{
+    return q->batch == 0 || q->channels == 0 || q->inner == 0;
+}
+
+static int threads_for(const layout *q, int threads)
+{
+    return q->batch * q->channels * q->inner < REF_SERIAL ? 1 : threads;
+}
+
+static tg_status prepare_batch_norm(tg_backend_state *s, const tg_call *c, tg_prepared *p)
+{
+    (void)s;
+    layout q = cut(c->in[0]);
+    p->scratch_size = (size_t)(2 * (q.chunks + 1) * q.channels) * sizeof(double);
+    return TG_OK;
+}
+
+static void fill(int32_t dtype, void *dst, int64_t n, double value)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (dtype == TG_F32)
+            ((float *)dst)[i] = (float)value;
+        else
+            ((double *)dst)[i] = value;
+}
+
+static tg_status run_batch_norm_train(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    layout q = cut(c->in[0]);
+    double eps = ((const tg_batch_norm_attrs *)c->attrs)->eps;
+    int threads = threads_for(&q, r->threads);
+    if (is_empty(&q)) { /* finite, so that the gradients of an empty sum are 0 */
+        fill(c->in[0]->dtype, r->out[1], q.channels, 0.0);
+        fill(c->in[0]->dtype, r->out[2], q.channels, 0.0);
+        fill(c->in[0]->dtype, r->out[3], q.channels, 1.0 / sqrt(eps));
+    } else if (c->in[0]->dtype == TG_F32) {
+        float *const out[] = {r->out[1], r->out[2], r->out[3]};
+        train_f32(&q, eps, r->in[0], r->in[1], r->in[2], r->out[0], out, r->scratch, threads);
+    } else {
+        double *const out[] = {r->out[1], r->out[2], r->out[3]};
+        train_f64(&q, eps, r->in[0], r->in[1], r->in[2], r->out[0], out, r->scratch, threads);
+    }
+    return TG_OK;
+}
+
+static tg_status run_batch_norm_eval(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    layout q = cut(c->in[0]);
+    double eps = ((const tg_batch_norm_attrs *)c->attrs)->eps;
+    int threads = threads_for(&q, r->threads);
+    if (c->in[0]->dtype == TG_F32)
+        eval_f32(&q, eps, r->in[0], r->in[1], r->in[2], r->in[3], r->in[4], r->out[0], r->out[1], r->out[2], r->scratch,
+                 threads);
+    else
+        eval_f64(&q, eps, r->in[0], r->in[1], r->in[2], r->in[3], r->in[4], r->out[0], r->out[1], r->out[2], r->scratch,
+                 threads);
+    return TG_OK;
+}
+
+static back_data back_arguments(const tg_run *r, int64_t want)
+{
+    return (back_data){
+        .dy = r->in[0], .x = r->in[1], .weight = r->in[2], .mean = r->in[3], .invstd = r->in[4],
+        .dx = want & TG_WANT_SRC ? r->out[0] : NULL,
+        .dweight = want & TG_WANT_WEIGHT ? r->out[1] : NULL,
+        .dbias = want & TG_WANT_BIAS ? r->out[2] : NULL,
+    };
+}
+
+static tg_status run_batch_norm_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    const tg_batch_norm_backward_attrs *a = c->attrs;
+    layout q = cut(c->in[1]);
+    back_data d = back_arguments(r, a->want);
+    int threads = threads_for(&q, r->threads);
+    if (is_empty(&q)) {
+        fill(c->in[1]->dtype, d.dweight, d.dweight ? q.channels : 0, 0.0);
+        fill(c->in[1]->dtype, d.dbias, d.dbias ? q.channels : 0, 0.0);
+    } else if (c->in[1]->dtype == TG_F32)
+        backward_f32(&q, &d, a->batch_stats, r->scratch, threads);
+    else
+        backward_f64(&q, &d, a->batch_stats, r->scratch, threads);
+    return TG_OK;
+}
+
+/* One group's buffers: to ← (1 − m)·to + m·factor·from. */
+static void blend(const tg_desc *d, void *to, const void *from, const tg_desc *from_desc, double m, double factor)
+{
+    for (int64_t i = 0; i < d->dim[0]; i++) {
+        int64_t at = i * d->stride[0], source = i * from_desc->stride[0];
+        if (d->dtype == TG_F32) {
+            float *p = (float *)to + at;
+            *p = (float)((1.0 - m) * (double)*p + m * factor * (double)((const float *)from)[source]);
+        } else {
+            double *p = (double *)to + at;
+            *p = (1.0 - m) * *p + m * factor * ((const double *)from)[source];
+        }
+    }
+}
+
+static tg_status run_batch_norm_update(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    for (uint32_t i = 0, g = 0; i + 5 <= c->n_in; i += 5, g++) {
+        double m = r->scalars[2 * g], n = r->scalars[2 * g + 1];
+        if (n < 1.0) /* an empty batch */
+            continue;
+        /* The buffers are the caller's to change: the row says that it writes them. */
+        void *mean = (void *)(uintptr_t)r->in[i], *var = (void *)(uintptr_t)r->in[i + 1];
+        int64_t *count = (int64_t *)(uintptr_t)r->in[i + 2];
+        ++*count;
+        if (m != m)
+            m = 1.0 / (double)*count;
+        blend(c->in[i], mean, r->in[i + 3], c->in[i + 3], m, 1.0);
+        blend(c->in[i + 1], var, r->in[i + 4], c->in[i + 4], m, n / (n - 1.0));
+    }
+    return TG_OK;
+}
+
+/* -- layer norm --------------------------------------------------------------------------------------------------- */
+
+static rows_shape cut_rows(const tg_desc *x, int64_t normalized_ndim)
+{
+    rows_shape q = {.rows = 1, .n = 1};
+    for (int i = 0; i < x->ndim; i++)
+        *(i < x->ndim - normalized_ndim ? &q.rows : &q.n) *= x->dim[i];
+    q.step = q.n < REF_CHUNK && q.n > 0 ? REF_CHUNK / q.n : 1;
+    if (q.step * 64 < q.rows)
+        q.step = (q.rows + 63) / 64;
+    q.chunks = (q.rows + q.step - 1) / q.step;
+    return q;
+}
+
+static tg_status prepare_layer_norm_backward(tg_backend_state *s, const tg_call *c, tg_prepared *p)
+{
+    (void)s;
+    rows_shape q = cut_rows(c->in[1], ((const tg_layer_norm_backward_attrs *)c->attrs)->normalized_ndim);
+    p->scratch_size = (size_t)(2 * q.chunks * q.n) * sizeof(double);
+    return TG_OK;
+}
+
+static tg_status run_layer_norm(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    const tg_layer_norm_attrs *a = c->attrs;
+    rows_shape q = cut_rows(c->in[0], a->normalized_ndim);
+    int threads = q.rows * q.n < REF_SERIAL ? 1 : r->threads;
+    if (c->in[0]->dtype == TG_F32)
+        layer_f32(&q, a->eps, r->in[0], r->in[1], r->in[2], r->out[0], r->out[1], r->out[2], threads);
+    else
+        layer_f64(&q, a->eps, r->in[0], r->in[1], r->in[2], r->out[0], r->out[1], r->out[2], threads);
+    return TG_OK;
+}
+
+static tg_status run_layer_norm_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    const tg_layer_norm_backward_attrs *a = c->attrs;
+    rows_shape q = cut_rows(c->in[1], a->normalized_ndim);
+    back_data d = back_arguments(r, a->want);
+    int threads = q.rows * q.n < REF_SERIAL ? 1 : r->threads;
+    if (c->in[1]->dtype == TG_F32)
+        layer_back_f32(&q, &d, r->scratch, threads);
+    else
+        layer_back_f64(&q, &d, r->scratch, threads);
+    return TG_OK;
+}
+
+#define PREPARED(name, prepare_fn, run_fn)                                                                             \
+    {.struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare_fn, .run = run_fn}
+
+const tg_kernel tg_ref_norm[] = {
+    PREPARED("batch_norm_train", prepare_batch_norm, run_batch_norm_train),
+    PREPARED("batch_norm_eval", prepare_batch_norm, run_batch_norm_eval),
+    PREPARED("batch_norm_backward", prepare_batch_norm, run_batch_norm_backward),
+    TG_REF_KERNEL("batch_norm_update", run_batch_norm_update),
+    TG_REF_KERNEL("layer_norm", run_layer_norm),
+    PREPARED("layer_norm_backward", prepare_layer_norm_backward, run_layer_norm_backward),
+    {0},
+};

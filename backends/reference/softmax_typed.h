@@ -1,0 +1,164 @@
+/* The loops of softmax.c for one type: T, EXP and NAME are defined by the includer. */
+
+/* Rows of n elements, short ones a group at a time, so that the exponentials run over whole vectors. y = x − max first;
+ * the exponentials of `logs` go through a buffer. */
+REF_CLONES static void NAME(rows)(T *y, const T *x, int64_t rows, int64_t n, bool logs)
+{
+    T buffer[PIECE];
+    double sum[PIECE];
+    int64_t group = n > PIECE ? 1 : PIECE / n;
+    for (int64_t r0 = 0; r0 < rows; r0 += group) {
+        int64_t m = rows - r0 < group ? rows - r0 : group;
+        const T *src = x + r0 * n;
+        T *dst = y + r0 * n;
+        for (int64_t r = 0; r < m; r++) {
+            const T *p = src + r * n;
+            T max = NAME(max)(p, n);
+            for (int64_t i = 0; i < n; i++)
+                dst[r * n + i] = p[i] - max;
+            sum[r] = 0.0;
+        }
+        for (int64_t p0 = 0; p0 < m * n; p0 += PIECE) {
+            int64_t len = m * n - p0 < PIECE ? m * n - p0 : PIECE;
+            T *e = logs ? buffer : dst + p0;
+            for (int64_t i = 0; i < len; i++)
+                e[i] = EXP(dst[p0 + i]);
+            if (m == 1)
+                sum[0] += NAME(sum)(e, len);
+            else
+                for (int64_t r = 0; r < m; r++)
+                    sum[r] = NAME(sum)(e + r * n, n);
+        }
+        for (int64_t r = 0; r < m; r++) {
+            T s = (T)(logs ? log(sum[r]) : sum[r]);
+            T *p = dst + r * n;
+            if (logs)
+                for (int64_t i = 0; i < n; i++)
+                    p[i] -= s;
+            else
+                for (int64_t i = 0; i < n; i++)
+                    p[i] /= s;
+        }
+    }
+}
+
+/* w ≤ WIDTH neighbouring columns of n elements, `step` apart. */
+REF_CLONES static void NAME(columns)(T *y, const T *x, int64_t n, int64_t step, int64_t w, bool logs)
+{
+    T max[WIDTH], s[WIDTH];
+    double sum[WIDTH] = {0};
+    for (int64_t j = 0; j < w; j++)
+        max[j] = x[j];
+    for (int64_t k = 1; k < n; k++)
+        for (int64_t j = 0; j < w; j++)
+            max[j] = x[k * step + j] > max[j] ? x[k * step + j] : max[j];
+    for (int64_t k = 0; k < n; k++)
+        for (int64_t j = 0; j < w; j++) {
+            T d = x[k * step + j] - max[j], e = EXP(d);
+            sum[j] += (double)e;
+            y[k * step + j] = logs ? d : e;
+        }
+    for (int64_t j = 0; j < w; j++)
+        s[j] = (T)(logs ? log(sum[j]) : sum[j]);
+    for (int64_t k = 0; k < n; k++)
+        for (int64_t j = 0; j < w; j++)
+            y[k * step + j] = logs ? y[k * step + j] - s[j] : y[k * step + j] / s[j];
+}
+
+REF_CLONES static void NAME(rows_backward)(T *dx, const T *dy, const T *y, int64_t rows, int64_t n, bool logs)
+{
+    for (int64_t r = 0; r < rows; r++, dx += n, dy += n, y += n) {
+        if (logs) {
+            T s = (T)NAME(sum)(dy, n);
+            for (int64_t i = 0; i < n; i++)
+                dx[i] = dy[i] - EXP(y[i]) * s;
+        } else {
+            T s = (T)NAME(dot)(dy, y, n);
+            for (int64_t i = 0; i < n; i++)
+                dx[i] = y[i] * (dy[i] - s);
+        }
+    }
+}
+
+REF_CLONES static void NAME(columns_backward)(T *dx, const T *dy, const T *y, int64_t n, int64_t step, int64_t w,
+                                              bool logs)
+{
+    double sum[WIDTH] = {0};
+    T s[WIDTH];
+    for (int64_t k = 0; k < n; k++)
+        for (int64_t j = 0; j < w; j++)
+            sum[j] += (double)dy[k * step + j] * (logs ? 1.0 : (double)y[k * step + j]);
+    for (int64_t j = 0; j < w; j++)
+        s[j] = (T)sum[j];
+    for (int64_t k = 0; k < n; k++)
+        for (int64_t j = 0; j < w; j++) {
+            int64_t i = k * step + j;
+            dx[i] = logs ? dy[i] - EXP(y[i]) * s[j] : y[i] * (dy[i] - s[j]);
+        }
+}
+
+static void NAME(forward)(const shape *p, T *y, const T *x, bool logs, int threads)
+{
+    if (p->inner == 1) {
+        int64_t step = p->n > PIECE ? 1 : PIECE / p->n, tasks = (p->outer + step - 1) / step;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+        for (int64_t t = 0; t < tasks; t++) {
+            int64_t r = t * step, m = p->outer - r < step ? p->outer - r : step;
+            NAME(rows)(y + r * p->n, x + r * p->n, m, p->n, logs);
+        }
+        return;
+    }
+    int64_t blocks = (p->inner + WIDTH - 1) / WIDTH;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t t = 0; t < p->outer * blocks; t++) {
+        int64_t j = t % blocks * WIDTH, w = p->inner - j < WIDTH ? p->inner - j : WIDTH;
+        int64_t at = t / blocks * p->n * p->inner + j;
+        NAME(columns)(y + at, x + at, p->n, p->inner, w, logs);
+    }
+}
+
+static void NAME(backward)(const shape *p, T *dx, const T *dy, const T *y, bool logs, int threads)
+{
+    if (p->inner == 1) {
+        int64_t step = p->n > PIECE ? 1 : PIECE / p->n, tasks = (p->outer + step - 1) / step;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+        for (int64_t t = 0; t < tasks; t++) {
+            int64_t r = t * step, m = p->outer - r < step ? p->outer - r : step, at = r * p->n;
+            NAME(rows_backward)(dx + at, dy + at, y + at, m, p->n, logs);
+        }
+        return;
+    }
+    int64_t blocks = (p->inner + WIDTH - 1) / WIDTH;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t t = 0; t < p->outer * blocks; t++) {
+        int64_t j = t % blocks * WIDTH, w = p->inner - j < WIDTH ? p->inner - j : WIDTH;
+        int64_t at = t / blocks * p->n * p->inner + j;
+        NAME(columns_backward)(dx + at, dy + at, y + at, p->n, p->inner, w, logs);
+    }
+}
+
+/* log Σexp of one output: runs of `run` elements that lie side by side, started from each offset of the odometer. */
+REF_CLONES static T NAME(logsumexp_one)(const T *x, const span *s)
+{
+    T max = -(T)INFINITY;
+    int64_t at[TG_MAX_DIM] = {0}, offset = 0;
+    bool nan = false;
+    do {
+        const T *p = x + offset;
+        for (int64_t i = 0; i < s->run; i++) {
+            nan |= p[i] != p[i];
+            max = p[i] > max ? p[i] : max;
+        }
+    } while (advance(s, at, &offset));
+    if (nan)
+        return (T)NAN;
+    if (isinf(max))
+        return max;
+    double sum = 0.0;
+    do {
+        const T *p = x + offset;
+        for (int64_t i = 0; i < s->run; i++)
+            sum += (double)EXP(p[i] - max);
+    } while (advance(s, at, &offset));
+    return (T)(log(sum) + (double)max);
+}
