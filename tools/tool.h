@@ -1,0 +1,11 @@
+/* What the files of the tapegrad command share. */
+#ifndef TG_TOOL_H
+#define TG_TOOL_H
+
+/* Exit statuses. */
+enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2 };
+
+/* Times the named workloads ("tiny", "mlp"), or all of them where n is 0. */
+int tool_bench(int n, char **names);
+
+#endif
