@@ -71,7 +71,22 @@ const tg_desc *tg_argument(tg_tape *tape, const tg_tensor *x, const char *what, 
 bool tg_resolve_dim(tg_tape *tape, const char *what, int64_t dim, int ndim, int64_t *out);
 /* x expanded to the dims of `to`, itself where it has them. */
 tg_tensor *tg_expand_as(tg_tape *tape, tg_tensor *x, const tg_desc *to);
+/* Dims as a caller gives them, at most TG_MAX_DIM. */
+bool tg_take_dims(tg_tape *tape, const char *what, const int64_t *dims, size_t ndim, tg_dims_attrs *out);
+/* For rules: the descriptor of an input, which need not be saved for that. */
+bool tg_input_dims(tg_tape *tape, const tg_node *node, size_t i, tg_desc *out);
+/* For infers: fills q->out with these dims, row-major; a rank or size out of range is an error. */
+tg_status tg_infer_dims(const tg_infer *q, int64_t dtype, const tg_ints *dims);
+/* x's descriptor and *dim counted from the front, for what goes along one dim; a scalar has none. */
+const tg_desc *tg_sliceable(tg_tape *tape, tg_tensor *x, const char *what, int64_t *dim);
+tg_tensor *tg_slice_of(tg_tape *tape, tg_tensor *x, const tg_slice_attrs *attrs);
+tg_tensor *tg_slice_back(tg_tape *tape, tg_tensor *gy, const tg_slice_backward_attrs *attrs);
 /* Writes "[3, 4]", always terminated; returns `buffer`. */
 const char *tg_format_dims(const int64_t *dims, int64_t n, char *buffer, size_t size);
+
+/* index.c. Reads an i64 tensor's data: TG_EINDEX, with the index, its place and the range, for one outside [low, high)
+ * that is not `except`. `argument` is what the sentence calls it. */
+tg_status tg_check_indices(tg_tape *tape, const char *what, const char *argument, tg_tensor *index, int64_t low,
+                           int64_t high, int64_t except);
 
 #endif

@@ -50,7 +50,7 @@ static tg_backend backend = {
 static void join(void)
 {
     static const tg_kernel *const families[] = {
-        tg_ref_elementwise, tg_ref_activation, tg_ref_reduce, tg_ref_shape,  tg_ref_matmul, tg_ref_softmax,
+        tg_ref_elementwise, tg_ref_activation, tg_ref_reduce, tg_ref_copy,   tg_ref_matmul, tg_ref_softmax,
         tg_ref_loss,        tg_ref_norm,       tg_ref_index,  tg_ref_random, tg_ref_optim,
     };
     uint32_t n = 0;
