@@ -1,0 +1,566 @@
+/* torch's operators by name, as calls of our public functions: only where these mean the same. */
+#include <math.h>
+#include <string.h>
+
+#include "op_call.h"
+
+static void give(op_call *c, tg_tensor *y)
+{
+    if (c->n_out < MAX_OUT)
+        c->out[c->n_out++] = y;
+    else
+        cannot(c, "more outputs than this runner takes");
+}
+
+/* -- elementwise ------------------------------------------------------------------------------------------------------------ */
+
+#define UNARY(name, call)                                                                                              \
+    static void name(op_call *c)                                                                                       \
+    {                                                                                                                  \
+        give(c, (call)(c->tape, tensor(c, "input")));                                                                  \
+    }
+UNARY(a_abs, tg_abs)
+UNARY(a_neg, tg_neg)
+UNARY(a_sign, tg_sign)
+UNARY(a_exp, tg_exp)
+UNARY(a_expm1, tg_expm1)
+UNARY(a_log, tg_log)
+UNARY(a_log1p, tg_log1p)
+UNARY(a_sqrt, tg_sqrt)
+UNARY(a_rsqrt, tg_rsqrt)
+UNARY(a_square, tg_square)
+UNARY(a_reciprocal, tg_reciprocal)
+UNARY(a_sin, tg_sin)
+UNARY(a_cos, tg_cos)
+UNARY(a_tanh, tg_tanh)
+UNARY(a_erf, tg_erf)
+UNARY(a_sigmoid, tg_sigmoid)
+UNARY(a_relu, tg_relu)
+UNARY(a_silu, tg_silu)
+UNARY(a_mish, tg_mish)
+UNARY(a_selu, tg_selu)
+UNARY(a_softsign, tg_softsign)
+UNARY(a_log_sigmoid, tg_log_sigmoid)
+UNARY(a_clone, tg_clone)
+UNARY(a_zeros_like, tg_zeros_like)
+UNARY(a_ones_like, tg_ones_like)
+
+static void a_positive(op_call *c)
+{
+    give(c, tensor(c, "input"));
+}
+
+static void a_celu(op_call *c)
+{
+    give(c, tg_celu(c->tape, tensor(c, "input"), number(c, "alpha", 1.0)));
+}
+
+static void a_elu(op_call *c)
+{
+    give(c, tg_elu(c->tape, tensor(c, "input"), number(c, "alpha", 1.0)));
+}
+
+static void a_leaky_relu(op_call *c)
+{
+    give(c, tg_leaky_relu(c->tape, tensor(c, "input"), number(c, "negative_slope", 0.01)));
+}
+
+static void a_softplus(op_call *c)
+{
+    give(c, tg_softplus(c->tape, tensor(c, "input"), number(c, "beta", 1.0), number(c, "threshold", 20.0)));
+}
+
+static void a_hardtanh(op_call *c)
+{
+    give(c, tg_hardtanh(c->tape, tensor(c, "input"), number(c, "min_val", -1.0), number(c, "max_val", 1.0)));
+}
+
+static void a_gelu(op_call *c)
+{
+    const char *kind = "none";
+    for (size_t i = 0; i < c->n_args; i++)
+        if (!strcmp(c->arg[i].name, "approximate") && has(c, "approximate"))
+            kind = json_string_value(c->arg[i].value);
+    if (!kind || (strcmp(kind, "none") && strcmp(kind, "tanh")))
+        cannot(c, "argument 'approximate' is neither none nor tanh");
+    else
+        give(c, tg_gelu(c->tape, tensor(c, "input"), !strcmp(kind, "tanh")));
+}
+
+static void a_clamp(op_call *c)
+{
+    bool low = has(c, "min"), high = has(c, "max");
+    if ((low && !is_number(c, "min")) || (high && !is_number(c, "max")))
+        cannot(c, "bounds that are tensors have no counterpart here");
+    else
+        give(c, tg_clamp(c->tape, tensor(c, "input"), number(c, "min", (double)NAN), number(c, "max", (double)NAN)));
+}
+
+/* input + alpha·other; rsub: other − alpha·input. */
+static void a_add(op_call *c)
+{
+    double alpha = number(c, "alpha", 1.0);
+    tg_tensor *x = tensor_or_number(c, "input"), *y = tensor_or_number(c, "other");
+    give(c, tg_add(c->tape, x, alpha == 1.0 ? y : tg_mul_scalar(c->tape, y, alpha)));
+}
+
+static void a_sub(op_call *c)
+{
+    double alpha = number(c, "alpha", 1.0);
+    tg_tensor *x = tensor_or_number(c, "input"), *y = tensor_or_number(c, "other");
+    give(c, tg_sub(c->tape, x, alpha == 1.0 ? y : tg_mul_scalar(c->tape, y, alpha)));
+}
+
+static void a_rsub(op_call *c)
+{
+    double alpha = number(c, "alpha", 1.0);
+    tg_tensor *x = tensor_or_number(c, "input"), *y = tensor_or_number(c, "other");
+    give(c, tg_sub(c->tape, y, alpha == 1.0 ? x : tg_mul_scalar(c->tape, x, alpha)));
+}
+
+#define BINARY(name, call)                                                                                             \
+    static void name(op_call *c)                                                                                       \
+    {                                                                                                                  \
+        tg_tensor *x = tensor_or_number(c, "input"), *y = tensor_or_number(c, "other");                                \
+        give(c, (call)(c->tape, x, y));                                                                                \
+    }
+BINARY(a_mul, tg_mul)
+BINARY(a_div, tg_div)
+BINARY(a_maximum, tg_maximum)
+BINARY(a_minimum, tg_minimum)
+BINARY(a_eq, tg_eq)
+BINARY(a_ne, tg_ne)
+BINARY(a_lt, tg_lt)
+BINARY(a_le, tg_le)
+BINARY(a_gt, tg_gt)
+BINARY(a_ge, tg_ge)
+
+static void a_pow(op_call *c)
+{
+    if (is_number(c, "exponent"))
+        give(c, tg_pow_scalar(c->tape, tensor(c, "input"), number(c, "exponent", 0.0)));
+    else
+        give(c, tg_pow(c->tape, tensor_or_number(c, "input"), tensor(c, "exponent")));
+}
+
+static void a_where(op_call *c)
+{
+    tg_tensor *x = tensor_or_number(c, "input"), *y = tensor_or_number(c, "other");
+    give(c, tg_where(c->tape, tensor(c, "condition"), x, y));
+}
+
+/* -- reductions ---------------------------------------------------------------------------------------------------------------- */
+
+/* x as 'dtype' asks for. */
+static tg_tensor *in_dtype(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input");
+    for (size_t i = 0; i < c->n_args; i++) {
+        if (strcmp(c->arg[i].name, "dtype") || !has(c, "dtype"))
+            continue;
+        const char *name = json_string_value(json_object_get(c->arg[i].value, "dtype"));
+        if (name && !strcmp(name, "float64"))
+            return tg_to(c->tape, x, TG_F64);
+        if (name && !strcmp(name, "float32"))
+            return tg_to(c->tape, x, TG_F32);
+        cannot(c, "dtype %s has no counterpart here", name ? name : "?");
+    }
+    return x;
+}
+
+typedef tg_tensor *(*reduction_fn)(tg_tape *, tg_tensor *, const int64_t *, size_t, bool);
+
+static void reduce(op_call *c, reduction_fn f)
+{
+    tg_tensor *x = in_dtype(c);
+    tg_ints d = integers(c, "dim");
+    give(c, f(c->tape, x, d.v, (size_t)d.n, flag(c, "keepdim", false)));
+}
+
+static void a_sum(op_call *c)
+{
+    reduce(c, tg_sum_dims);
+}
+
+static void a_mean(op_call *c)
+{
+    reduce(c, tg_mean_dims);
+}
+
+static void a_amax(op_call *c)
+{
+    reduce(c, tg_amax_dims);
+}
+
+static void a_amin(op_call *c)
+{
+    reduce(c, tg_amin_dims);
+}
+
+static void a_logsumexp(op_call *c)
+{
+    reduce(c, tg_logsumexp_dims);
+}
+
+/* max and min: of two, or over all elements. With a dim they give indices, too. */
+static void a_max(op_call *c)
+{
+    if (has(c, "other"))
+        a_maximum(c);
+    else if (has(c, "dim"))
+        cannot(c, "max over a dim gives indices, too: no counterpart here");
+    else
+        give(c, tg_amax_dims(c->tape, tensor(c, "input"), NULL, 0, false));
+}
+
+static void a_min(op_call *c)
+{
+    if (has(c, "other"))
+        a_minimum(c);
+    else if (has(c, "dim"))
+        cannot(c, "min over a dim gives indices, too: no counterpart here");
+    else
+        give(c, tg_amin_dims(c->tape, tensor(c, "input"), NULL, 0, false));
+}
+
+static void a_var(op_call *c)
+{
+    double correction = flag(c, "unbiased", true) ? 1.0 : 0.0;
+    correction = number(c, "correction", correction);
+    tg_ints d = integers(c, "dim");
+    give(c, tg_var_dims(c->tape, tensor(c, "input"), d.v, (size_t)d.n, correction, flag(c, "keepdim", false)));
+}
+
+static void a_argmax(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input");
+    bool keep = flag(c, "keepdim", false);
+    if (has(c, "dim"))
+        give(c, tg_argmax(c->tape, x, integer(c, "dim", 0), keep));
+    else if (keep)
+        cannot(c, "keepdim over all dims has no counterpart here");
+    else
+        give(c, tg_argmax(c->tape, tg_reshape(c->tape, x, -1), 0, false));
+}
+
+static void a_softmax(op_call *c)
+{
+    give(c, tg_softmax(c->tape, in_dtype(c), integer(c, "dim", -1)));
+}
+
+static void a_log_softmax(op_call *c)
+{
+    give(c, tg_log_softmax(c->tape, in_dtype(c), integer(c, "dim", -1)));
+}
+
+static void a_sum_to_size(op_call *c)
+{
+    tg_ints d = integers(c, "size");
+    give(c, tg_sum_to_size(c->tape, tensor(c, "input"), d.v, (size_t)d.n));
+}
+
+/* -- products --------------------------------------------------------------------------------------------------------------------- */
+
+static void product(op_call *c, const char *other)
+{
+    tg_tensor *x = tensor(c, "input"), *y = tensor(c, other);
+    give(c, tg_matmul(c->tape, x, y));
+}
+
+static void a_matmul(op_call *c)
+{
+    product(c, "other");
+}
+
+static void a_mm(op_call *c)
+{
+    product(c, "mat2");
+}
+
+static void a_mv(op_call *c)
+{
+    product(c, "vec");
+}
+
+static void a_dot(op_call *c)
+{
+    product(c, "tensor");
+}
+
+static void a_linear(op_call *c)
+{
+    tg_tensor *bias = has(c, "bias") ? tensor(c, "bias") : NULL;
+    give(c, tg_linear(c->tape, tensor(c, "input"), tensor(c, "weight"), bias));
+}
+
+/* -- shape ------------------------------------------------------------------------------------------------------------------------- */
+
+static void a_reshape(op_call *c)
+{
+    tg_ints d = integers(c, "shape");
+    give(c, tg_reshape_dims(c->tape, tensor(c, "input"), d.v, (size_t)d.n));
+}
+
+static void a_flatten(op_call *c)
+{
+    give(c, tg_flatten(c->tape, tensor(c, "input"), integer(c, "start_dim", 0), integer(c, "end_dim", -1)));
+}
+
+static void a_transpose(op_call *c)
+{
+    give(c, tg_transpose(c->tape, tensor(c, "input"), integer(c, "dim0", 0), integer(c, "dim1", 1)));
+}
+
+static void a_t(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input");
+    give(c, tg_tensor_ndim(x) < 2 ? x : tg_transpose(c->tape, x, 0, 1));
+}
+
+static void a_permute(op_call *c)
+{
+    tg_ints d = integers(c, "dims");
+    give(c, tg_permute_dims(c->tape, tensor(c, "input"), d.v, (size_t)d.n));
+}
+
+static void a_expand(op_call *c)
+{
+    tg_ints d = integers(c, "shape");
+    give(c, tg_expand_dims(c->tape, tensor(c, "self"), d.v, (size_t)d.n));
+}
+
+static void a_broadcast_to(op_call *c)
+{
+    tg_ints d = integers(c, "size");
+    give(c, tg_expand_dims(c->tape, tensor(c, "input"), d.v, (size_t)d.n));
+}
+
+static void a_expand_as(op_call *c)
+{
+    tg_desc d = {0};
+    tg_tensor *x = tensor(c, "self"), *other = tensor(c, "other");
+    tg_tensor_desc(other, &d);
+    give(c, tg_expand_dims(c->tape, x, d.dim, (size_t)d.ndim));
+}
+
+static void a_squeeze(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input");
+    int ndim = tg_tensor_ndim(x);
+    bool chosen[TG_MAX_DIM] = {false}, all = !has(c, "dim");
+    tg_ints d = integers(c, "dim");
+    for (int64_t i = 0; i < d.n; i++) {
+        int64_t k = d.v[i] < 0 ? d.v[i] + ndim : d.v[i];
+        if (k >= 0 && k < ndim)
+            chosen[k] = true;
+        else if (ndim)
+            cannot(c, "a dim out of range");
+    }
+    for (int i = ndim; i-- > 0;)
+        if ((all || chosen[i]) && tg_tensor_dim(x, i) == 1)
+            x = tg_squeeze(c->tape, x, i);
+    give(c, x);
+}
+
+static void a_unsqueeze(op_call *c)
+{
+    give(c, tg_unsqueeze(c->tape, tensor(c, "input"), integer(c, "dim", 0)));
+}
+
+static void a_narrow(op_call *c)
+{
+    int64_t start = 0;
+    if (is_number(c, "start"))
+        start = integer(c, "start", 0);
+    else
+        cannot(c, "a start that is a tensor has no counterpart here");
+    give(c, tg_narrow(c->tape, tensor(c, "input"), integer(c, "dim", 0), start, integer(c, "length", 0)));
+}
+
+static void a_select(op_call *c)
+{
+    give(c, tg_select(c->tape, tensor(c, "input"), integer(c, "dim", 0), integer(c, "index", 0)));
+}
+
+static void a_slice(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input");
+    int64_t dim = integer(c, "dim", 0);
+    give(c, tg_slice(c->tape, x, dim, integer(c, "start", 0), integer(c, "end", INT64_MAX), integer(c, "step", 1)));
+}
+
+static void join(op_call *c, tg_tensor *(*f)(tg_tape *, tg_tensor *const *, size_t, int64_t))
+{
+    int64_t dim = integer(c, "dim", 0);
+    for (size_t i = 0; i < c->n_args; i++)
+        if (!strcmp(c->arg[i].name, "tensors") && has(c, "tensors")) {
+            give(c, f(c->tape, c->arg[i].tensor, c->arg[i].n_tensors, dim));
+            return;
+        }
+    cannot(c, "no list 'tensors'");
+}
+
+static void a_cat(op_call *c)
+{
+    join(c, tg_cat_n);
+}
+
+static void a_stack(op_call *c)
+{
+    join(c, tg_stack_n);
+}
+
+/* Pieces of the given lengths, as views. */
+static void pieces(op_call *c, tg_tensor *x, int64_t dim, int64_t each, const tg_ints *lengths)
+{
+    int64_t size = tg_tensor_dim(x, (int)dim), at = 0;
+    for (int64_t i = 0; lengths ? i < lengths->n : at < size; i++) {
+        int64_t n = lengths ? lengths->v[i] : each < size - at ? each : size - at;
+        give(c, tg_narrow(c->tape, x, dim, at, n));
+        at += n;
+        if (c->v != PASSED || n < 0 || (!lengths && n == 0))
+            return;
+    }
+}
+
+static void a_chunk(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input");
+    int64_t dim = integer(c, "dim", 0), n = integer(c, "chunks", 1), size = tg_tensor_dim(x, (int)dim);
+    if (size == 0 || n < 1)
+        cannot(c, "chunks of nothing have no counterpart here");
+    else
+        pieces(c, x, dim, (size + n - 1) / n, NULL);
+}
+
+static void a_split(op_call *c)
+{
+    bool by_tensor = has(c, "tensor");
+    tg_tensor *x = tensor(c, by_tensor ? "tensor" : "input");
+    const char *name = by_tensor ? "split_size_or_sections" : "split_sizes";
+    int64_t dim = integer(c, "dim", 0);
+    tg_ints sizes = integers(c, name);
+    if (is_number(c, name))
+        pieces(c, x, dim, integer(c, name, 1), NULL);
+    else
+        pieces(c, x, dim, 0, &sizes);
+}
+
+static void a_unbind(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input");
+    int64_t dim = integer(c, "dim", 0), n = tg_tensor_dim(x, (int)dim);
+    for (int64_t i = 0; i < n && c->v == PASSED; i++)
+        give(c, tg_select(c->tape, x, dim, i));
+}
+
+static void a_unflatten(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input");
+    tg_ints sizes = integers(c, "sizes"), dims = {0};
+    int64_t ndim = tg_tensor_ndim(x), dim = integer(c, "dim", 0), known = 1, free_one = -1;
+    dim += dim < 0 ? ndim : 0;
+    if (ndim + sizes.n - 1 > TG_MAX_DIM || dim < 0 || dim >= ndim) {
+        cannot(c, "more dims than there can be");
+        return;
+    }
+    for (int64_t i = 0; i < ndim; i++)
+        for (int64_t k = 0; k < (i == dim ? sizes.n : 1); k++) {
+            int64_t size = i == dim ? sizes.v[k] : tg_tensor_dim(x, (int)i);
+            if (i == dim && size < 0)
+                free_one = dims.n;
+            else if (i == dim)
+                known *= size;
+            dims.v[dims.n++] = size;
+        }
+    if (free_one >= 0)
+        dims.v[free_one] = known ? tg_tensor_dim(x, (int)dim) / known : 0;
+    give(c, tg_reshape_dims(c->tape, x, dims.v, (size_t)dims.n));
+}
+
+static void a_movedim(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input");
+    tg_ints from = integers(c, "source"), to = integers(c, "destination"), dims = {.n = tg_tensor_ndim(x)};
+    bool taken[TG_MAX_DIM] = {false}, placed[TG_MAX_DIM] = {false};
+    for (int64_t i = 0; i < from.n && i < to.n; i++) {
+        int64_t s = from.v[i] < 0 ? from.v[i] + dims.n : from.v[i], d = to.v[i] < 0 ? to.v[i] + dims.n : to.v[i];
+        if (s < 0 || s >= dims.n || d < 0 || d >= dims.n || taken[s] || placed[d]) {
+            cannot(c, "a dim out of range, or twice");
+            return;
+        }
+        dims.v[d] = s;
+        taken[s] = placed[d] = true;
+    }
+    for (int64_t d = 0, s = 0; d < dims.n; d++) {
+        if (placed[d])
+            continue;
+        while (taken[s])
+            s++;
+        dims.v[d] = s++;
+    }
+    give(c, tg_permute_dims(c->tape, x, dims.v, (size_t)dims.n));
+}
+
+static void a_full(op_call *c)
+{
+    tg_ints d = integers(c, has(c, "size") ? "size" : "shape");
+    give(c, tg_full(c->tape, c->g->dtype, d.v, (size_t)d.n, number(c, "fill_value", 0.0)));
+}
+
+/* -- index --------------------------------------------------------------------------------------------------------------------------- */
+
+static void a_gather(op_call *c)
+{
+    if (flag(c, "sparse_grad", false))
+        cannot(c, "sparse gradients have no counterpart here");
+    else
+        give(c, tg_gather(c->tape, tensor(c, "input"), integer(c, "dim", 0), tensor(c, "index")));
+}
+
+static void a_scatter_add(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input"), *index = tensor(c, "index"), *src = tensor(c, "src");
+    give(c, tg_scatter_add(c->tape, x, integer(c, "dim", 0), index, src));
+}
+
+static void a_index_select(op_call *c)
+{
+    give(c, tg_index_select(c->tape, tensor(c, "input"), integer(c, "dim", 0), tensor(c, "index")));
+}
+
+static const struct {
+    const char *name;
+    adapter_fn fn;
+} table[] = {
+    {"abs", a_abs}, {"neg", a_neg}, {"sign", a_sign}, {"sgn", a_sign}, {"exp", a_exp}, {"expm1", a_expm1},
+    {"log", a_log}, {"log1p", a_log1p}, {"sqrt", a_sqrt}, {"rsqrt", a_rsqrt}, {"square", a_square},
+    {"reciprocal", a_reciprocal}, {"sin", a_sin}, {"cos", a_cos}, {"tanh", a_tanh}, {"erf", a_erf},
+    {"sigmoid", a_sigmoid}, {"positive", a_positive}, {"clone", a_clone}, {"zeros_like", a_zeros_like},
+    {"ones_like", a_ones_like}, {"clamp", a_clamp}, {"clamp_min", a_clamp}, {"clamp_max", a_clamp},
+    {"nn.functional.relu", a_relu}, {"nn.functional.silu", a_silu}, {"nn.functional.mish", a_mish},
+    {"nn.functional.selu", a_selu}, {"nn.functional.softsign", a_softsign}, {"nn.functional.logsigmoid", a_log_sigmoid},
+    {"nn.functional.celu", a_celu}, {"nn.functional.elu", a_elu}, {"nn.functional.leaky_relu", a_leaky_relu},
+    {"nn.functional.softplus", a_softplus}, {"nn.functional.hardtanh", a_hardtanh}, {"nn.functional.gelu", a_gelu},
+    {"nn.functional.linear", a_linear},
+    {"add", a_add}, {"sub", a_sub}, {"rsub", a_rsub}, {"mul", a_mul}, {"div", a_div}, {"pow", a_pow},
+    {"maximum", a_maximum}, {"minimum", a_minimum}, {"max", a_max}, {"min", a_min}, {"eq", a_eq}, {"ne", a_ne},
+    {"lt", a_lt}, {"le", a_le}, {"gt", a_gt}, {"ge", a_ge}, {"where", a_where},
+    {"sum", a_sum}, {"mean", a_mean}, {"amax", a_amax}, {"amin", a_amin}, {"logsumexp", a_logsumexp}, {"var", a_var},
+    {"argmax", a_argmax}, {"softmax", a_softmax}, {"log_softmax", a_log_softmax}, {"sum_to_size", a_sum_to_size},
+    {"matmul", a_matmul}, {"mm", a_mm}, {"bmm", a_mm}, {"mv", a_mv}, {"dot", a_dot}, {"vdot", a_matmul},
+    {"reshape", a_reshape}, {"flatten", a_flatten}, {"transpose", a_transpose}, {"t", a_t}, {"permute", a_permute},
+    {"expand", a_expand}, {"broadcast_to", a_broadcast_to}, {"expand_as", a_expand_as}, {"squeeze", a_squeeze},
+    {"unsqueeze", a_unsqueeze}, {"narrow", a_narrow}, {"select", a_select}, {"slice", a_slice}, {"cat", a_cat},
+    {"stack", a_stack}, {"chunk", a_chunk}, {"split", a_split}, {"split_with_sizes", a_split}, {"unbind", a_unbind},
+    {"unflatten", a_unflatten}, {"movedim", a_movedim}, {"full", a_full},
+    {"gather", a_gather}, {"scatter_add", a_scatter_add}, {"index_select", a_index_select},
+};
+
+adapter_fn find_adapter(const char *op)
+{
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (!strcmp(table[i].name, op))
+            return table[i].fn;
+    return NULL;
+}

@@ -1,0 +1,102 @@
+#include "op_call.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static op_arg *find(op_call *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_args; i++)
+        if (!strcmp(c->arg[i].name, name)) {
+            c->arg[i].used = true;
+            return json_is_null(c->arg[i].value) ? NULL : &c->arg[i];
+        }
+    return NULL;
+}
+
+void cannot(op_call *c, const char *format, ...)
+{
+    char text[200];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    c->v = unsupported(c->g, "%s", text);
+}
+
+bool has(op_call *c, const char *name)
+{
+    return find(c, name) != NULL;
+}
+
+tg_tensor *tensor(op_call *c, const char *name)
+{
+    op_arg *a = find(c, name);
+    if (a && a->n_tensors == 1)
+        return a->tensor[0];
+    cannot(c, "argument '%s' is no tensor", name);
+    return NULL;
+}
+
+bool is_number(op_call *c, const char *name)
+{
+    op_arg *a = find(c, name);
+    double x;
+    return a && (json_is_boolean(a->value) || read_real(a->value, &x));
+}
+
+double number(op_call *c, const char *name, double otherwise)
+{
+    op_arg *a = find(c, name);
+    double x = otherwise;
+    if (a && json_is_boolean(a->value))
+        return json_is_true(a->value);
+    if (a && !read_real(a->value, &x))
+        cannot(c, "argument '%s' is no number", name);
+    return x;
+}
+
+tg_tensor *tensor_or_number(op_call *c, const char *name)
+{
+    return is_number(c, name) ? tg_scalar(c->tape, c->g->dtype, number(c, name, 0.0)) : tensor(c, name);
+}
+
+int64_t integer(op_call *c, const char *name, int64_t otherwise)
+{
+    op_arg *a = find(c, name);
+    if (!a)
+        return otherwise;
+    if (!json_is_integer(a->value))
+        cannot(c, "argument '%s' is no integer", name);
+    return json_integer_value(a->value);
+}
+
+bool flag(op_call *c, const char *name, bool otherwise)
+{
+    op_arg *a = find(c, name);
+    if (!a)
+        return otherwise;
+    if (!json_is_boolean(a->value))
+        cannot(c, "argument '%s' is neither true nor false", name);
+    return json_is_true(a->value);
+}
+
+tg_ints integers(op_call *c, const char *name)
+{
+    tg_ints out = {0};
+    op_arg *a = find(c, name);
+    if (!a)
+        return out;
+    if (json_is_integer(a->value)) {
+        out.n = 1;
+        out.v[0] = json_integer_value(a->value);
+        return out;
+    }
+    size_t n = json_array_size(a->value);
+    for (size_t i = 0; i < n && i < TG_MAX_DIM; i++)
+        if (json_is_integer(json_array_get(a->value, i)))
+            out.v[out.n++] = json_integer_value(json_array_get(a->value, i));
+    if (!json_is_array(a->value) || (size_t)out.n != n)
+        cannot(c, "argument '%s' is no list of at most %d integers", name, TG_MAX_DIM);
+    return out;
+}

@@ -1,0 +1,48 @@
+/* An operator case's arguments, as an adapter asks for them. What an adapter does not ask for, and is not null, makes the
+ * case unsupported: nothing is dropped quietly. */
+#ifndef TG_CONFORMANCE_OP_CALL_H
+#define TG_CONFORMANCE_OP_CALL_H
+
+#include "case.h"
+
+enum { MAX_ARGS = 24, MAX_LIST = 16, MAX_OUT = 16 };
+
+typedef struct op_arg {
+    const char *name;
+    const json_t *value;
+    tg_tensor *tensor[MAX_LIST]; /* one, or a list's */
+    const char *tensor_name[MAX_LIST];
+    size_t n_tensors;
+    bool used;
+} op_arg;
+
+typedef struct op_call {
+    golden *g;
+    tg_tape *tape;
+    op_arg arg[MAX_ARGS];
+    size_t n_args;
+    tg_tensor *out[MAX_OUT];
+    size_t n_out;
+    verdict v; /* set by what follows when an argument is of a kind that does not fit */
+} op_call;
+
+/* The argument is there and is not null (and counts as used). */
+bool has(op_call *c, const char *name);
+/* NULL where it is no tensor. */
+tg_tensor *tensor(op_call *c, const char *name);
+/* A tensor, or a number as a scalar tensor. */
+tg_tensor *tensor_or_number(op_call *c, const char *name);
+bool is_number(op_call *c, const char *name);
+double number(op_call *c, const char *name, double otherwise);
+int64_t integer(op_call *c, const char *name, int64_t otherwise);
+bool flag(op_call *c, const char *name, bool otherwise);
+/* One integer or a list; n 0 where it is absent, null or empty. */
+tg_ints integers(op_call *c, const char *name);
+/* Says why the arguments do not fit what we have. */
+void cannot(op_call *c, const char *format, ...) TG_PRINTF(2, 3);
+
+/* By torch's name; NULL: no operator of ours means that. */
+typedef void (*adapter_fn)(op_call *c);
+adapter_fn find_adapter(const char *op);
+
+#endif
