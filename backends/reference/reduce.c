@@ -1,0 +1,306 @@
+/* Sums in a tree that depends on the shape alone: an output's values are cut into blocks, a block is summed in lanes (or
+ * row by row, where neighbouring outputs are neighbours in memory), the blocks' sums are added in pairs. All in f64. */
+#include "backends/reference/reference.h"
+#include "backends/reference/vector_math.h"
+
+#include <string.h>
+
+enum {
+    LANES = 32,
+    STAGE = 1024,    /* values gathered at a time where they are not consecutive */
+    COLUMNS = 64,    /* neighbouring outputs that are summed together            */
+    BLOCKS = 256,    /* of one output, at the most                               */
+    PARALLEL = 32768 /* values below which one thread is faster                  */
+};
+
+typedef struct plan {
+    int n_kept, n_red;
+    int64_t kept[TG_MAX_DIM], kept_stride[TG_MAX_DIM], red[TG_MAX_DIM], red_stride[TG_MAX_DIM];
+    int64_t m, r;          /* outputs; values of each              */
+    int64_t block, blocks; /* values of a block; blocks an output  */
+    bool by_columns;
+} plan;
+
+static int64_t offset_of(int n, const int64_t *dim, const int64_t *stride, int64_t i)
+{
+    int64_t at = 0;
+    for (int d = n - 1; d > 0; d--) {
+        at += i % dim[d] * stride[d];
+        i /= dim[d];
+    }
+    return n ? at + i * stride[0] : 0;
+}
+
+static void push(int *n, int64_t *dims, int64_t *strides, int64_t dim, int64_t stride)
+{
+    if (dim == 1)
+        return;
+    if (*n && strides[*n - 1] == stride * dim) {
+        dims[*n - 1] *= dim;
+    } else {
+        dims[*n] = dim;
+        (*n)++;
+    }
+    strides[*n - 1] = stride;
+}
+
+/* The order of a sum is free: the values are taken as they lie in memory. */
+static void push_reduced(plan *p, const tg_desc *x, int64_t mask)
+{
+    int order[TG_MAX_DIM], n = 0;
+    for (int d = 0; d < x->ndim; d++) {
+        if (!(mask >> d & 1))
+            continue;
+        int at = n++;
+        for (; at > 0 && x->stride[order[at - 1]] < x->stride[d]; at--)
+            order[at] = order[at - 1];
+        order[at] = d;
+    }
+    for (int i = 0; i < n; i++)
+        push(&p->n_red, p->red, p->red_stride, x->dim[order[i]], x->stride[order[i]]);
+}
+
+static plan make_plan(const tg_desc *x, int64_t mask)
+{
+    plan p = {.m = 1, .r = 1};
+    for (int d = 0; d < x->ndim; d++) {
+        *(mask >> d & 1 ? &p.r : &p.m) *= x->dim[d];
+        if (!(mask >> d & 1))
+            push(&p.n_kept, p.kept, p.kept_stride, x->dim[d], x->stride[d]);
+    }
+    push_reduced(&p, x, mask);
+    p.by_columns = p.n_kept && p.n_red && p.kept_stride[p.n_kept - 1] == 1 && p.red_stride[p.n_red - 1] != 1;
+    const int64_t least = p.by_columns ? 256 : 4096, most = p.by_columns ? (p.m > 4096 ? 1 : 64) : BLOCKS;
+    int64_t blocks = (p.r + least - 1) / least;
+    blocks = blocks > most ? most : blocks < 1 ? 1 : blocks;
+    p.block = (p.r + blocks - 1) / blocks;
+    p.block = (p.block + LANES - 1) / LANES * LANES;
+    p.block = p.block ? p.block : LANES;
+    p.blocks = p.r ? (p.r + p.block - 1) / p.block : 1;
+    return p;
+}
+
+/* Adds n values, `step` apart, in pairs. */
+static double add_tree(double *v, int64_t n, int64_t step)
+{
+    for (int64_t width = 1; width < n; width *= 2)
+        for (int64_t i = 0; i + width < n; i += 2 * width)
+            v[i * step] += v[(i + width) * step];
+    return v[0];
+}
+
+#define T float
+#define TYPED(name) name##_f32
+#include "backends/reference/reduce_typed.h"
+#undef T
+#undef TYPED
+#define T double
+#define TYPED(name) name##_f64
+#include "backends/reference/reduce_typed.h"
+#undef T
+#undef TYPED
+
+/* One sum over everything: where x is, where the results go. */
+typedef struct task {
+    const plan *p;
+    bool f64, squared;
+    const void *x;
+    const double *centre; /* squared: of each output                             */
+    double *partial;      /* [blocks][m]                                         */
+    double *result;       /* [m]; may be the first row of partial                */
+    int threads;
+} task;
+
+static double block_sum(const task *t, int64_t m, int64_t b)
+{
+    const plan *p = t->p;
+    const int64_t at = offset_of(p->n_kept, p->kept, p->kept_stride, m);
+    const double centre = t->squared ? t->centre[m] : 0;
+    return t->f64 ? sum_block_f64(p, (const double *)t->x + at, b, t->squared, centre)
+                  : sum_block_f32(p, (const float *)t->x + at, b, t->squared, centre);
+}
+
+/* Every pair (output, block) alone: few outputs, or few values each. */
+static void sum_by_rows(const task *t)
+{
+    const plan *p = t->p;
+    const int64_t n = p->m * p->blocks;
+#pragma omp parallel for num_threads(t->threads) schedule(static) if (t->threads > 1)
+    for (int64_t i = 0; i < n; i++)
+        t->partial[i % p->blocks * p->m + i / p->blocks] = block_sum(t, i / p->blocks, i % p->blocks);
+}
+
+static void sum_by_columns(const task *t)
+{
+    const plan *p = t->p;
+    const int64_t row = p->kept[p->n_kept - 1], pieces = (row + COLUMNS - 1) / COLUMNS, rows = p->m / row;
+#pragma omp parallel for num_threads(t->threads) schedule(static) if (t->threads > 1)
+    for (int64_t i = 0; i < rows * pieces * p->blocks; i++) {
+        const int64_t b = i / (rows * pieces), c = i % pieces * COLUMNS, m = i / pieces % rows * row + c;
+        const int64_t width = row - c < COLUMNS ? row - c : COLUMNS;
+        double *acc = t->partial + b * p->m + m;
+        const double *centre = t->squared ? t->centre + m : NULL;
+        if (t->f64)
+            sum_columns_f64(p, t->x, m, width, b, centre, acc);
+        else
+            sum_columns_f32(p, t->x, m, width, b, centre, acc);
+    }
+}
+
+static void sum(const task *t)
+{
+    const plan *p = t->p;
+    if (!p->m)
+        return;
+    if (p->by_columns)
+        sum_by_columns(t);
+    else
+        sum_by_rows(t);
+    for (int64_t m = 0; m < p->m; m++)
+        t->result[m] = add_tree(t->partial + m, p->blocks, p->m);
+}
+
+static int threads_for(const plan *p, const tg_run *r)
+{
+    return r->threads > 1 && p->m * p->r > PARALLEL ? r->threads : 1;
+}
+
+/* Of a call to sum, mean or var: which dims go. */
+static int64_t mask_of(const tg_call *c)
+{
+    if (!strcmp(c->op, "var"))
+        return ((const tg_var_attrs *)c->attrs)->dims;
+    if (strcmp(c->op, "sum_to_size") != 0)
+        return ((const tg_reduce_attrs *)c->attrs)->dims;
+    const tg_desc *x = c->in[0], *y = &c->out[0];
+    const int lead = x->ndim - y->ndim;
+    int64_t mask = 0;
+    for (int d = 0; d < x->ndim; d++)
+        if (d < lead || y->dim[d - lead] != x->dim[d])
+            mask |= (int64_t)1 << d;
+    return mask;
+}
+
+/* Partial sums, and for var the means. */
+static tg_status prepare_sum(tg_backend_state *s, const tg_call *c, tg_prepared *q)
+{
+    (void)s;
+    const plan p = make_plan(c->in[0], mask_of(c));
+    q->scratch_size = (size_t)(p.m * p.blocks + (strcmp(c->op, "var") ? 0 : p.m)) * sizeof(double);
+    return TG_OK;
+}
+
+static void store(const tg_call *c, const tg_run *r, const plan *p, const double *sums, double divisor)
+{
+    if (c->out[0].dtype == TG_F64) {
+        double *dst = r->out[0];
+        for (int64_t m = 0; m < p->m; m++)
+            dst[m] = sums[m] / divisor;
+    } else {
+        float *dst = r->out[0];
+        for (int64_t m = 0; m < p->m; m++)
+            dst[m] = (float)(sums[m] / divisor);
+    }
+}
+
+static task make_task(const tg_call *c, const tg_run *r, const plan *p)
+{
+    return (task){
+        .p = p,
+        .f64 = c->in[0]->dtype == TG_F64,
+        .x = r->in[0],
+        .partial = r->scratch,
+        .result = r->scratch,
+        .threads = threads_for(p, r),
+    };
+}
+
+static tg_status run_sum(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
+{
+    (void)s, (void)q;
+    const plan p = make_plan(c->in[0], mask_of(c));
+    const task t = make_task(c, r, &p);
+    sum(&t);
+    store(c, r, &p, t.result, 1);
+    return TG_OK;
+}
+
+static tg_status run_mean(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
+{
+    (void)s, (void)q;
+    const plan p = make_plan(c->in[0], mask_of(c));
+    const task t = make_task(c, r, &p);
+    sum(&t);
+    store(c, r, &p, t.result, (double)p.r);
+    return TG_OK;
+}
+
+/* Twice over the data: the means first, then the squares around them. */
+static tg_status run_var(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
+{
+    (void)s, (void)q;
+    const tg_var_attrs *a = c->attrs;
+    const plan p = make_plan(c->in[0], mask_of(c));
+    double *mean = (double *)r->scratch + p.m * p.blocks;
+    task t = make_task(c, r, &p);
+    t.result = mean;
+    sum(&t);
+    for (int64_t m = 0; m < p.m; m++)
+        mean[m] /= (double)p.r;
+    t.squared = true;
+    t.centre = mean;
+    t.result = r->scratch;
+    sum(&t);
+    const double left = (double)p.r - a->correction;
+    store(c, r, &p, t.result, left > 0 ? left : 0);
+    return TG_OK;
+}
+
+static tg_status run_extremum(const tg_call *c, const tg_run *r, int sign)
+{
+    const plan p = make_plan(c->in[0], ((const tg_reduce_attrs *)c->attrs)->dims);
+    if (c->in[0]->dtype == TG_F64)
+        extrema_f64(&p, r->in[0], r->out[0], sign, threads_for(&p, r));
+    else
+        extrema_f32(&p, r->in[0], r->out[0], (float)sign, threads_for(&p, r));
+    return TG_OK;
+}
+
+static tg_status run_amax(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
+{
+    (void)s, (void)q;
+    return run_extremum(c, r, 1);
+}
+
+static tg_status run_amin(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
+{
+    (void)s, (void)q;
+    return run_extremum(c, r, -1);
+}
+
+static tg_status run_argmax(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
+{
+    (void)s, (void)q;
+    const tg_argmax_attrs *a = c->attrs;
+    const plan p = make_plan(c->in[0], c->in[0]->ndim ? (int64_t)1 << a->dim : 0);
+    if (c->in[0]->dtype == TG_F64)
+        arguments_f64(&p, r->in[0], r->out[0], threads_for(&p, r));
+    else
+        arguments_f32(&p, r->in[0], r->out[0], threads_for(&p, r));
+    return TG_OK;
+}
+
+#define SUMMING(name, run_fn)                                                                                \
+    {                                                                                                        \
+        .struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare_sum, .run = run_fn    \
+    }
+const tg_kernel tg_ref_reduce[] = {
+    SUMMING("sum", run_sum),
+    SUMMING("mean", run_mean),
+    SUMMING("var", run_var),
+    SUMMING("sum_to_size", run_sum),
+    TG_REF_KERNEL("amax", run_amax),
+    TG_REF_KERNEL("amin", run_amin),
+    TG_REF_KERNEL("argmax", run_argmax),
+    {0},
+};
