@@ -1,0 +1,540 @@
+/* Batch norm and layer norm. Their gradients are fused rows; when the gradient itself is recorded, the same formulae
+ * stand as an expression of x, because mean and invstd are functions of x too. */
+#include "autograd/operators/checks.h"
+
+/* -- infer -------------------------------------------------------------------------------------------------------- */
+
+static tg_status check_eps(const tg_infer *q, double eps)
+{
+    if (eps >= 0.0 && isfinite(eps))
+        return TG_OK;
+    return tg_infer_fail(q, TG_EINVAL, "eps is %g, expected a finite number, 0 or more", eps);
+}
+
+static tg_status check_channels(const tg_infer *q, size_t x)
+{
+    tg_status status = check_float(q, x, "x");
+    if (!status && q->in[x]->ndim < 2)
+        status = tg_infer_fail(q, TG_ESHAPE, "x has %d dims, expected [N, C] or [N, C, *]", (int)q->in[x]->ndim);
+    return status;
+}
+
+static tg_status check_per_channel(const tg_infer *q, size_t i, const char *argument, size_t x)
+{
+    return check_shape(q, i, argument, q->in[x]->dtype, &q->in[x]->dim[1], 1);
+}
+
+static tg_status make_per_channel(const tg_infer *q, size_t x, size_t from, size_t to)
+{
+    tg_status status = TG_OK;
+    for (size_t o = from; o < to && !status; o++)
+        status = tg_desc_make(&q->out[o], (tg_dtype)q->in[x]->dtype, &q->in[x]->dim[1], 1);
+    return status;
+}
+
+static tg_status infer_batch_norm_train(const tg_infer *q)
+{
+    tg_status status = check_channels(q, 0);
+    if (!status)
+        status = check_per_channel(q, 1, "weight", 0);
+    if (!status)
+        status = check_per_channel(q, 2, "bias", 0);
+    if (!status)
+        status = check_eps(q, ((const tg_batch_norm_attrs *)q->attrs)->eps);
+    if (!status)
+        status = infer_out_like(q->in[0], q->out);
+    return status ? status : make_per_channel(q, 0, 1, 4);
+}
+
+static tg_status infer_batch_norm_eval(const tg_infer *q)
+{
+    static const char *const names[] = {"x", "running_mean", "running_var", "weight", "bias"};
+    tg_status status = check_channels(q, 0);
+    for (size_t i = 1; i < 5 && !status; i++)
+        status = check_per_channel(q, i, names[i], 0);
+    if (!status)
+        status = check_eps(q, ((const tg_batch_norm_attrs *)q->attrs)->eps);
+    if (!status)
+        status = infer_out_like(q->in[0], q->out);
+    return status ? status : make_per_channel(q, 0, 1, 3);
+}
+
+/* What is wanted has its shape, what is not has no elements. */
+static tg_status make_gradients(const tg_infer *q, int64_t want, const int64_t *dims, int32_t ndim)
+{
+    const tg_desc *x = q->in[1];
+    const int64_t none = 0;
+    if (want < 0 || want > (TG_WANT_SRC | TG_WANT_WEIGHT | TG_WANT_BIAS))
+        return tg_infer_fail(q, TG_EINVAL, "want is %lld, expected a set of 1, 2 and 4", (long long)want);
+    tg_status status = want & TG_WANT_SRC ? infer_out_like(x, q->out) : tg_desc_make(q->out, (tg_dtype)x->dtype, &none, 1);
+    for (int o = 1; o < 3 && !status; o++) {
+        bool wanted = want & (o == 1 ? TG_WANT_WEIGHT : TG_WANT_BIAS);
+        status = tg_desc_make(&q->out[o], (tg_dtype)x->dtype, wanted ? dims : &none, wanted ? (size_t)ndim : 1);
+    }
+    return status;
+}
+
+static tg_status infer_batch_norm_backward(const tg_infer *q)
+{
+    static const char *const names[] = {"gy", "x", "weight", "mean", "invstd"};
+    tg_status status = check_channels(q, 1);
+    if (!status)
+        status = check_like(q, 0, "gy", 1);
+    for (size_t i = 2; i < 5 && !status; i++)
+        status = check_per_channel(q, i, names[i], 1);
+    if (status)
+        return status;
+    return make_gradients(q, ((const tg_batch_norm_backward_attrs *)q->attrs)->want, &q->in[1]->dim[1], 1);
+}
+
+static tg_status infer_batch_norm_update(const tg_infer *q)
+{
+    static const char *const names[] = {"running_mean", "running_var", "num_batches_tracked", "mean", "var"};
+    for (size_t g = 0; g + 5 <= q->n_in; g += 5) {
+        tg_status status = check_float(q, g, names[0]);
+        if (!status && q->in[g]->ndim != 1)
+            status = tg_infer_fail(q, TG_ESHAPE, "running_mean has %d dims, expected 1", (int)q->in[g]->ndim);
+        for (size_t i = 1; i < 5 && !status; i++)
+            if (i != 2)
+                status = check_like(q, g + i, names[i], g);
+        if (!status)
+            status = check_shape(q, g + 2, names[2], TG_I64, NULL, 0);
+        if (status)
+            return status;
+    }
+    return TG_OK;
+}
+
+static tg_status check_normalized(const tg_infer *q, size_t x, int64_t n)
+{
+    tg_status status = check_float(q, x, "x");
+    if (!status && (n < 1 || n > q->in[x]->ndim))
+        status = tg_infer_fail(q, TG_ESHAPE, "%lld trailing dims of x are to be normalised, expected 1 … %d", (long long)n,
+                               (int)q->in[x]->ndim);
+    return status;
+}
+
+static tg_status check_trailing(const tg_infer *q, size_t i, const char *argument, size_t x, int64_t n)
+{
+    return check_shape(q, i, argument, q->in[x]->dtype, &q->in[x]->dim[q->in[x]->ndim - n], (int32_t)n);
+}
+
+/* x's dims with ones for the last n. */
+static void statistic_dims(const tg_desc *x, int64_t n, int64_t *dims)
+{
+    for (int i = 0; i < x->ndim; i++)
+        dims[i] = i < x->ndim - n ? x->dim[i] : 1;
+}
+
+static tg_status infer_layer_norm(const tg_infer *q)
+{
+    const tg_layer_norm_attrs *a = q->attrs;
+    const tg_desc *x = q->in[0];
+    int64_t dims[TG_MAX_DIM];
+    tg_status status = check_normalized(q, 0, a->normalized_ndim);
+    if (!status)
+        status = check_trailing(q, 1, "weight", 0, a->normalized_ndim);
+    if (!status)
+        status = check_trailing(q, 2, "bias", 0, a->normalized_ndim);
+    if (!status)
+        status = check_eps(q, a->eps);
+    if (!status)
+        status = infer_out_like(x, q->out);
+    if (status)
+        return status;
+    statistic_dims(x, a->normalized_ndim, dims);
+    status = tg_desc_make(&q->out[1], (tg_dtype)x->dtype, dims, (size_t)x->ndim);
+    return status ? status : tg_desc_make(&q->out[2], (tg_dtype)x->dtype, dims, (size_t)x->ndim);
+}
+
+static tg_status infer_layer_norm_backward(const tg_infer *q)
+{
+    const tg_layer_norm_backward_attrs *a = q->attrs;
+    const tg_desc *x = q->in[1];
+    int64_t dims[TG_MAX_DIM], n = a->normalized_ndim;
+    tg_status status = check_normalized(q, 1, n);
+    if (!status)
+        status = check_like(q, 0, "gy", 1);
+    if (!status)
+        status = check_trailing(q, 2, "weight", 1, n);
+    if (status)
+        return status;
+    statistic_dims(x, n, dims);
+    status = check_shape(q, 3, "mean", x->dtype, dims, x->ndim);
+    if (!status)
+        status = check_shape(q, 4, "rstd", x->dtype, dims, x->ndim);
+    return status ? status : make_gradients(q, a->want, &x->dim[x->ndim - n], (int32_t)n);
+}
+
+/* -- rules -------------------------------------------------------------------------------------------------------- */
+
+static const tg_operator batch_norm_train, batch_norm_eval, batch_norm_backward, batch_norm_update, layer_norm,
+    layer_norm_backward;
+
+/* One forward's data for its rule: where weight and bias stand among the inputs, and over which dims the sums go. */
+typedef struct norm {
+    size_t weight, bias;
+    tg_tensor *x, *w, *mean, *invstd;
+    int64_t view[TG_MAX_DIM];                              /* a parameter's dims beside x                     */
+    int64_t stat[TG_MAX_DIM], param[TG_MAX_DIM];           /* dims summed for a statistic, for a parameter    */
+    size_t ndim, n_stat, n_param;
+} norm;
+
+static int64_t wanted(const tg_node *node, const norm *m)
+{
+    return (tg_node_needs(node, 0) ? TG_WANT_SRC : 0) | (tg_node_needs(node, m->weight) ? TG_WANT_WEIGHT : 0) |
+           (tg_node_needs(node, m->bias) ? TG_WANT_BIAS : 0);
+}
+
+static tg_status fused(tg_tape *tape, const tg_node *node, const norm *m, const tg_operator *op, const void *attrs,
+                       tg_tensor *gy, tg_tensor *gx[])
+{
+    tg_tensor *const in[] = {gy, m->x, m->w, m->mean, m->invstd};
+    tg_tensor *out[3];
+    tg_status status = tg_apply(tape, op, in, 5, attrs, NULL, out);
+    if (status)
+        return status;
+    if (tg_node_needs(node, 0))
+        gx[0] = out[0];
+    if (tg_node_needs(node, m->weight))
+        gx[m->weight] = out[1];
+    if (tg_node_needs(node, m->bias))
+        gx[m->bias] = out[2];
+    return TG_OK;
+}
+
+/* No dims to a reduction would mean all of them. */
+static tg_tensor *sum_for_parameter(tg_tape *tape, const norm *m, tg_tensor *x)
+{
+    return m->n_param ? tg_sum_dims(tape, x, m->param, m->n_param, false) : x;
+}
+
+/* The parameters' gradients from x̂, as expressions. */
+static void of_parameters(tg_tape *tape, const tg_node *node, const norm *m, tg_tensor *gy, tg_tensor *xhat,
+                          tg_tensor *gx[])
+{
+    if (tg_node_needs(node, m->weight))
+        gx[m->weight] = sum_for_parameter(tape, m, tg_mul(tape, gy, xhat));
+    if (tg_node_needs(node, m->bias))
+        gx[m->bias] = sum_for_parameter(tape, m, gy);
+}
+
+/* invstd·(g − mean(g) − x̂·mean(g·x̂)) with g = gy·weight, everything from x. */
+static tg_status composed(tg_tape *tape, const tg_node *node, const norm *m, double eps, tg_tensor *gy, tg_tensor *gx[])
+{
+    tg_tensor *centred = tg_sub(tape, m->x, tg_mean_dims(tape, m->x, m->stat, m->n_stat, true));
+    tg_tensor *var = tg_mean_dims(tape, tg_square(tape, centred), m->stat, m->n_stat, true);
+    tg_tensor *invstd = tg_rsqrt(tape, tg_add_scalar(tape, var, eps));
+    tg_tensor *xhat = tg_mul(tape, centred, invstd);
+    of_parameters(tape, node, m, gy, xhat, gx);
+    if (tg_node_needs(node, 0)) {
+        tg_tensor *g = m->w ? tg_mul(tape, gy, tg_reshape_dims(tape, m->w, m->view, m->ndim)) : gy;
+        tg_tensor *mean_g = tg_mean_dims(tape, g, m->stat, m->n_stat, true);
+        tg_tensor *mean_gx = tg_mean_dims(tape, tg_mul(tape, g, xhat), m->stat, m->n_stat, true);
+        tg_tensor *inner = tg_sub(tape, tg_sub(tape, g, mean_g), tg_mul(tape, xhat, mean_gx));
+        gx[0] = tg_mul(tape, invstd, inner);
+    }
+    return tg_tape_status(tape);
+}
+
+/* Dims of a [N, C, *] around its channels. */
+static tg_status describe_channels(norm *m)
+{
+    tg_desc x;
+    tg_status status = tg_tensor_desc(m->x, &x);
+    m->ndim = (size_t)x.ndim;
+    for (int i = 0; i < x.ndim; i++) {
+        m->view[i] = i == 1 ? x.dim[1] : 1;
+        if (i != 1)
+            m->stat[m->n_stat++] = m->param[m->n_param++] = i;
+    }
+    return status;
+}
+
+TG_RULE(batch_norm_train)
+{
+    norm m = {.weight = 1, .bias = 2, .x = tg_node_input(node, 0), .w = tg_node_input(node, 1),
+              .mean = tg_node_output(node, 1), .invstd = tg_node_output(node, 3)};
+    tg_batch_norm_backward_attrs a = {.want = wanted(node, &m), .batch_stats = 1};
+    if (!tg_tape_recording(tape))
+        return fused(tape, node, &m, &batch_norm_backward, &a, gy[0], gx);
+    tg_status status = describe_channels(&m);
+    if (status)
+        return status;
+    return composed(tape, node, &m, ((const tg_batch_norm_attrs *)tg_node_attrs(node))->eps, gy[0], gx);
+}
+
+/* The statistics are the node's own copies: what happens to the buffers later does not matter. */
+TG_RULE(batch_norm_eval)
+{
+    norm m = {.weight = 3, .bias = 4, .x = tg_node_input(node, 0), .w = tg_node_input(node, 3),
+              .mean = tg_node_output(node, 1), .invstd = tg_node_output(node, 2)};
+    tg_batch_norm_backward_attrs a = {.want = wanted(node, &m), .batch_stats = 0};
+    if (!tg_tape_recording(tape))
+        return fused(tape, node, &m, &batch_norm_backward, &a, gy[0], gx);
+    tg_status status = describe_channels(&m);
+    if (status)
+        return status;
+    tg_tensor *mean = tg_reshape_dims(tape, m.mean, m.view, m.ndim);
+    tg_tensor *invstd = tg_reshape_dims(tape, m.invstd, m.view, m.ndim);
+    if (tg_node_needs(node, m.weight) || tg_node_needs(node, m.bias))
+        of_parameters(tape, node, &m, gy[0], tg_mul(tape, tg_sub(tape, m.x, mean), invstd), gx);
+    if (tg_node_needs(node, 0)) {
+        tg_tensor *scale = m.w ? tg_mul(tape, tg_reshape_dims(tape, m.w, m.view, m.ndim), invstd) : invstd;
+        gx[0] = tg_mul(tape, gy[0], scale);
+    }
+    return tg_tape_status(tape);
+}
+
+TG_RULE(layer_norm)
+{
+    const tg_layer_norm_attrs *attrs = tg_node_attrs(node);
+    norm m = {.weight = 1, .bias = 2, .x = tg_node_input(node, 0), .w = tg_node_input(node, 1),
+              .mean = tg_node_output(node, 1), .invstd = tg_node_output(node, 2)};
+    tg_layer_norm_backward_attrs a = {.normalized_ndim = attrs->normalized_ndim, .want = wanted(node, &m)};
+    if (!tg_tape_recording(tape))
+        return fused(tape, node, &m, &layer_norm_backward, &a, gy[0], gx);
+    tg_desc x;
+    tg_status status = tg_tensor_desc(m.x, &x);
+    if (status)
+        return status;
+    int leading = x.ndim - (int)attrs->normalized_ndim;
+    m.ndim = (size_t)attrs->normalized_ndim;
+    for (int i = 0; i < x.ndim; i++) {
+        if (i < leading)
+            m.param[m.n_param++] = i;
+        else
+            m.stat[m.n_stat++] = i;
+    }
+    for (int i = leading; i < x.ndim; i++)
+        m.view[i - leading] = x.dim[i];
+    return composed(tape, node, &m, attrs->eps, gy[0], gx);
+}
+
+/* -- samples ------------------------------------------------------------------------------------------------------ */
+
+#define EPS(value) &(const tg_batch_norm_attrs){.eps = value}
+
+TG_SAMPLES(samples_batch_norm_train,
+           {.label = "rows", .n_in = 3, .attrs = EPS(1e-5),
+            .in = {DRAWN(-2, 2, 5, 3), DRAWN(0.5, 2, 3), DRAWN(-1, 1, 3)}},
+           {.label = "plain", .n_in = 3, .attrs = EPS(1e-5), .in = {DRAWN(-2, 2, 4, 3), ABSENT, ABSENT}},
+           {.label = "sequences", .n_in = 3, .attrs = EPS(1e-3),
+            .in = {DRAWN(-2, 2, 3, 2, 5), DRAWN(0.5, 2, 2), DRAWN(-1, 1, 2)}},
+           {.label = "images, strided", .n_in = 3, .attrs = EPS(1e-5),
+            .in = {STRIDED(-2, 2, 2, 3, 3, 2), STRIDED(0.5, 2, 3), STRIDED(-1, 1, 3)}},
+           {.label = "strided, no bias", .n_in = 3, .attrs = EPS(0.1),
+            .in = {STRIDED(-2, 2, 6, 2), DRAWN(0.5, 2, 2), ABSENT}},
+           {.label = "past one vector", .n_in = 3, .attrs = EPS(1e-5),
+            .in = {DRAWN(-2, 2, 2, 2, 19), DRAWN(0.5, 2, 2), DRAWN(-1, 1, 2)}},
+           {.label = "empty batch", .n_in = 3, .attrs = EPS(1e-5),
+            .in = {DRAWN(-2, 2, 0, 3), DRAWN(0.5, 2, 3), DRAWN(-1, 1, 3)}})
+
+TG_SAMPLES(samples_batch_norm_eval,
+           {.label = "rows", .n_in = 5, .attrs = EPS(1e-5),
+            .in = {DRAWN(-2, 2, 5, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), DRAWN(0.5, 2, 3), DRAWN(-1, 1, 3)}},
+           {.label = "plain", .n_in = 5, .attrs = EPS(1e-5),
+            .in = {DRAWN(-2, 2, 4, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), ABSENT, ABSENT}},
+           {.label = "images, strided", .n_in = 5, .attrs = EPS(1e-3),
+            .in = {STRIDED(-2, 2, 2, 3, 3, 2), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), STRIDED(0.5, 2, 3),
+                   STRIDED(-1, 1, 3)}},
+           {.label = "one sequence", .n_in = 5, .attrs = EPS(1e-5),
+            .in = {DRAWN(-2, 2, 1, 2, 17), CONSTANT(-1, 1, 2), CONSTANT(0.5, 2, 2), DRAWN(0.5, 2, 2), ABSENT}},
+           {.label = "empty batch", .n_in = 5, .attrs = EPS(1e-5),
+            .in = {DRAWN(-2, 2, 0, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), DRAWN(0.5, 2, 3), DRAWN(-1, 1, 3)}})
+
+#define WANT(set, batch) &(const tg_batch_norm_backward_attrs){.want = set, .batch_stats = batch}
+
+TG_SAMPLES(samples_batch_norm_backward,
+           {.label = "all, batch statistics", .n_in = 5, .attrs = WANT(7, 1),
+            .in = {DRAWN(-2, 2, 5, 3), DRAWN(-2, 2, 5, 3), DRAWN(0.5, 2, 3), DRAWN(-1, 1, 3), DRAWN(0.5, 2, 3)}},
+           {.label = "source, constants", .n_in = 5, .attrs = WANT(1, 0),
+            .in = {STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3), ABSENT, DRAWN(-1, 1, 3), DRAWN(0.5, 2, 3)}},
+           {.label = "images", .n_in = 5, .attrs = WANT(7, 1),
+            .in = {DRAWN(-2, 2, 2, 2, 3, 7), DRAWN(-2, 2, 2, 2, 3, 7), DRAWN(0.5, 2, 2), DRAWN(-1, 1, 2),
+                   DRAWN(0.5, 2, 2)}},
+           {.label = "parameters, constants", .n_in = 5, .attrs = WANT(6, 0),
+            .in = {DRAWN(-2, 2, 2, 2, 3), DRAWN(-2, 2, 2, 2, 3), DRAWN(0.5, 2, 2), DRAWN(-1, 1, 2), DRAWN(0.5, 2, 2)}})
+
+#define TRACKED {.low = 0, .high = 9, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD}
+
+TG_SAMPLES(samples_batch_norm_update,
+           {.label = "momentum", .n_in = 5, .scalars = (const double[]){0.1, 8.0},
+            .in = {CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), TRACKED, CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3)}},
+           {.label = "plain average", .n_in = 5, .scalars = (const double[]){(double)NAN, 5.0},
+            .in = {CONSTANT(-1, 1, 7), CONSTANT(0.5, 2, 7), TRACKED, CONSTANT(-1, 1, 7), CONSTANT(0.5, 2, 7)}})
+
+#define TRAILING(n_dims, value) &(const tg_layer_norm_attrs){.normalized_ndim = n_dims, .eps = value}
+
+TG_SAMPLES(samples_layer_norm,
+           {.label = "rows", .n_in = 3, .attrs = TRAILING(1, 1e-5),
+            .in = {DRAWN(-2, 2, 3, 5), DRAWN(0.5, 2, 5), DRAWN(-1, 1, 5)}},
+           {.label = "plain", .n_in = 3, .attrs = TRAILING(1, 1e-5), .in = {DRAWN(-2, 2, 2, 2, 4), ABSENT, ABSENT}},
+           {.label = "two dims, strided", .n_in = 3, .attrs = TRAILING(2, 1e-3),
+            .in = {STRIDED(-2, 2, 3, 2, 3), STRIDED(0.5, 2, 2, 3), STRIDED(-1, 1, 2, 3)}},
+           {.label = "all dims", .n_in = 3, .attrs = TRAILING(2, 1e-5),
+            .in = {DRAWN(-2, 2, 3, 4), DRAWN(0.5, 2, 3, 4), DRAWN(-1, 1, 3, 4)}},
+           {.label = "past one vector, no bias", .n_in = 3, .attrs = TRAILING(1, 1e-5),
+            .in = {DRAWN(-2, 2, 2, 21), DRAWN(0.5, 2, 21), ABSENT}},
+           {.label = "no rows", .n_in = 3, .attrs = TRAILING(1, 1e-5),
+            .in = {DRAWN(-2, 2, 0, 4), DRAWN(0.5, 2, 4), DRAWN(-1, 1, 4)}})
+
+#define LAYER_WANT(n_dims, set) &(const tg_layer_norm_backward_attrs){.normalized_ndim = n_dims, .want = set}
+
+TG_SAMPLES(samples_layer_norm_backward,
+           {.label = "all", .n_in = 5, .attrs = LAYER_WANT(1, 7),
+            .in = {DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5), DRAWN(0.5, 2, 5), DRAWN(-1, 1, 3, 1), DRAWN(0.5, 2, 3, 1)}},
+           {.label = "source, two dims, strided", .n_in = 5, .attrs = LAYER_WANT(2, 1),
+            .in = {STRIDED(-2, 2, 2, 3, 7), STRIDED(-2, 2, 2, 3, 7), ABSENT, DRAWN(-1, 1, 2, 1, 1),
+                   DRAWN(0.5, 2, 2, 1, 1)}},
+           {.label = "parameters", .n_in = 5, .attrs = LAYER_WANT(1, 6),
+            .in = {DRAWN(-2, 2, 4, 19), DRAWN(-2, 2, 4, 19), DRAWN(0.5, 2, 19), DRAWN(-1, 1, 4, 1),
+                   DRAWN(0.5, 2, 4, 1)}})
+
+/* -- rows --------------------------------------------------------------------------------------------------------- */
+
+static const tg_attr_spec eps_spec[] = {
+    {.name = "eps", .type = TG_ATTR_REAL, .offset = offsetof(tg_batch_norm_attrs, eps), .value = 1e-5,
+     .doc = "added to the variance"},
+    {0},
+};
+
+static const tg_attr_spec back_specs[] = {
+    {.name = "want", .type = TG_ATTR_INT, .offset = offsetof(tg_batch_norm_backward_attrs, want), .value = 7,
+     .doc = "a set of 1 (diff_src), 2 (diff_weight), 4 (diff_bias)"},
+    {.name = "batch_stats", .type = TG_ATTR_INT, .offset = offsetof(tg_batch_norm_backward_attrs, batch_stats),
+     .value = 1, .doc = "1: mean and invstd are those of x; 0: constants"},
+    {0},
+};
+
+static const tg_attr_spec layer_specs[] = {
+    {.name = "normalized_ndim", .type = TG_ATTR_INT, .flags = TG_ATTR_REQUIRED,
+     .offset = offsetof(tg_layer_norm_attrs, normalized_ndim), .doc = "how many trailing dims"},
+    {.name = "eps", .type = TG_ATTR_REAL, .offset = offsetof(tg_layer_norm_attrs, eps), .value = 1e-5,
+     .doc = "added to the variance"},
+    {0},
+};
+
+static const tg_attr_spec layer_back_specs[] = {
+    {.name = "normalized_ndim", .type = TG_ATTR_INT, .flags = TG_ATTR_REQUIRED,
+     .offset = offsetof(tg_layer_norm_backward_attrs, normalized_ndim), .doc = "how many trailing dims"},
+    {.name = "want", .type = TG_ATTR_INT, .offset = offsetof(tg_layer_norm_backward_attrs, want), .value = 7,
+     .doc = "a set of 1 (diff_src), 2 (diff_weight), 4 (diff_bias)"},
+    {0},
+};
+
+static const tg_operator batch_norm_train = {
+    TG_ROW("batch_norm_train",
+           "y = (x − μ)·invstd·weight + bias, μ and biased v of the batch, invstd = 1/√(v + eps) (Ioffe, Szegedy 2015)"),
+    TG_ATTRS(tg_batch_norm_attrs, eps_spec),
+    .flags = TG_OP_DENSE,
+    .saves = TG_OP_IN(0) | TG_OP_IN(1) | TG_OP_OUT(1) | TG_OP_OUT(3),
+    .n_in = 3,
+    .n_out = 4,
+    .optional = TG_OP_IN(1) | TG_OP_IN(2),
+    .nondiff_out = (TG_OP_OUT(1) | TG_OP_OUT(2) | TG_OP_OUT(3)) >> 16,
+    .kept_out = TG_OP_OUT(3) >> 16,
+    .infer = infer_batch_norm_train,
+    .vjp = batch_norm_train_vjp,
+    .samples = samples_batch_norm_train,
+};
+
+static const tg_operator batch_norm_eval = {
+    TG_ROW("batch_norm_eval", "y = (x − running_mean)/√(running_var + eps)·weight + bias, the statistics constants"),
+    TG_ATTRS(tg_batch_norm_attrs, eps_spec),
+    .flags = TG_OP_DENSE,
+    .saves = TG_OP_IN(0) | TG_OP_IN(3) | TG_OP_OUT(1) | TG_OP_OUT(2),
+    .n_in = 5,
+    .n_out = 3,
+    .optional = TG_OP_IN(3) | TG_OP_IN(4),
+    .nondiff_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,
+    .kept_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,
+    .infer = infer_batch_norm_eval,
+    .vjp = batch_norm_eval_vjp,
+    .samples = samples_batch_norm_eval,
+};
+
+static const tg_operator batch_norm_backward = {
+    TG_ROW("batch_norm_backward",
+           "Σgy·x̂, Σgy, and weight·invstd·(gy − mean(gy) − x̂·mean(gy·x̂)), or weight·invstd·gy for constant statistics"),
+    TG_ATTRS(tg_batch_norm_backward_attrs, back_specs),
+    .flags = TG_OP_DENSE | TG_OP_NONDIFF,
+    .n_in = 5,
+    .n_out = 3,
+    .optional = TG_OP_IN(2),
+    .infer = infer_batch_norm_backward,
+    .samples = samples_batch_norm_backward,
+};
+
+static const tg_operator batch_norm_update = {
+    TG_ROW("batch_norm_update", "rm ← (1−m)·rm + m·mean; rv ← (1−m)·rv + m·var·n/(n−1); num_batches_tracked += 1"),
+    .flags = TG_OP_NONDIFF,
+    .n_in = TG_OP_VARIADIC,
+    .n_out = 0,
+    .period = 5,
+    .n_scalars = 2,
+    .writes = TG_OP_IN(0) | TG_OP_IN(1) | TG_OP_IN(2),
+    .infer = infer_batch_norm_update,
+    .samples = samples_batch_norm_update,
+};
+
+static const tg_operator layer_norm = {
+    TG_ROW("layer_norm", "y = (x − μ)/√(v + eps)·weight + bias over the last dims (Ba, Kiros, Hinton 2016)"),
+    TG_ATTRS(tg_layer_norm_attrs, layer_specs),
+    .flags = TG_OP_DENSE,
+    .saves = TG_OP_IN(0) | TG_OP_IN(1) | TG_OP_OUT(1) | TG_OP_OUT(2),
+    .n_in = 3,
+    .n_out = 3,
+    .optional = TG_OP_IN(1) | TG_OP_IN(2),
+    .nondiff_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,
+    .kept_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,
+    .infer = infer_layer_norm,
+    .vjp = layer_norm_vjp,
+    .samples = samples_layer_norm,
+};
+
+static const tg_operator layer_norm_backward = {
+    TG_ROW("layer_norm_backward", "rstd·(g − mean(g) − x̂·mean(g·x̂)) with g = gy·weight; Σgy·x̂; Σgy"),
+    TG_ATTRS(tg_layer_norm_backward_attrs, layer_back_specs),
+    .flags = TG_OP_DENSE | TG_OP_NONDIFF,
+    .n_in = 5,
+    .n_out = 3,
+    .optional = TG_OP_IN(2),
+    .infer = infer_layer_norm_backward,
+    .samples = samples_layer_norm_backward,
+};
+
+const tg_operator *const tg_ops_norm[] = {
+    &batch_norm_train, &batch_norm_eval, &batch_norm_backward, &batch_norm_update, &layer_norm, &layer_norm_backward,
+    NULL,
+};
+
+/* -- wrappers ----------------------------------------------------------------------------------------------------- */
+
+tg_tensor *tg_batch_norm_train(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias, double eps,
+                               tg_tensor **mean, tg_tensor **var)
+{
+    tg_tensor *out[4] = {NULL};
+    tg_status status = tg_apply(tape, &batch_norm_train, (tg_tensor *const[]){x, weight, bias}, 3,
+                                &(tg_batch_norm_attrs){.eps = eps}, NULL, out);
+    if (mean)
+        *mean = status ? NULL : out[1];
+    if (var)
+        *var = status ? NULL : out[2];
+    return status ? NULL : out[0];
+}
+
+tg_tensor *tg_batch_norm_eval(tg_tape *tape, tg_tensor *x, tg_tensor *running_mean, tg_tensor *running_var,
+                              tg_tensor *weight, tg_tensor *bias, double eps)
+{
+    tg_tensor *const in[] = {x, running_mean, running_var, weight, bias};
+    return apply_first(tape, &batch_norm_eval, in, 5, &(tg_batch_norm_attrs){.eps = eps});
+}
+
+tg_tensor *tg_layer_norm(tg_tape *tape, tg_tensor *x, size_t normalized_ndim, tg_tensor *weight, tg_tensor *bias,
+                         double eps)
+{
+    tg_tensor *const in[] = {x, weight, bias};
+    tg_layer_norm_attrs a = {.normalized_ndim = (int64_t)normalized_ndim, .eps = eps};
+    return apply_first(tape, &layer_norm, in, 3, &a);
+}

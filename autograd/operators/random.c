@@ -1,0 +1,164 @@
+/* Random rows. The values are a function of (seed, draw, element), so that dropout keeps no mask: its gradient is the
+ * same row with the same draw. */
+#include "autograd/operators/checks.h"
+
+/* -- infer -------------------------------------------------------------------------------------------------------- */
+
+static tg_status infer_dropout(const tg_infer *q)
+{
+    double p = ((const tg_dropout_attrs *)q->attrs)->p;
+    tg_status status = check_float(q, 0, "x");
+    if (!status && !(p >= 0.0 && p <= 1.0))
+        status = tg_infer_fail(q, TG_EINVAL, "p is %g, expected 0 … 1", p);
+    return status ? status : infer_out_like(q->in[0], q->out);
+}
+
+static tg_status infer_random_like(const tg_infer *q)
+{
+    tg_status status = check_float(q, 0, "x");
+    return status ? status : infer_out_like(q->in[0], q->out);
+}
+
+static tg_status infer_fill(const tg_infer *q)
+{
+    return check_float(q, 0, "dst");
+}
+
+/* -- rules -------------------------------------------------------------------------------------------------------- */
+
+static const tg_operator dropout, rand_like, randn_like, uniform_, normal_;
+
+TG_RULE(dropout)
+{
+    return tg_apply_draw(tape, &dropout, gy, 1, tg_node_attrs(node), NULL, tg_node_draw(node), gx);
+}
+
+/* -- samples ------------------------------------------------------------------------------------------------------ */
+
+#define P(value) &(const tg_dropout_attrs){.p = value}
+
+TG_SAMPLES(samples_dropout,
+           {.label = "half", .n_in = 1, .in = {DRAWN(-2, 2, 5, 7)}, .attrs = P(0.5)},
+           {.label = "most, strided", .n_in = 1, .in = {STRIDED(-2, 2, 4, 3, 3)}, .attrs = P(0.8)},
+           {.label = "few, past one batch of counters", .n_in = 1, .in = {DRAWN(-2, 2, 131)}, .attrs = P(0.1)},
+           {.label = "scalar", .n_in = 1, .in = {DRAWN_SCALAR(-2, 2)}, .attrs = P(0.3)},
+           {.label = "all", .n_in = 1, .in = {DRAWN(-2, 2, 6)}, .attrs = P(1)},
+           {.label = "none", .n_in = 1, .in = {DRAWN(-2, 2, 6)}, .attrs = P(0)},
+           {.label = "empty", .n_in = 1, .in = {DRAWN(-2, 2, 0, 3)}, .attrs = P(0.5)})
+
+TG_SAMPLES(samples_random_like,
+           {.label = "matrix", .n_in = 1, .in = {CONSTANT(-1, 1, 5, 7)}},
+           {.label = "odd count", .n_in = 1, .in = {CONSTANT(-1, 1, 131)}},
+           {.label = "scalar", .n_in = 1, .in = {DRAWN_SCALAR(-1, 1)}},
+           {.label = "empty", .n_in = 1, .in = {CONSTANT(-1, 1, 0, 3)}})
+
+TG_SAMPLES(samples_fill,
+           {.label = "matrix", .n_in = 1, .in = {CONSTANT(-1, 1, 5, 7)}, .scalars = (const double[]){-1.0, 2.0}},
+           {.label = "strided", .n_in = 1, .scalars = (const double[]){0.0, 1.0},
+            .in = {{.low = -1, .high = 1, .flags = TG_SAMPLE_STRIDED | TG_SAMPLE_NO_GRAD, DRAWN_DIMS(3, 4)}}},
+           {.label = "odd count", .n_in = 1, .in = {CONSTANT(-1, 1, 131)}, .scalars = (const double[]){0.5, 0.25}})
+
+/* -- rows --------------------------------------------------------------------------------------------------------- */
+
+static const tg_attr_spec dropout_specs[] = {
+    {.name = "p", .type = TG_ATTR_REAL, .offset = offsetof(tg_dropout_attrs, p), .value = 0.5,
+     .doc = "probability of dropping, 0 … 1"},
+    {0},
+};
+
+static const tg_operator dropout = {
+    TG_ROW("dropout", "y = x/(1−p) where word(seed, draw, element) < round((1−p)·2³²), else 0 (Srivastava et al. 2014)"),
+    TG_ATTRS(tg_dropout_attrs, dropout_specs),
+    .flags = TG_OP_DENSE | TG_OP_RANDOM,
+    .n_in = 1,
+    .n_out = 1,
+    .infer = infer_dropout,
+    .vjp = dropout_vjp,
+    .samples = samples_dropout,
+};
+
+static const tg_operator rand_like = {
+    TG_ROW("rand_like", "uniform in [0, 1), of x's shape (torch.rand_like)"),
+    .flags = TG_OP_RANDOM | TG_OP_NONDIFF,
+    .n_in = 1,
+    .n_out = 1,
+    .infer = infer_random_like,
+    .samples = samples_random_like,
+};
+
+static const tg_operator randn_like = {
+    TG_ROW("randn_like", "normal, mean 0, variance 1, of x's shape (torch.randn_like; Box and Muller 1958)"),
+    .flags = TG_OP_RANDOM | TG_OP_NONDIFF,
+    .n_in = 1,
+    .n_out = 1,
+    .infer = infer_random_like,
+    .samples = samples_random_like,
+};
+
+static const tg_operator uniform_ = {
+    TG_ROW("uniform_", "dst ← uniform in [low, high) (torch.Tensor.uniform_)"),
+    .flags = TG_OP_RANDOM | TG_OP_NONDIFF,
+    .n_in = 1,
+    .n_out = 0,
+    .n_scalars = 2,
+    .writes = TG_OP_IN(0),
+    .infer = infer_fill,
+    .samples = samples_fill,
+};
+
+static const tg_operator normal_ = {
+    TG_ROW("normal_", "dst ← mean + std·z, z normal (torch.Tensor.normal_)"),
+    .flags = TG_OP_RANDOM | TG_OP_NONDIFF,
+    .n_in = 1,
+    .n_out = 0,
+    .n_scalars = 2,
+    .writes = TG_OP_IN(0),
+    .infer = infer_fill,
+    .samples = samples_fill,
+};
+
+const tg_operator *const tg_ops_random[] = {&dropout, &rand_like, &randn_like, &uniform_, &normal_, NULL};
+
+/* -- wrappers ----------------------------------------------------------------------------------------------------- */
+
+/* No element, no draw. */
+static tg_tensor *draw(tg_tape *tape, const tg_operator *op, tg_tensor *x, const void *attrs)
+{
+    tg_desc d;
+    tg_tensor *out = NULL;
+    bool empty = x && !tg_tensor_desc(x, &d) && tg_desc_count(&d) == 0;
+    tg_status status = empty ? tg_apply_draw(tape, op, &x, 1, attrs, NULL, 0, &out)
+                             : tg_apply(tape, op, &x, 1, attrs, NULL, &out);
+    return status ? NULL : out;
+}
+
+tg_tensor *tg_dropout(tg_tape *tape, tg_tensor *x, double p, tg_mode mode)
+{
+    tg_dropout_attrs a = {.p = p};
+    tg_tensor *y = NULL;
+    bool sound = p >= 0.0 && p <= 1.0 && (mode == TG_TRAIN || mode == TG_EVAL);
+    if (!sound && !(tape && tg_tape_status(tape))) {
+        if (mode == TG_TRAIN || mode == TG_EVAL)
+            tg_fail(tape, TG_EINVAL, "dropout: p is %g, expected 0 … 1", p);
+        else
+            tg_fail(tape, TG_EINVAL, "dropout: mode is %d, expected train (0) or eval (1)", (int)mode);
+    }
+    if (!sound)
+        return NULL;
+    if (mode == TG_EVAL || p == 0.0)
+        return tape && tg_tape_status(tape) ? NULL : x;
+    if (p < 1.0)
+        return draw(tape, &dropout, x, &a);
+    /* Nothing is left to chance: zeros, and a gradient of zeros, whatever the draw. */
+    return tg_apply_draw(tape, &dropout, &x, 1, &a, NULL, 0, &y) ? NULL : y;
+}
+
+tg_tensor *tg_rand_like(tg_tape *tape, tg_tensor *x)
+{
+    return draw(tape, &rand_like, x, NULL);
+}
+
+tg_tensor *tg_randn_like(tg_tape *tape, tg_tensor *x)
+{
+    return draw(tape, &randn_like, x, NULL);
+}
