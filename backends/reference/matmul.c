@@ -47,8 +47,8 @@ static int64_t min64(int64_t a, int64_t b)
 /* The largest tile that still gives every thread work. */
 static void choose_tiles(gemm *g)
 {
-    g->mt = round_up(min64(g->m, MC), MR);
-    g->nt = round_up(min64(g->n, NC), NR);
+    g->mt = round_up(min64(g->m > 0 ? g->m : 1, MC), MR); /* a tile of no rows would divide by 0 */
+    g->nt = round_up(min64(g->n > 0 ? g->n : 1, NC), NR);
     double work = 2.0 * (double)g->m * (double)g->n * (double)g->k * (double)g->batch;
     if (work < 4e5)
         g->threads = 1;
