@@ -31,11 +31,11 @@ static tg_status check_root(tg_tape *tape, tg_tensor *y, tg_tensor **gy, const c
 }
 
 /* Nodes that depend on one of `wrt`. */
-static void mark_wanted(sweep *s, uint32_t last, tg_tensor *const wrt[], size_t n)
+static void mark_wanted(sweep *s, uint32_t n_nodes, tg_tensor *const wrt[], size_t n)
 {
     for (size_t i = 0; i < n; i++)
         tg_sweep_edge(s, tg_resolve(wrt[i]))->asked = true;
-    for (uint32_t k = 0; k <= last; k++) {
+    for (uint32_t k = 0; k < n_nodes; k++) {
         const tg_node *node = s->tape->nodes[k];
         for (uint32_t i = 0; i < node->n_in && !s->reach[k]; i++) {
             tg_value *v = node->in[i] ? tg_resolve(node->in[i]) : NULL;
@@ -109,7 +109,7 @@ static void drop_edges(sweep *s)
 static tg_status start(sweep *s, tg_value *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n)
 {
     if (wrt)
-        mark_wanted(s, y->node == TG_NO_NODE ? 0 : y->node, wrt, n);
+        mark_wanted(s, y->node == TG_NO_NODE ? 0 : y->node + 1, wrt, n);
     tg_value *g = tg_resolve(gy);
     edge *e = tg_sweep_edge(s, y);
     e->grad = g;
