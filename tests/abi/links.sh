@@ -1,0 +1,26 @@
+#!/bin/sh
+# links.sh READELF LIBTAPEGRAD BLIS_PLUGIN: the core needs no vendor's library, and a plug-in exports one symbol.
+set -eu
+readelf=$1 library=$2 plugin=$3
+
+needed=$("$readelf" -d "$library" | grep NEEDED)
+echo "$needed"
+case $needed in
+*blis* | *dnnl* | *blas*)
+    echo "libtapegrad needs a vendor's library"
+    exit 1
+    ;;
+esac
+
+[ "$plugin" != none ] || exit 0
+# What a sanitizer adds is not ours.
+exported=$("$readelf" --dyn-syms -W "$plugin" |
+    awk '$5 == "GLOBAL" && $7 != "UND" && $8 !~ /^(__asan|__odr_asan|__ubsan|__gcov|__sancov)/ { print $8 }')
+echo "exported: $exported"
+[ "$exported" = tg_backend_entry ] || exit 1
+case $("$readelf" -d "$plugin" | grep NEEDED) in
+*tapegrad*)
+    echo "the plug-in needs libtapegrad"
+    exit 1
+    ;;
+esac

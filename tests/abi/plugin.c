@@ -1,0 +1,155 @@
+/* A backend of one or two kernels, right or wrong in one way: PLUGIN names it, FLAW says how it is wrong. "neg" on
+ * dense f32 stands for any operator, "add_" for one that writes in place. */
+#include <tapegrad/backend_abi.h>
+
+#define FINE 0
+#define NULL_ENTRY 1
+#define OTHER_MAJOR 2
+#define NEWER_MINOR 3
+#define SMALL_STRUCT 4
+#define SMALL_STRIDE 5
+#define NO_KERNELS 6
+#define OTHER_NAME 7
+#define SCORE_ZERO 8
+#define OPEN_FAILS 9
+#define PREPARE_FAILS 10
+#define RUN_FAILS 11
+#define REFUSES 12
+#define DECLINES 13
+#define NO_RUN 14
+#define NO_MEMORY 15
+
+#ifndef SCORE
+#define SCORE 1
+#endif
+
+struct tg_backend_state {
+    const tg_host *host;
+};
+static struct tg_backend_state state;
+
+static int score(const char **reason)
+{
+    *reason = FLAW == SCORE_ZERO ? "it wants a quantum processor" : "made for a test";
+    return FLAW == SCORE_ZERO ? 0 : SCORE;
+}
+
+static tg_status plugin_open(const tg_host *host, tg_backend_state **out)
+{
+    if (FLAW == OPEN_FAILS) {
+        host->error(host->arg, TG_EBACKEND, "the quantum processor is asleep");
+        return TG_EBACKEND;
+    }
+    if (FLAW == NO_MEMORY)
+        return TG_ENOMEM;
+    state.host = host;
+    *out = &state;
+    return TG_OK;
+}
+
+static void plugin_close(tg_backend_state *s)
+{
+    s->host = 0;
+}
+
+static void facts(tg_backend_state *s, tg_backend_facts *out)
+{
+    out->library = "Test 1.2.3";
+    out->kernels = "portable";
+    out->threads = s->host->threads;
+}
+
+static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reason)
+{
+    (void)s;
+    *reason = FLAW == REFUSES ? "it is Monday" : FLAW == DECLINES ? "others are faster" : "only f32";
+    return FLAW == REFUSES ? TG_REFUSE : FLAW == DECLINES ? TG_DECLINE : c->in[0]->dtype == TG_F32 ? TG_ACCEPT : TG_REFUSE;
+}
+
+static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
+{
+    (void)c;
+    if (FLAW == PREPARE_FAILS) {
+        s->host->error(s->host->arg, TG_EBACKEND, "the mould is broken");
+        return TG_EBACKEND;
+    }
+    p->impl = s->host->alloc(s->host->arg, 16, 16);
+    return p->impl ? TG_OK : TG_ENOMEM;
+}
+
+static void release(tg_backend_state *s, tg_prepared *p)
+{
+    s->host->free(s->host->arg, p->impl);
+}
+
+static tg_status fail_in_run(tg_backend_state *s)
+{
+    s->host->error(s->host->arg, TG_EBACKEND, "a fuse has blown");
+    return TG_EBACKEND;
+}
+
+static tg_status run_neg(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)p;
+    if (FLAW == RUN_FAILS)
+        return fail_in_run(s);
+    int64_t n = 1;
+    for (int i = 0; i < c->out->ndim; i++)
+        n *= c->out->dim[i];
+    for (int64_t i = 0; i < n; i++)
+        ((float *)r->out[0])[i] = -((const float *)r->in[0])[i];
+    return TG_OK;
+}
+
+#if FLAW == RUN_FAILS
+static tg_status run_in_place(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)c;
+    (void)p;
+    (void)r;
+    return fail_in_run(s);
+}
+#endif
+
+/* A later minor's kernel: longer than ours. */
+typedef struct newer_kernel {
+    tg_kernel kernel;
+    void *later[3];
+} newer_kernel;
+
+#define COMMON .version = 1, .accept = accept, .prepare = prepare, .release = release
+static const newer_kernel kernels[] = {
+    {.kernel = {.struct_size = sizeof(newer_kernel), .op = "of a later version", COMMON, .run = run_neg}},
+    {.kernel = {.struct_size = sizeof(newer_kernel), .op = "neg", COMMON, .run = FLAW == NO_RUN ? 0 : run_neg}},
+#if FLAW == RUN_FAILS
+    {.kernel = {.struct_size = sizeof(newer_kernel), .op = "fill_", .version = 1, .run = run_in_place}},
+#endif
+};
+
+typedef struct newer_backend {
+    tg_backend backend;
+    void *later[5];
+} newer_backend;
+
+static const newer_backend backend = {
+    .backend =
+        {
+            .struct_size = FLAW == SMALL_STRUCT ? sizeof(tg_backend) - 16 : sizeof(newer_backend),
+            .abi_major = FLAW == OTHER_MAJOR ? TG_ABI_MAJOR + 1 : TG_ABI_MAJOR,
+            .abi_minor = FLAW == NEWER_MINOR ? TG_ABI_MINOR + 7 : TG_ABI_MINOR,
+            .n_kernels = FLAW == NO_KERNELS ? 0 : sizeof kernels / sizeof *kernels,
+            .kernel_stride = FLAW == SMALL_STRIDE ? sizeof(tg_kernel) - 8 : sizeof(newer_kernel),
+            .name = FLAW == OTHER_NAME ? "somebody_else" : PLUGIN,
+            .kernels = &kernels[0].kernel,
+            .score = score,
+            .open = plugin_open,
+            .close = plugin_close,
+            .facts = facts,
+        },
+};
+
+TG_API const tg_backend *tg_backend_entry(void);
+const tg_backend *tg_backend_entry(void)
+{
+    return FLAW == NULL_ENTRY ? 0 : &backend.backend;
+}
