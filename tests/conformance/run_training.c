@@ -1,12 +1,13 @@
 /* Cases of kind "training": a Sequential, an optimizer, and a script of events. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <tapegrad/layer_class.h>
 
 #include "case.h"
 
-enum { MAX_MODULES = 64 };
+enum { MAX_MODULES = 64, MAX_PARAMETERS = 128 };
 
 typedef struct training {
     golden *g;
@@ -17,6 +18,7 @@ typedef struct training {
     double max_norm, norm;
     tg_tensor *loss_value, *output; /* of the event that ran; NULL: it gave none */
     bool has_norm;
+    tg_tensor *left[MAX_PARAMETERS]; /* gradients that torch's optimizer leaves and ours consumes, by parameter */
 } training;
 
 /* -- making --------------------------------------------------------------------------------------------------------------- */
@@ -160,25 +162,85 @@ static verdict forward_and_back(training *t, const json_t *event)
     return status ? refused(t->g, status, "train step") : PASSED;
 }
 
-static verdict optimizer_step(training *t, bool clip)
+/* -- what a step leaves -----------------------------------------------------------------------------------------------
+ * In torch a step leaves the gradients, and a backward after it adds to them. Ours consumes them: so they are kept
+ * here, and sent in again before what follows. */
+
+static void drop_left(training *t)
 {
+    for (size_t i = 0; i < MAX_PARAMETERS; i++) {
+        tg_tensor_destroy(t->left[i]);
+        t->left[i] = NULL;
+    }
+}
+
+static tg_status copy_of(tg_runtime *rt, const tg_tensor *from, tg_tensor **out)
+{
+    tg_desc d;
+    tg_status status = tg_tensor_desc(from, &d);
+    size_t bytes = status ? 0 : (size_t)tg_desc_count(&d) * tg_dtype_size(d.dtype);
+    void *data = malloc(bytes + 8);
+    if (!status)
+        status = data ? tg_tensor_create(out, rt, (tg_dtype)d.dtype, d.dim, (size_t)d.ndim) : TG_ENOMEM;
+    if (!status)
+        status = tg_tensor_read(from, data, bytes);
+    if (!status)
+        status = tg_tensor_write(*out, data, bytes);
+    free(data);
+    return status;
+}
+
+static tg_status keep_left(training *t)
+{
+    const tg_named_tensors *p = tg_module_parameters(t->net);
+    drop_left(t);
+    for (size_t i = 0; i < p->n && i < MAX_PARAMETERS; i++) {
+        tg_tensor *g = tg_tensor_grad(p->tensor[i]);
+        tg_status status = g ? copy_of(t->g->rt, g, &t->left[i]) : TG_OK;
+        if (status)
+            return status;
+    }
+    return TG_OK;
+}
+
+/* The gradient of Σ left·parameter is what was left. */
+static tg_status send_left(training *t)
+{
+    tg_tape *tape = t->g->tape;
+    const tg_named_tensors *p = tg_module_parameters(t->net);
     tg_status status = TG_OK;
-    if (clip && t->clips) {
+    for (size_t i = 0; i < p->n && i < MAX_PARAMETERS && !status; i++)
+        if (t->left[i] && tg_tensor_requires_grad(p->tensor[i]))
+            status = tg_backward(tape, tg_sum(tape, tg_mul(tape, p->tensor[i], t->left[i])));
+    drop_left(t);
+    return status;
+}
+
+static verdict optimizer_step(training *t, bool in_train_step)
+{
+    tg_status status = in_train_step ? TG_OK : send_left(t);
+    if (in_train_step && t->clips) {
         status = tg_clip_grad_norm(t->g->tape, tg_module_parameters(t->net), t->max_norm, &t->norm);
         t->has_norm = true;
     }
+    if (!status && in_train_step)
+        status = keep_left(t);
     if (!status)
         status = tg_optimizer_step(t->optimizer, t->g->tape);
-    if (!status) {
-        tg_optimizer_zero_grad(t->optimizer);
-        if (t->scheduler)
-            status = tg_scheduler_step(t->scheduler);
-    }
+    if (!status && t->scheduler)
+        status = tg_scheduler_step(t->scheduler);
     return status ? refused(t->g, status, "optimizer step") : PASSED;
+}
+
+static verdict accumulate(training *t, const json_t *event)
+{
+    tg_status status = send_left(t);
+    return status ? refused(t->g, status, "accumulate") : forward_and_back(t, event);
 }
 
 static verdict train_step(training *t, const json_t *event)
 {
+    drop_left(t);
     tg_optimizer_zero_grad(t->optimizer);
     verdict v = forward_and_back(t, event);
     return v == PASSED ? optimizer_step(t, true) : v;
@@ -236,6 +298,12 @@ static verdict set_frozen(training *t, const json_t *event, bool frozen)
     tg_tensor *p = path ? tg_module_tensor(t->net, path) : NULL;
     if (!p)
         return fail(t->g, "not a golden case: a 'freeze' event without a parameter that exists");
+    const tg_named_tensors *all = tg_module_parameters(t->net);
+    for (size_t i = 0; frozen && i < all->n && i < MAX_PARAMETERS; i++)
+        if (all->tensor[i] == p) {
+            tg_tensor_destroy(t->left[i]);
+            t->left[i] = NULL;
+        }
     if (frozen)
         tg_tensor_zero_grad(p);
     tg_status status = tg_tensor_set_requires_grad(p, !frozen);
@@ -253,7 +321,7 @@ static verdict run_event(training *t, const json_t *event)
     if (!strcmp(what, "train_step"))
         return train_step(t, event);
     if (!strcmp(what, "accumulate"))
-        return forward_and_back(t, event);
+        return accumulate(t, event);
     if (!strcmp(what, "optimizer_step"))
         return optimizer_step(t, false);
     if (!strcmp(what, "eval_forward"))
@@ -319,6 +387,7 @@ verdict run_training(golden *g)
         v = read_clip(&t);
     if (v == PASSED)
         v = run_script(&t);
+    drop_left(&t);
     tg_scheduler_destroy(t.scheduler);
     tg_optimizer_destroy(t.optimizer);
     tg_module_destroy(t.loss);
