@@ -75,7 +75,7 @@ static tg_status fans(const tg_tensor *tensor, const char *what, double *fan_in,
 
 tg_status tg_init_kaiming_uniform(tg_tensor *tensor, double a)
 {
-    double in, out;
+    double in = 0, out = 0;
     tg_status status = fans(tensor, "tg_init_kaiming_uniform", &in, &out);
     if (status)
         return status;
@@ -85,7 +85,7 @@ tg_status tg_init_kaiming_uniform(tg_tensor *tensor, double a)
 
 tg_status tg_init_xavier_uniform(tg_tensor *tensor, double gain)
 {
-    double in, out;
+    double in = 0, out = 0;
     tg_status status = fans(tensor, "tg_init_xavier_uniform", &in, &out);
     if (status)
         return status;
