@@ -127,7 +127,7 @@ static const tg_sample cross_entropy_table[] = {
     SAMPLE("none, positions", &ce_none, SCORES(.ndim = 3, .dim = {2, 3, 2}), LABELS(.ndim = 2, .dim = {2, 2})),
     SAMPLE("label smoothing", &ce_smooth, SCORES(.ndim = 2, .dim = {4, 3}), LABELS(.ndim = 1, .dim = {4})),
     SAMPLE("probabilities", NULL, SCORES(.ndim = 2, .dim = {4, 3}),
-           {.ndim = 2, .dim = {4, 3}, .low = 0.1, .high = 0.9, .flags = TG_SAMPLE_NO_GRAD}),
+           {.ndim = 2, .dim = {4, 3}, .low = 0.1, .high = 0.9}),
 };
 TG_SAMPLES(cross_entropy_samples, cross_entropy_table)
 
