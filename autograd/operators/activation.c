@@ -1,8 +1,8 @@
-/* Activations. Each f has a fused row gy·f′ which the rule uses, and which has a rule of its own: it is linear in gy, so
- * its derivative by gy is itself, and by x it is gz·gy·f″ written in public operators. */
+/* Activations. Each f has a fused row gy·f′ which the rule uses, and which has a rule of its own: it is
+ * linear in gy, so its derivative by gy is itself, and by x it is gz·gy·f″ written in public operators. */
 #include "autograd/operators/rows.h"
 
-/* -- samples ----------------------------------------------------------------------------------------------- */
+/* -- samples -------------------------------------------------------------------------------------------- */
 
 #define SAMPLES1(name, attrs_, scalars_, ...)                                                                \
     TG_SAMPLES(name,                                                                                         \
@@ -51,19 +51,25 @@ SAMPLES(bounded, NULL, bounds, TG_RANGE(-2, 2), .n_kinks = 2, .kinks = {-1, 1.25
 SAMPLES2(unit_pairs, NULL, NULL, TG_RANGE(-0.9, 0.9))
 
 #define GELU_SAMPLES(name, N, ...)                                                                           \
-    TG_SAMPLES(name, {.label = "erf", .n_in = N, .in = {{TG_DIM2(3, 4), __VA_ARGS__}, {TG_DIM2(3, 4), __VA_ARGS__}}, \
-                      .attrs = &gelu_exact},                                                                 \
-               {.label = "tanh", .n_in = N, .in = {{TG_DIM2(3, 4), __VA_ARGS__}, {TG_DIM2(3, 4), __VA_ARGS__}}, \
-                .attrs = &gelu_tanh},                                                                        \
-               {.label = "scalar", .n_in = N, .in = {{__VA_ARGS__}, {__VA_ARGS__}}, .attrs = &gelu_exact},   \
-               {.label = "strided",                                                                          \
-                .n_in = N,                                                                                   \
-                .in = {{TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}, {TG_DIM2(5, 3), __VA_ARGS__}}, \
-                .attrs = &gelu_tanh})
+    TG_SAMPLES(                                                                                              \
+        name,                                                                                                \
+        {.label = "erf",                                                                                     \
+         .n_in = N,                                                                                          \
+         .in = {{TG_DIM2(3, 4), __VA_ARGS__}, {TG_DIM2(3, 4), __VA_ARGS__}},                                 \
+         .attrs = &gelu_exact},                                                                              \
+        {.label = "tanh",                                                                                    \
+         .n_in = N,                                                                                          \
+         .in = {{TG_DIM2(3, 4), __VA_ARGS__}, {TG_DIM2(3, 4), __VA_ARGS__}},                                 \
+         .attrs = &gelu_tanh},                                                                               \
+        {.label = "scalar", .n_in = N, .in = {{__VA_ARGS__}, {__VA_ARGS__}}, .attrs = &gelu_exact},          \
+        {.label = "strided",                                                                                 \
+         .n_in = N,                                                                                          \
+         .in = {{TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}, {TG_DIM2(5, 3), __VA_ARGS__}},     \
+         .attrs = &gelu_tanh})
 GELU_SAMPLES(gelu_values, 1, TG_RANGE(-3, 3))
 GELU_SAMPLES(gelu_pairs, 2, TG_RANGE(-3, 3))
 
-/* -- shorthands for rules ---------------------------------------------------------------------------------- */
+/* -- shorthands for rules ------------------------------------------------------------------------------- */
 
 /* The scalars of a node, for rows that pass them on. */
 typedef struct scalars3 {
@@ -78,8 +84,8 @@ static scalars3 scalars_of(const tg_node *node)
     return s;
 }
 
-/* The fused row's rule. `slope` is f″ (or, where the row reads y = f(x), the derivative of gy's factor by y); NULL: it
- * is 0 wherever it exists. */
+/* The fused row's rule. `slope` is f″ (or, where the row reads y = f(x), the derivative of gy's factor by y);
+ * NULL: it is 0 wherever it exists. */
 static tg_status backward_vjp(tg_tape *tape, const tg_node *node, tg_tensor *gz, tg_tensor *gx[],
                               tg_tensor *(*slope)(tg_tape *, const tg_node *, tg_tensor *))
 {
@@ -110,7 +116,7 @@ static tg_tensor *one_minus(tg_tape *tape, tg_tensor *x)
         .n_out = 1,                                                                                          \
         .n_scalars = n_scalars_,                                                                             \
         .saves = TG_OP_IN(0) | TG_OP_IN(1),                                                                  \
-        .infer = tg_infer_like,                                                                                 \
+        .infer = tg_infer_like,                                                                              \
         .vjp = name##_backward_vjp,                                                                          \
         .samples = table,                                                                                    \
     };
@@ -122,12 +128,14 @@ static tg_tensor *one_minus(tg_tape *tape, tg_tensor *x)
         gx[0] = tg_row2(tape, &row_##name##_backward, gy[0], reads(node, 0), NULL, s.k);                     \
         return tg_tape_status(tape);                                                                         \
     }                                                                                                        \
-    static const tg_operator row_##name = {                                                                  \
-        TG_ROW(#name, text), .n_in = 1, .n_out = 1, .n_scalars = n_scalars_, .saves = saved,                 \
-        .infer = tg_infer_like, .vjp = name##_vjp, .samples = table,                                         \
+    static const tg_operator row_##name =                                                                    \
+        {                                                                                                    \
+            TG_ROW(#name, text),     .n_in = 1,        .n_out = 1,                                           \
+            .n_scalars = n_scalars_, .saves = saved,   .infer = tg_infer_like,                               \
+            .vjp = name##_vjp,       .samples = table,                                                       \
     };
 
-/* -- of y -------------------------------------------------------------------------------------------------- */
+/* -- of y ----------------------------------------------------------------------------------------------- */
 
 static tg_tensor *sigmoid_slope(tg_tape *tape, const tg_node *node, tg_tensor *y)
 {
@@ -148,7 +156,7 @@ FORWARD_ROW(tanh, TG_OP_OUT(0), tg_node_output, smooth_values, 0, "(exp(x) - exp
 BACKWARD_ROW(relu, NULL, kinked_pairs, 0, "y <= 0 ? 0 : gy")
 FORWARD_ROW(relu, TG_OP_OUT(0), tg_node_output, kinked_values, 0, "x <= 0 ? 0 : x; the derivative at 0 is 0")
 
-/* -- of x -------------------------------------------------------------------------------------------------- */
+/* -- of x ----------------------------------------------------------------------------------------------- */
 
 BACKWARD_ROW(leaky_relu, NULL, leaky_pairs, 1, "x > 0 ? gy : gy*s")
 FORWARD_ROW(leaky_relu, TG_OP_IN(0), tg_node_input, leaky_values, 1, "x > 0 ? x : x*s")
@@ -201,11 +209,13 @@ BACKWARD_ROW(softplus, softplus_slope, softplus_pairs, 2, "s*x > t ? gy : gy*sig
 FORWARD_ROW(softplus, TG_OP_IN(0), tg_node_input, softplus_values, 2, "s*x > t ? x : log(1 + exp(s*x))/s")
 
 BACKWARD_ROW(clamp, NULL, bounded_pairs, 2, "s <= x <= t ? gy : 0; a NaN scalar is no bound")
-FORWARD_ROW(clamp, TG_OP_IN(0), tg_node_input, bounded_values, 2, "min(max(x, s), t); a NaN scalar is no bound")
+FORWARD_ROW(clamp, TG_OP_IN(0), tg_node_input, bounded_values, 2,
+            "min(max(x, s), t); a NaN scalar is no bound")
 BACKWARD_ROW(hardtanh, NULL, bounded_pairs, 2, "s < x < t ? gy : 0")
-FORWARD_ROW(hardtanh, TG_OP_IN(0), tg_node_input, bounded_values, 2, "min(max(x, s), t); the derivative at s and t is 0")
+FORWARD_ROW(hardtanh, TG_OP_IN(0), tg_node_input, bounded_values, 2,
+            "min(max(x, s), t); the derivative at s and t is 0")
 
-/* -- gelu -------------------------------------------------------------------------------------------------- */
+/* -- gelu ----------------------------------------------------------------------------------------------- */
 
 /* φ(x)·(2 − x²) */
 static tg_tensor *gelu_exact_slope(tg_tape *tape, tg_tensor *x)
@@ -275,7 +285,7 @@ static const tg_operator row_gelu = {
     .samples = gelu_values,
 };
 
-/* -- without a fused row ----------------------------------------------------------------------------------- */
+/* -- without a fused row -------------------------------------------------------------------------------- */
 
 TG_RULE(softsign)
 {
@@ -285,8 +295,12 @@ TG_RULE(softsign)
 }
 
 static const tg_operator row_softsign = {
-    TG_ROW("softsign", "x/(1 + |x|)"), .n_in = 1,           .n_out = 1,
-    .saves = TG_OP_IN(0),              .infer = tg_infer_like, .vjp = softsign_vjp,
+    TG_ROW("softsign", "x/(1 + |x|)"),
+    .n_in = 1,
+    .n_out = 1,
+    .saves = TG_OP_IN(0),
+    .infer = tg_infer_like,
+    .vjp = softsign_vjp,
     .samples = kinked_values,
 };
 
@@ -297,12 +311,16 @@ TG_RULE(log_sigmoid)
 }
 
 static const tg_operator row_log_sigmoid = {
-    TG_ROW("log_sigmoid", "min(x, 0) - log(1 + exp(-|x|))"), .n_in = 1,   .n_out = 1,
-    .saves = TG_OP_IN(0),  .infer = tg_infer_like,           .vjp = log_sigmoid_vjp,
+    TG_ROW("log_sigmoid", "min(x, 0) - log(1 + exp(-|x|))"),
+    .n_in = 1,
+    .n_out = 1,
+    .saves = TG_OP_IN(0),
+    .infer = tg_infer_like,
+    .vjp = log_sigmoid_vjp,
     .samples = smooth_values,
 };
 
-/* -- the functions of ops.h -------------------------------------------------------------------------------- */
+/* -- the functions of ops.h ----------------------------------------------------------------------------- */
 
 tg_tensor *tg_sigmoid(tg_tape *tape, tg_tensor *x)
 {
@@ -386,7 +404,8 @@ tg_tensor *tg_log_sigmoid(tg_tape *tape, tg_tensor *x)
 tg_tensor *tg_hardtanh(tg_tape *tape, tg_tensor *x, double min_val, double max_val)
 {
     if (!(min_val <= max_val)) {
-        tg_fail(tape, TG_EINVAL, "hardtanh: min_val must not be above max_val, got %g and %g", min_val, max_val);
+        tg_fail(tape, TG_EINVAL, "hardtanh: min_val must not be above max_val, got %g and %g", min_val,
+                max_val);
         return NULL;
     }
     return tg_row1(tape, &row_hardtanh, x, NULL, (const double[]){min_val, max_val});
@@ -398,17 +417,11 @@ tg_tensor *tg_clamp(tg_tape *tape, tg_tensor *x, double min, double max)
 }
 
 const tg_operator *const tg_ops_activation[] = {
-    &row_sigmoid,     &row_sigmoid_backward,
-    &row_tanh,        &row_tanh_backward,
-    &row_relu,        &row_relu_backward,
-    &row_leaky_relu,  &row_leaky_relu_backward,
-    &row_elu,         &row_elu_backward,
-    &row_gelu,        &row_gelu_backward,
-    &row_silu,        &row_silu_backward,
-    &row_mish,        &row_mish_backward,
-    &row_softplus,    &row_softplus_backward,
-    &row_clamp,       &row_clamp_backward,
-    &row_hardtanh,    &row_hardtanh_backward,
-    &row_softsign,    &row_log_sigmoid,
+    &row_sigmoid,  &row_sigmoid_backward,  &row_tanh,       &row_tanh_backward,
+    &row_relu,     &row_relu_backward,     &row_leaky_relu, &row_leaky_relu_backward,
+    &row_elu,      &row_elu_backward,      &row_gelu,       &row_gelu_backward,
+    &row_silu,     &row_silu_backward,     &row_mish,       &row_mish_backward,
+    &row_softplus, &row_softplus_backward, &row_clamp,      &row_clamp_backward,
+    &row_hardtanh, &row_hardtanh_backward, &row_softsign,   &row_log_sigmoid,
     NULL,
 };

@@ -3,19 +3,22 @@
 
 #include <string.h>
 
-/* -- infer ------------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
 static tg_status infer_slice_backward(const tg_infer *q)
 {
     const tg_slice_backward_attrs *a = q->attrs;
     const tg_desc *gy = q->in[0];
     if (a->dim < 0 || a->dim >= gy->ndim)
-        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", gy->ndim - 1, (long long)a->dim);
+        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", gy->ndim - 1,
+                             (long long)a->dim);
     const int64_t n = gy->dim[a->dim];
     if (!tg_dtype_is_float(gy->dtype))
         return tg_infer_fail(q, TG_EDTYPE, "gy must be f32 or f64, not %s", tg_dtype_name(gy->dtype));
-    if (a->step < 1 || a->start < 0 || a->size < 0 || (n && (a->start >= a->size || (a->size - 1 - a->start) / a->step < n - 1)))
-        return tg_infer_fail(q, TG_EINVAL, "%lld elements from %lld in steps of %lld are not inside a size of %lld",
+    if (a->step < 1 || a->start < 0 || a->size < 0 ||
+        (n && (a->start >= a->size || (a->size - 1 - a->start) / a->step < n - 1)))
+        return tg_infer_fail(q, TG_EINVAL,
+                             "%lld elements from %lld in steps of %lld are not inside a size of %lld",
                              (long long)n, (long long)a->start, (long long)a->step, (long long)a->size);
     int64_t dims[TG_MAX_DIM];
     memcpy(dims, gy->dim, sizeof dims);
@@ -35,7 +38,8 @@ static tg_status infer_cat(const tg_infer *q)
     if (!first)
         return tg_infer_fail(q, TG_EINVAL, "needs at least one tensor");
     if (attrs->dim < 0 || attrs->dim >= first->ndim)
-        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", first->ndim - 1, (long long)attrs->dim);
+        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", first->ndim - 1,
+                             (long long)attrs->dim);
     int64_t dims[TG_MAX_DIM];
     memcpy(dims, first->dim, sizeof dims);
     for (size_t i = 1; i < q->n_in; i++) {
@@ -43,12 +47,14 @@ static tg_status infer_cat(const tg_infer *q)
             return tg_infer_fail(q, TG_EDTYPE, "tensors must be of one dtype, but number %zu is %s", i,
                                  tg_dtype_name(q->in[i]->dtype));
         if (q->in[i]->ndim != first->ndim)
-            return tg_infer_fail(q, TG_ESHAPE, "tensors must have %d dims, but number %zu has %d", first->ndim, i,
-                                 q->in[i]->ndim);
+            return tg_infer_fail(q, TG_ESHAPE, "tensors must have %d dims, but number %zu has %d",
+                                 first->ndim, i, q->in[i]->ndim);
         for (int d = 0; d < first->ndim; d++)
             if (d != attrs->dim && q->in[i]->dim[d] != first->dim[d])
-                return tg_infer_fail(q, TG_ESHAPE, "tensors must agree in every dim but %lld: number %zu has %lld for %lld in dim %d",
-                                     (long long)attrs->dim, i, (long long)q->in[i]->dim[d], (long long)first->dim[d], d);
+                return tg_infer_fail(
+                    q, TG_ESHAPE,
+                    "tensors must agree in every dim but %lld: number %zu has %lld for %lld in dim %d",
+                    (long long)attrs->dim, i, (long long)q->in[i]->dim[d], (long long)first->dim[d], d);
         if (__builtin_add_overflow(dims[attrs->dim], q->in[i]->dim[attrs->dim], &dims[attrs->dim]))
             return tg_infer_fail(q, TG_ESHAPE, "the result is too large");
     }
@@ -60,7 +66,8 @@ static tg_status infer_full(const tg_infer *q)
 {
     const tg_full_attrs *attrs = q->attrs;
     if (attrs->dtype != TG_F32 && attrs->dtype != TG_F64 && attrs->dtype != TG_I64 && attrs->dtype != TG_BOOL)
-        return tg_infer_fail(q, TG_EDTYPE, "dtype must be f32, f64, i64 or bool, not %s", tg_dtype_name((int32_t)attrs->dtype));
+        return tg_infer_fail(q, TG_EDTYPE, "dtype must be f32, f64, i64 or bool, not %s",
+                             tg_dtype_name((int32_t)attrs->dtype));
     return tg_infer_dims(q, attrs->dtype, &attrs->dims);
 }
 
@@ -70,7 +77,8 @@ static tg_status need_writable(const tg_infer *q)
     const tg_desc *dst = q->in[0];
     for (int d = 0; d < dst->ndim; d++)
         if (dst->dim[d] > 1 && dst->stride[d] == 0)
-            return tg_infer_fail(q, TG_EINVAL, "cannot write to an expanded view: several of its elements are one");
+            return tg_infer_fail(q, TG_EINVAL,
+                                 "cannot write to an expanded view: several of its elements are one");
     return TG_OK;
 }
 
@@ -99,7 +107,7 @@ static tg_status infer_add_in_place(const tg_infer *q)
     return need_writable(q);
 }
 
-/* -- rules ------------------------------------------------------------------------------------------------- */
+/* -- rules ---------------------------------------------------------------------------------------------- */
 
 TG_RULE(slice_backward)
 {
@@ -134,7 +142,7 @@ TG_RULE(cat)
     return tg_tape_status(tape);
 }
 
-/* -- rows -------------------------------------------------------------------------------------------------- */
+/* -- rows ----------------------------------------------------------------------------------------------- */
 
 #define MATRIX TG_DIM2(3, 4), TG_RANGE(-2, 2)
 #define STRIDED .flags = TG_SAMPLE_STRIDED
@@ -146,12 +154,14 @@ TG_SAMPLES(copies, {.label = "matrix", .n_in = 1, .in = {{MATRIX}}},
            {.label = "strided", .n_in = 1, .in = {{MATRIX, STRIDED}}},
            {.label = "scalar", .n_in = 1, .in = {{TG_RANGE(-2, 2)}}})
 static const tg_cat_attrs along_rows = {0}, along_columns = {1};
-TG_SAMPLES(joins, {.label = "rows", .n_in = 2, .in = {{MATRIX}, {TG_DIM2(2, 4), TG_RANGE(-2, 2)}}, .attrs = &along_rows},
-           {.label = "columns, strided",
-            .n_in = 3,
-            .in = {{MATRIX, STRIDED}, {TG_DIM2(3, 1), TG_RANGE(-2, 2)}, {TG_DIM2(3, 2), TG_RANGE(-2, 2)}},
-            .attrs = &along_columns},
-           {.label = "one", .n_in = 1, .in = {{TG_DIM1(4), TG_RANGE(-2, 2)}}, .attrs = &along_rows})
+TG_SAMPLES(
+    joins,
+    {.label = "rows", .n_in = 2, .in = {{MATRIX}, {TG_DIM2(2, 4), TG_RANGE(-2, 2)}}, .attrs = &along_rows},
+    {.label = "columns, strided",
+     .n_in = 3,
+     .in = {{MATRIX, STRIDED}, {TG_DIM2(3, 1), TG_RANGE(-2, 2)}, {TG_DIM2(3, 2), TG_RANGE(-2, 2)}},
+     .attrs = &along_columns},
+    {.label = "one", .n_in = 1, .in = {{TG_DIM1(4), TG_RANGE(-2, 2)}}, .attrs = &along_rows})
 static const tg_full_attrs full_matrix = {TG_F64, {2, {3, 4}}}, full_scalar = {TG_F32, {0, {0}}};
 static const double seven[] = {7};
 TG_SAMPLES(constants, {.label = "matrix", .n_in = 0, .attrs = &full_matrix, .scalars = seven},
@@ -167,10 +177,23 @@ TG_SAMPLES(in_place_fill, {.label = "matrix", .n_in = 1, .in = {{MATRIX}}, .scal
            {.label = "scalar", .n_in = 1, .in = {{TG_RANGE(-2, 2)}}, .scalars = seven})
 
 static const tg_attr_spec slice_backward_specs[] = {
-    {.name = "dim", .type = TG_ATTR_INT, .offset = offsetof(tg_slice_backward_attrs, dim), .doc = "along this dim"},
-    {.name = "start", .type = TG_ATTR_INT, .offset = offsetof(tg_slice_backward_attrs, start), .doc = "the first element"},
-    {.name = "step", .type = TG_ATTR_INT, .offset = offsetof(tg_slice_backward_attrs, step), .value = 1, .doc = "1 or more"},
-    {.name = "size", .type = TG_ATTR_INT, .offset = offsetof(tg_slice_backward_attrs, size), .doc = "of dim in the result"},
+    {.name = "dim",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_slice_backward_attrs, dim),
+     .doc = "along this dim"},
+    {.name = "start",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_slice_backward_attrs, start),
+     .doc = "the first element"},
+    {.name = "step",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_slice_backward_attrs, step),
+     .value = 1,
+     .doc = "1 or more"},
+    {.name = "size",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_slice_backward_attrs, size),
+     .doc = "of dim in the result"},
     {0},
 };
 static const tg_attr_spec cat_specs[] = {
@@ -218,11 +241,13 @@ static const tg_operator row_full = {
 #define IN_PLACE(name_, doc_, inputs, infer_, table)                                                         \
     TG_ROW(name_, doc_), .flags = TG_OP_NONDIFF, .n_in = inputs, .n_out = 0, .writes = TG_OP_IN(0),          \
                          .infer = infer_, .samples = table
-static const tg_operator row_copy_ = {IN_PLACE("copy_", "dst = src", 2, infer_copy_in_place, in_place_broadcast)};
+static const tg_operator row_copy_ = {
+    IN_PLACE("copy_", "dst = src", 2, infer_copy_in_place, in_place_broadcast)};
 static const tg_operator row_add_ = {IN_PLACE("add_", "dst = dst + src", 2, infer_add_in_place, in_place)};
-static const tg_operator row_fill_ = {IN_PLACE("fill_", "dst = s", 1, need_writable, in_place_fill), .n_scalars = 1};
+static const tg_operator row_fill_ = {IN_PLACE("fill_", "dst = s", 1, need_writable, in_place_fill),
+                                      .n_scalars = 1};
 
-/* -- the functions of ops.h -------------------------------------------------------------------------------- */
+/* -- the functions of ops.h ----------------------------------------------------------------------------- */
 
 tg_tensor *tg_slice_back(tg_tape *tape, tg_tensor *gy, const tg_slice_backward_attrs *attrs)
 {
@@ -260,8 +285,9 @@ tg_tensor *tg_stack_n(tg_tape *tape, tg_tensor *const xs[], size_t n, int64_t di
         const tg_desc *other = tg_argument(tape, xs[i], "stack", "a tensor");
         if (other && !tg_desc_same_dims(other, d)) {
             char a[128], b[128];
-            tg_fail(tape, TG_ESHAPE, "stack: all tensors must have the same dims, but number %zu is %s and the first is %s",
-                    i, tg_desc_format(other, a, sizeof a), tg_desc_format(d, b, sizeof b));
+            tg_fail(tape, TG_ESHAPE,
+                    "stack: all tensors must have the same dims, but number %zu is %s and the first is %s", i,
+                    tg_desc_format(other, a, sizeof a), tg_desc_format(d, b, sizeof b));
             return NULL;
         }
         raised[i] = tg_unsqueeze(tape, xs[i], dim);
@@ -317,5 +343,6 @@ tg_tensor *tg_full(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t nd
 }
 
 const tg_operator *const tg_ops_copy[] = {
-    &row_slice_backward, &row_contiguous, &row_clone, &row_cat, &row_full, &row_copy_, &row_add_, &row_fill_, NULL,
+    &row_slice_backward, &row_contiguous, &row_clone, &row_cat, &row_full,
+    &row_copy_,          &row_add_,       &row_fill_, NULL,
 };

@@ -1,6 +1,6 @@
 #include "autograd/operators/rows.h"
 
-/* -- infer ------------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
 static tg_status need_one_float(const tg_infer *q)
 {
@@ -48,7 +48,8 @@ static tg_status need_same(const tg_infer *q, const tg_desc *a, const tg_desc *b
     if (!has_kernels(a->dtype) || !has_kernels(b->dtype))
         return tg_infer_fail(q, TG_EDTYPE, "values must be f32, f64, i64 or bool");
     if (a->dtype != b->dtype)
-        return tg_infer_fail(q, TG_EDTYPE, "values must be of one dtype, not %s and %s; convert one with tg_to",
+        return tg_infer_fail(q, TG_EDTYPE,
+                             "values must be of one dtype, not %s and %s; convert one with tg_to",
                              tg_dtype_name(a->dtype), tg_dtype_name(b->dtype));
     return TG_OK;
 }
@@ -77,10 +78,11 @@ static tg_status infer_to(const tg_infer *q)
     return tg_desc_make(q->out, (tg_dtype)attrs->dtype, q->in[0]->dim, (size_t)q->in[0]->ndim);
 }
 
-/* -- samples ----------------------------------------------------------------------------------------------- */
+/* -- samples -------------------------------------------------------------------------------------------- */
 
 #define UNARY_SAMPLES(name, scalars_, ...)                                                                   \
-    TG_SAMPLES(name, {.label = "matrix", .n_in = 1, .in = {{TG_DIM2(3, 4), __VA_ARGS__}}, .scalars = scalars_},       \
+    TG_SAMPLES(name,                                                                                         \
+               {.label = "matrix", .n_in = 1, .in = {{TG_DIM2(3, 4), __VA_ARGS__}}, .scalars = scalars_},    \
                {.label = "scalar", .n_in = 1, .in = {{TG_NO_DIMS, __VA_ARGS__}}, .scalars = scalars_},       \
                {.label = "strided",                                                                          \
                 .n_in = 1,                                                                                   \
@@ -92,12 +94,14 @@ UNARY_SAMPLES(above_minus_one, NULL, TG_RANGE(-0.6, 2))
 UNARY_SAMPLES(not_zero, NULL, TG_RANGE(-2, 2), TG_AWAY(0, 0.3))
 static const double one_scalar[] = {1.75}, cubic[] = {3}, minus_half[] = {-0.5};
 UNARY_SAMPLES(with_scalar, one_scalar, TG_RANGE(-2, 2))
-TG_SAMPLES(powers, {.label = "power 1.75", .n_in = 1, .in = {{TG_DIM2(3, 4), TG_RANGE(0.5, 2)}}, .scalars = one_scalar},
-           {.label = "cube", .n_in = 1, .in = {{TG_DIM1(5), TG_RANGE(-2, 2), TG_AWAY(0, 0.3)}}, .scalars = cubic},
-           {.label = "strided, power -0.5",
-            .n_in = 1,
-            .in = {{TG_DIM2(4, 3), TG_RANGE(0.5, 2), .flags = TG_SAMPLE_STRIDED}},
-            .scalars = minus_half})
+TG_SAMPLES(
+    powers,
+    {.label = "power 1.75", .n_in = 1, .in = {{TG_DIM2(3, 4), TG_RANGE(0.5, 2)}}, .scalars = one_scalar},
+    {.label = "cube", .n_in = 1, .in = {{TG_DIM1(5), TG_RANGE(-2, 2), TG_AWAY(0, 0.3)}}, .scalars = cubic},
+    {.label = "strided, power -0.5",
+     .n_in = 1,
+     .in = {{TG_DIM2(4, 3), TG_RANGE(0.5, 2), .flags = TG_SAMPLE_STRIDED}},
+     .scalars = minus_half})
 
 /* Each operand with its own range: B is the second's. */
 #define BINARY_SAMPLES(name, A, B)                                                                           \
@@ -112,18 +116,39 @@ TG_SAMPLES(powers, {.label = "power 1.75", .n_in = 1, .in = {{TG_DIM2(3, 4), TG_
 #define NOT_ZERO TG_RANGE(-2, 2), TG_AWAY(0, 0.4)
 BINARY_SAMPLES(pairs, REAL, REAL)
 BINARY_SAMPLES(quotients, REAL, NOT_ZERO)
-BINARY_SAMPLES(powers_of_two, POSITIVE, REAL)
+/* Where the formula is 0·∞, too: the bases, then the exponents, are all 0. */
+TG_SAMPLES(powers_of_two,
+           {.label = "same dims", .n_in = 2, .in = {{TG_DIM2(3, 4), POSITIVE}, {TG_DIM2(3, 4), REAL}}},
+           {.label = "row and column",
+            .n_in = 2,
+            .in = {{TG_DIM2(3, 1), POSITIVE}, {TG_DIM3(2, 1, 4), REAL}}},
+           {.label = "strided",
+            .n_in = 2,
+            .in = {{TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, POSITIVE}, {TG_DIM1(3), REAL}}},
+           {.label = "base 0",
+            .n_in = 2,
+            .in = {{TG_DIM1(3), .flags = TG_SAMPLE_NO_GRAD}, {TG_DIM1(3), TG_RANGE(0.5, 2)}}},
+           {.label = "base and exponent 0",
+            .n_in = 2,
+            .in = {{TG_DIM1(3)}, {TG_DIM1(3), .flags = TG_SAMPLE_NO_GRAD}}})
 /* Ranges that interleave without touching: no ties between the operands. */
 #define LOW_OR_HIGH TG_RANGE(-2, 2), .n_kinks = 1, .kinks = {0}, .distance = 0.6
 #define MIDDLE TG_RANGE(-0.4, 0.4)
 BINARY_SAMPLES(no_ties, LOW_OR_HIGH, MIDDLE)
 
 #define CONDITION .dtype = TG_BOOL, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(0, 2)
-TG_SAMPLES(choices, {.label = "same dims", .n_in = 3, .in = {{TG_DIM2(3, 4), CONDITION}, {TG_DIM2(3, 4), REAL}, {TG_DIM2(3, 4), REAL}}},
-           {.label = "broadcast", .n_in = 3, .in = {{TG_DIM2(3, 1), CONDITION}, {TG_DIM1(4), REAL}, {TG_NO_DIMS, REAL}}},
+TG_SAMPLES(choices,
+           {.label = "same dims",
+            .n_in = 3,
+            .in = {{TG_DIM2(3, 4), CONDITION}, {TG_DIM2(3, 4), REAL}, {TG_DIM2(3, 4), REAL}}},
+           {.label = "broadcast",
+            .n_in = 3,
+            .in = {{TG_DIM2(3, 1), CONDITION}, {TG_DIM1(4), REAL}, {TG_NO_DIMS, REAL}}},
            {.label = "strided",
             .n_in = 3,
-            .in = {{TG_DIM1(3), CONDITION}, {TG_DIM2(4, 3), REAL, .flags = TG_SAMPLE_STRIDED}, {TG_DIM2(4, 3), REAL}}})
+            .in = {{TG_DIM1(3), CONDITION},
+                   {TG_DIM2(4, 3), REAL, .flags = TG_SAMPLE_STRIDED},
+                   {TG_DIM2(4, 3), REAL}}})
 
 static const tg_to_attrs to_f64 = {TG_F64}, to_f32 = {TG_F32}, to_bool = {TG_BOOL};
 TG_SAMPLES(conversions, {.label = "to f64", .n_in = 1, .in = {{TG_DIM2(3, 4), REAL}}, .attrs = &to_f64},
@@ -140,7 +165,7 @@ TG_SAMPLES(conversions, {.label = "to f64", .n_in = 1, .in = {{TG_DIM2(3, 4), RE
             .in = {{TG_NO_DIMS, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(-2, 3)}},
             .attrs = &to_bool})
 
-/* -- one input --------------------------------------------------------------------------------------------- */
+/* -- one input ------------------------------------------------------------------------------------------ */
 
 tg_tensor *tg_constant_like(tg_tape *tape, const tg_tensor *x, double value)
 {
@@ -271,8 +296,8 @@ TG_RULE(pow_scalar)
 /* A row and the function of ops.h that applies it. */
 #define UNARY(name, saved, table, text)                                                                      \
     static const tg_operator row_##name = {                                                                  \
-        TG_ROW(#name, text), .n_in = 1,         .n_out = 1,      .saves = saved, .infer = tg_infer_like,     \
-        .vjp = name##_vjp,   .samples = table,                                                               \
+        TG_ROW(#name, text),    .n_in = 1,         .n_out = 1,       .saves = saved,                         \
+        .infer = tg_infer_like, .vjp = name##_vjp, .samples = table,                                         \
     };                                                                                                       \
     tg_tensor *tg_##name(tg_tape *tape, tg_tensor *x)                                                        \
     {                                                                                                        \
@@ -295,8 +320,8 @@ UNARY(erf, TG_OP_IN(0), real, "2/sqrt(pi) * the integral of exp(-t*t) from 0 to 
 
 #define WITH_SCALAR(name, saved, table, text)                                                                \
     static const tg_operator row_##name = {                                                                  \
-        TG_ROW(#name, text), .n_in = 1,         .n_out = 1,       .n_scalars = 1,                            \
-        .saves = saved,      .infer = tg_infer_like, .vjp = name##_vjp, .samples = table,                    \
+        TG_ROW(#name, text),    .n_in = 1,         .n_out = 1,       .n_scalars = 1, .saves = saved,         \
+        .infer = tg_infer_like, .vjp = name##_vjp, .samples = table,                                         \
     };                                                                                                       \
     tg_tensor *tg_##name(tg_tape *tape, tg_tensor *x, double s)                                              \
     {                                                                                                        \
@@ -306,7 +331,7 @@ WITH_SCALAR(add_scalar, 0, with_scalar, "x + s")
 WITH_SCALAR(mul_scalar, 0, with_scalar, "x*s")
 WITH_SCALAR(pow_scalar, TG_OP_IN(0), powers, "x^s; the derivative for s = 0 is 0")
 
-/* -- two inputs -------------------------------------------------------------------------------------------- */
+/* -- two inputs ----------------------------------------------------------------------------------------- */
 
 TG_RULE(add)
 {
@@ -341,20 +366,21 @@ TG_RULE(div)
     return tg_tape_status(tape);
 }
 
-/* Where the base or the exponent makes the formula 0·∞, the value is 0, as in PyTorch. */
+/* Where the base or the exponent makes the formula 0·∞, the value is 0, as in PyTorch; and the base is taken
+ * for 1 there, so that no NaN comes back through what is masked in the derivatives that follow. */
 TG_RULE(pow)
 {
     tg_tensor *a = input(node, 0), *b = input(node, 1);
-    tg_tensor *zero = tg_constant_like(tape, gy[0], 0);
+    tg_tensor *zero = tg_constant_like(tape, gy[0], 0), *one = tg_constant_like(tape, gy[0], 1);
     if (tg_node_needs(node, 0)) {
-        tg_tensor *slope = tg_mul(tape, b, tg_pow(tape, a, tg_add_scalar(tape, b, -1)));
-        gx[0] = tg_where(tape, tg_eq(tape, b, zero), zero, tg_mul(tape, gy[0], slope));
+        tg_tensor *flat = tg_eq(tape, b, zero), *base = tg_where(tape, flat, one, a);
+        tg_tensor *slope = tg_mul(tape, b, tg_pow(tape, base, tg_add_scalar(tape, b, -1)));
+        gx[0] = tg_where(tape, flat, zero, tg_mul(tape, gy[0], slope));
     }
     if (tg_node_needs(node, 1)) {
         tg_tensor *no = tg_full(tape, TG_BOOL, NULL, 0, 0);
         tg_tensor *flat = tg_where(tape, tg_eq(tape, a, zero), tg_ge(tape, b, zero), no);
-        tg_tensor *slope = tg_mul(tape, result(node), tg_log(tape, a));
-        gx[1] = tg_where(tape, flat, zero, tg_mul(tape, gy[0], slope));
+        gx[1] = tg_mul(tape, gy[0], tg_mul(tape, result(node), tg_log(tape, tg_where(tape, flat, one, a))));
     }
     return tg_tape_status(tape);
 }
@@ -365,7 +391,8 @@ static tg_tensor *share(tg_tape *tape, tg_tensor *gy, tg_tensor *lost, tg_tensor
     return tg_where(tape, lost, zero, tg_where(tape, tie, tg_mul_scalar(tape, gy, 0.5), gy));
 }
 
-static tg_status extremum_vjp(tg_tape *tape, const tg_node *node, tg_tensor *gy, tg_tensor *gx[], bool maximum)
+static tg_status extremum_vjp(tg_tape *tape, const tg_node *node, tg_tensor *gy, tg_tensor *gx[],
+                              bool maximum)
 {
     tg_tensor *a = input(node, 0), *b = input(node, 1);
     tg_tensor *tie = tg_eq(tape, a, b), *zero = tg_constant_like(tape, gy, 0);
@@ -402,12 +429,17 @@ BINARY(mul, infer_arithmetic, BOTH, pairs, "a*b")
 BINARY(div, tg_infer_broadcast_float, TG_OP_IN(1) | TG_OP_OUT(0), quotients, "a/b")
 BINARY(pow, tg_infer_broadcast_float, BOTH | TG_OP_OUT(0), powers_of_two, "a^b")
 BINARY(maximum, tg_infer_broadcast_float, BOTH, no_ties, "the larger; NaN if one is; ties halve the gradient")
-BINARY(minimum, tg_infer_broadcast_float, BOTH, no_ties, "the smaller; NaN if one is; ties halve the gradient")
+BINARY(minimum, tg_infer_broadcast_float, BOTH, no_ties,
+       "the smaller; NaN if one is; ties halve the gradient")
 
 #define COMPARISON(name, text)                                                                               \
     static const tg_operator row_##name = {                                                                  \
-        TG_ROW(#name, text), .flags = TG_OP_BROADCAST | TG_OP_NONDIFF, .n_in = 2, .n_out = 1,                \
-        .infer = infer_comparison, .samples = no_ties,                                                       \
+        TG_ROW(#name, text),                                                                                 \
+        .flags = TG_OP_BROADCAST | TG_OP_NONDIFF,                                                            \
+        .n_in = 2,                                                                                           \
+        .n_out = 1,                                                                                          \
+        .infer = infer_comparison,                                                                           \
+        .samples = no_ties,                                                                                  \
     };                                                                                                       \
     tg_tensor *tg_##name(tg_tape *tape, tg_tensor *a, tg_tensor *b)                                          \
     {                                                                                                        \
@@ -420,7 +452,7 @@ COMPARISON(le, "a <= b")
 COMPARISON(gt, "a > b")
 COMPARISON(ge, "a >= b")
 
-/* -- the rest ---------------------------------------------------------------------------------------------- */
+/* -- the rest ------------------------------------------------------------------------------------------- */
 
 TG_RULE(where)
 {
@@ -477,9 +509,9 @@ tg_tensor *tg_to(tg_tape *tape, tg_tensor *x, tg_dtype dtype)
 }
 
 const tg_operator *const tg_ops_elementwise[] = {
-    &row_neg,   &row_abs,        &row_sign,    &row_exp,        &row_expm1,      &row_log,        &row_log1p,
-    &row_sqrt,  &row_rsqrt,      &row_square,  &row_reciprocal, &row_sin,        &row_cos,        &row_erf,
-    &row_add_scalar, &row_mul_scalar, &row_pow_scalar, &row_add, &row_sub,       &row_mul,        &row_div,
-    &row_pow,   &row_maximum,    &row_minimum, &row_eq,         &row_ne,         &row_lt,         &row_le,
-    &row_gt,    &row_ge,         &row_where,   &row_to,         NULL,
+    &row_neg,        &row_abs,        &row_sign,       &row_exp,        &row_expm1, &row_log, &row_log1p,
+    &row_sqrt,       &row_rsqrt,      &row_square,     &row_reciprocal, &row_sin,   &row_cos, &row_erf,
+    &row_add_scalar, &row_mul_scalar, &row_pow_scalar, &row_add,        &row_sub,   &row_mul, &row_div,
+    &row_pow,        &row_maximum,    &row_minimum,    &row_eq,         &row_ne,    &row_lt,  &row_le,
+    &row_gt,         &row_ge,         &row_where,      &row_to,         NULL,
 };

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* -- infer ------------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
 /* x and an i64 index, and a dim of x's. */
 static tg_status need_index(const tg_infer *q, int64_t dim)
@@ -14,7 +14,8 @@ static tg_status need_index(const tg_infer *q, int64_t dim)
     if (index->dtype != TG_I64)
         return tg_infer_fail(q, TG_EDTYPE, "index must be i64, not %s", tg_dtype_name(index->dtype));
     if (dim < 0 || dim >= x->ndim)
-        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", x->ndim - 1, (long long)dim);
+        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", x->ndim - 1,
+                             (long long)dim);
     return TG_OK;
 }
 
@@ -26,7 +27,8 @@ static tg_status need_alike(const tg_infer *q, int64_t dim)
         return tg_infer_fail(q, TG_ESHAPE, "index must have x's %d dims, not %d", x->ndim, index->ndim);
     for (int d = 0; d < x->ndim; d++)
         if (d != dim && index->dim[d] > x->dim[d])
-            return tg_infer_fail(q, TG_ESHAPE, "index must not be larger than x but along dim %lld: %lld > %lld in dim %d",
+            return tg_infer_fail(q, TG_ESHAPE,
+                                 "index must not be larger than x but along dim %lld: %lld > %lld in dim %d",
                                  (long long)dim, (long long)index->dim[d], (long long)x->dim[d], d);
     return TG_OK;
 }
@@ -37,7 +39,8 @@ static tg_status infer_gather(const tg_infer *q)
     tg_status status = need_index(q, attrs->dim);
     if (status == TG_OK)
         status = need_alike(q, attrs->dim);
-    return status ? status : tg_desc_make(q->out, (tg_dtype)q->in[0]->dtype, q->in[1]->dim, (size_t)q->in[1]->ndim);
+    return status ? status
+                  : tg_desc_make(q->out, (tg_dtype)q->in[0]->dtype, q->in[1]->dim, (size_t)q->in[1]->ndim);
 }
 
 static tg_status infer_scatter_add(const tg_infer *q)
@@ -80,25 +83,25 @@ static tg_status infer_index_range(const tg_infer *q)
     return tg_desc_make(q->out, TG_I64, (const int64_t[]){4}, 1);
 }
 
-/* -- the look at the data ---------------------------------------------------------------------------------- */
+/* -- the look at the data ------------------------------------------------------------------------------- */
 
 static const tg_operator row_index_range;
 
-tg_status tg_check_indices(tg_tape *tape, const char *what, const char *argument, tg_tensor *index, int64_t low,
-                           int64_t high, int64_t except)
+/* All of index inside [0, size)? */
+static tg_status check_places(tg_tape *tape, const char *what, tg_tensor *index, int64_t size)
 {
     int64_t range[4];
     tg_desc d;
-    tg_tensor *found = tg_row1(tape, &row_index_range, index, NULL, (const double[]){(double)except});
+    tg_tensor *found = tg_row1(tape, &row_index_range, index, NULL, NULL);
     if (!found)
         return tg_tape_status(tape);
     tg_status status = tg_tensor_read(found, range, sizeof range);
     tg_discard(found);
     if (status)
         return tg_fail_again(tape, status);
-    if (range[1] < range[0] || (range[0] >= low && range[1] < high))
+    if (range[0] >= 0 && range[1] < size)
         return TG_OK;
-    const int worst = range[0] < low ? 0 : 1;
+    const int worst = range[0] < 0 ? 0 : 1;
     int64_t place[TG_MAX_DIM] = {0}, left = range[2 + worst];
     char text[200];
     status = tg_tensor_desc(index, &d);
@@ -106,9 +109,9 @@ tg_status tg_check_indices(tg_tape *tape, const char *what, const char *argument
         place[i] = left % d.dim[i];
         left /= d.dim[i];
     }
-    return tg_fail(tape, TG_EINDEX, "%s: %s%s is %lld, outside [%lld, %lld)", what, argument,
-                   tg_format_dims(place, d.ndim, text, sizeof text), (long long)range[worst], (long long)low,
-                   (long long)high);
+    return tg_fail(tape, TG_EINDEX, "%s: index%s is %lld, outside [0, %lld)", what,
+                   tg_format_dims(place, d.ndim, text, sizeof text), (long long)range[worst],
+                   (long long)size);
 }
 
 static tg_status check_rows(tg_tape *tape, const char *what, tg_tensor *const in[], const void *attrs)
@@ -121,7 +124,7 @@ static tg_status check_rows(tg_tape *tape, const char *what, tg_tensor *const in
     /* What infer refuses anyway is left to it. */
     if (status || index.dtype != TG_I64 || a->dim < 0 || a->dim >= x.ndim || !tg_desc_count(&index))
         return status ? tg_fail_again(tape, status) : TG_OK;
-    return tg_check_indices(tape, what, "index", in[1], 0, x.dim[a->dim], -1);
+    return check_places(tape, what, in[1], x.dim[a->dim]);
 }
 
 static tg_status check_gather(tg_tape *tape, tg_tensor *const in[], size_t n_in, const void *attrs)
@@ -142,7 +145,7 @@ static tg_status check_index_select(tg_tape *tape, tg_tensor *const in[], size_t
     return check_rows(tape, "index_select", in, attrs);
 }
 
-/* -- rules ------------------------------------------------------------------------------------------------- */
+/* -- rules ---------------------------------------------------------------------------------------------- */
 
 /* Zeros as input 0 was, with gy added where the index says. */
 static tg_tensor *spread(tg_tape *tape, const tg_node *node, int64_t dim, tg_tensor *index, tg_tensor *gy)
@@ -167,7 +170,8 @@ TG_RULE(scatter_add)
     const tg_index_attrs *attrs = tg_node_attrs(node);
     tg_desc src, index;
     gx[0] = gy[0];
-    if (!tg_node_needs(node, 2) || !tg_input_dims(tape, node, 2, &src) || !tg_input_dims(tape, node, 1, &index))
+    if (!tg_node_needs(node, 2) || !tg_input_dims(tape, node, 2, &src) ||
+        !tg_input_dims(tape, node, 1, &index))
         return tg_tape_status(tape);
     gx[2] = tg_gather(tape, gy[0], attrs->dim, tg_node_input(node, 1));
     for (int d = 0; d < src.ndim; d++)
@@ -190,36 +194,38 @@ TG_RULE(index_select)
     return tg_tape_status(tape);
 }
 
-/* -- rows -------------------------------------------------------------------------------------------------- */
+/* -- rows ----------------------------------------------------------------------------------------------- */
 
 #define VALUES TG_RANGE(-2, 2)
 #define INDEX(n) .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(0, n)
 #define STRIDED .flags = TG_SAMPLE_STRIDED
 static const tg_index_attrs first = {0}, second = {1};
-TG_SAMPLES(gathers,
-           {.label = "rows", .n_in = 2, .in = {{TG_DIM2(3, 4), VALUES}, {TG_DIM2(5, 4), INDEX(3)}}, .attrs = &first},
-           {.label = "strided, columns",
-            .n_in = 2,
-            .in = {{TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM2(2, 3), INDEX(4)}},
-            .attrs = &second})
-TG_SAMPLES(scatters,
-           {.label = "rows",
-            .n_in = 3,
-            .in = {{TG_DIM2(3, 4), VALUES}, {TG_DIM2(5, 4), INDEX(3)}, {TG_DIM2(5, 4), VALUES}},
-            .attrs = &first},
-           {.label = "strided, columns, src larger",
-            .n_in = 3,
-            .in = {{TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM2(2, 3), INDEX(4)}, {TG_DIM2(3, 3), VALUES, STRIDED}},
-            .attrs = &second})
-TG_SAMPLES(selections,
-           {.label = "rows", .n_in = 2, .in = {{TG_DIM2(3, 4), VALUES}, {TG_DIM1(5), INDEX(3)}}, .attrs = &first},
-           {.label = "strided, columns",
-            .n_in = 2,
-            .in = {{TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM1(3), INDEX(4)}},
-            .attrs = &second})
-static const double minus_one[] = {-1};
-TG_SAMPLES(indices, {.label = "matrix", .n_in = 1, .in = {{TG_DIM2(3, 4), INDEX(10)}}, .scalars = minus_one},
-           {.label = "one", .n_in = 1, .in = {{TG_DIM1(1), INDEX(10)}}, .scalars = minus_one})
+TG_SAMPLES(
+    gathers,
+    {.label = "rows", .n_in = 2, .in = {{TG_DIM2(3, 4), VALUES}, {TG_DIM2(5, 4), INDEX(3)}}, .attrs = &first},
+    {.label = "strided, columns",
+     .n_in = 2,
+     .in = {{TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM2(2, 3), INDEX(4)}},
+     .attrs = &second})
+TG_SAMPLES(
+    scatters,
+    {.label = "rows",
+     .n_in = 3,
+     .in = {{TG_DIM2(3, 4), VALUES}, {TG_DIM2(5, 4), INDEX(3)}, {TG_DIM2(5, 4), VALUES}},
+     .attrs = &first},
+    {.label = "strided, columns, src larger",
+     .n_in = 3,
+     .in = {{TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM2(2, 3), INDEX(4)}, {TG_DIM2(3, 3), VALUES, STRIDED}},
+     .attrs = &second})
+TG_SAMPLES(
+    selections,
+    {.label = "rows", .n_in = 2, .in = {{TG_DIM2(3, 4), VALUES}, {TG_DIM1(5), INDEX(3)}}, .attrs = &first},
+    {.label = "strided, columns",
+     .n_in = 2,
+     .in = {{TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM1(3), INDEX(4)}},
+     .attrs = &second})
+TG_SAMPLES(indices, {.label = "matrix", .n_in = 1, .in = {{TG_DIM2(3, 4), INDEX(10)}}},
+           {.label = "one", .n_in = 1, .in = {{TG_DIM1(1), INDEX(10)}}})
 
 static const tg_attr_spec index_specs[] = {
     {.name = "dim", .type = TG_ATTR_INT, .offset = offsetof(tg_index_attrs, dim), .doc = "along this dim"},
@@ -262,16 +268,15 @@ static const tg_operator row_index_select = {
     .samples = selections,
 };
 static const tg_operator row_index_range = {
-    TG_ROW("index_range", "least and greatest index but for s, and where they stand first"),
+    TG_ROW("index_range", "the least and the greatest index, and where they stand first"),
     .flags = TG_OP_NONDIFF,
     .n_in = 1,
     .n_out = 1,
-    .n_scalars = 1,
     .infer = infer_index_range,
     .samples = indices,
 };
 
-/* -- the functions of ops.h -------------------------------------------------------------------------------- */
+/* -- the functions of ops.h ----------------------------------------------------------------------------- */
 
 tg_tensor *tg_gather(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index)
 {

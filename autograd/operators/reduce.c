@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* -- infer ------------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
 static tg_status need_float(const tg_infer *q)
 {
@@ -65,8 +65,8 @@ static tg_status infer_argmax(const tg_infer *q)
     if (status)
         return status;
     if (attrs->dim < 0 || attrs->dim >= (x->ndim ? x->ndim : 1))
-        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", x->ndim ? x->ndim - 1 : 0,
-                             (long long)attrs->dim);
+        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld",
+                             x->ndim ? x->ndim - 1 : 0, (long long)attrs->dim);
     const int64_t mask = x->ndim ? (int64_t)1 << attrs->dim : 0;
     status = need_values(q, mask);
     return status ? status : reduced(q, mask, attrs->keepdim, TG_I64);
@@ -92,7 +92,7 @@ static tg_status infer_sum_to_size(const tg_infer *q)
     return TG_OK;
 }
 
-/* -- rules ------------------------------------------------------------------------------------------------- */
+/* -- rules ---------------------------------------------------------------------------------------------- */
 
 /* A result's gradient (or the result), with the reduced dims back as size 1. */
 static tg_tensor *restore(tg_tape *tape, tg_tensor *y, const tg_desc *x, int64_t mask, int64_t keepdim)
@@ -186,13 +186,13 @@ TG_RULE(sum_to_size)
     return tg_tape_status(tape);
 }
 
-/* -- rows -------------------------------------------------------------------------------------------------- */
+/* -- rows ----------------------------------------------------------------------------------------------- */
 
 #define MATRIX TG_DIM2(3, 4), TG_RANGE(-2, 2)
 #define CUBE TG_DIM3(2, 3, 4), TG_RANGE(-2, 2)
 #define STRIDED .flags = TG_SAMPLE_STRIDED
-static const tg_reduce_attrs nothing = {0, 0}, rows = {1, 0}, columns = {2, 0}, both_kept = {3, 1}, ends = {5, 0},
-                             all3 = {7, 0};
+static const tg_reduce_attrs nothing = {0, 0}, rows = {1, 0}, columns = {2, 0}, both_kept = {3, 1},
+                             ends = {5, 0}, all3 = {7, 0};
 TG_SAMPLES(sums, {.label = "rows", .n_in = 1, .in = {{MATRIX}}, .attrs = &rows},
            {.label = "strided, columns", .n_in = 1, .in = {{MATRIX, STRIDED}}, .attrs = &columns},
            {.label = "first and last dim", .n_in = 1, .in = {{CUBE}}, .attrs = &ends},
@@ -209,9 +209,10 @@ TG_SAMPLES(extrema, {.label = "rows", .n_in = 1, .in = {{MATRIX, APART}}, .attrs
            {.label = "all, kept", .n_in = 1, .in = {{MATRIX, APART}}, .attrs = &both_kept},
            {.label = "scalar", .n_in = 1, .in = {{TG_RANGE(-2, 2)}}, .attrs = &nothing})
 static const tg_var_attrs var_rows = {1, 0, 1}, var_columns = {2, 1, 0}, var_ends = {5, 0, 1};
-TG_SAMPLES(variances, {.label = "rows", .n_in = 1, .in = {{MATRIX}}, .attrs = &var_rows},
-           {.label = "strided, columns, kept, biased", .n_in = 1, .in = {{MATRIX, STRIDED}}, .attrs = &var_columns},
-           {.label = "first and last dim", .n_in = 1, .in = {{CUBE}}, .attrs = &var_ends})
+TG_SAMPLES(
+    variances, {.label = "rows", .n_in = 1, .in = {{MATRIX}}, .attrs = &var_rows},
+    {.label = "strided, columns, kept, biased", .n_in = 1, .in = {{MATRIX, STRIDED}}, .attrs = &var_columns},
+    {.label = "first and last dim", .n_in = 1, .in = {{CUBE}}, .attrs = &var_ends})
 static const tg_argmax_attrs argmax_columns = {1, 0}, argmax_rows = {0, 1};
 TG_SAMPLES(arguments, {.label = "columns", .n_in = 1, .in = {{MATRIX, APART}}, .attrs = &argmax_columns},
            {.label = "strided, rows, kept",
@@ -225,13 +226,25 @@ TG_SAMPLES(sizes, {.label = "to a row", .n_in = 1, .in = {{MATRIX}}, .attrs = &t
            {.label = "to a scalar", .n_in = 1, .in = {{MATRIX}}, .attrs = &to_scalar})
 
 static const tg_attr_spec reduce_specs[] = {
-    {.name = "dims", .type = TG_ATTR_INT, .offset = offsetof(tg_reduce_attrs, dims), .doc = "bit d: dim d is reduced"},
-    {.name = "keepdim", .type = TG_ATTR_INT, .offset = offsetof(tg_reduce_attrs, keepdim), .doc = "1: it stays, of size 1"},
+    {.name = "dims",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_reduce_attrs, dims),
+     .doc = "bit d: dim d is reduced"},
+    {.name = "keepdim",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_reduce_attrs, keepdim),
+     .doc = "1: it stays, of size 1"},
     {0},
 };
 static const tg_attr_spec var_specs[] = {
-    {.name = "dims", .type = TG_ATTR_INT, .offset = offsetof(tg_var_attrs, dims), .doc = "bit d: dim d is reduced"},
-    {.name = "keepdim", .type = TG_ATTR_INT, .offset = offsetof(tg_var_attrs, keepdim), .doc = "1: it stays, of size 1"},
+    {.name = "dims",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_var_attrs, dims),
+     .doc = "bit d: dim d is reduced"},
+    {.name = "keepdim",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_var_attrs, keepdim),
+     .doc = "1: it stays, of size 1"},
     {.name = "correction",
      .type = TG_ATTR_REAL,
      .offset = offsetof(tg_var_attrs, correction),
@@ -241,7 +254,10 @@ static const tg_attr_spec var_specs[] = {
 };
 static const tg_attr_spec argmax_specs[] = {
     {.name = "dim", .type = TG_ATTR_INT, .offset = offsetof(tg_argmax_attrs, dim), .doc = "along this dim"},
-    {.name = "keepdim", .type = TG_ATTR_INT, .offset = offsetof(tg_argmax_attrs, keepdim), .doc = "1: it stays, of size 1"},
+    {.name = "keepdim",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_argmax_attrs, keepdim),
+     .doc = "1: it stays, of size 1"},
     {0},
 };
 static const tg_attr_spec size_specs[] = {
@@ -252,10 +268,12 @@ static const tg_attr_spec size_specs[] = {
 #define ONE_TO_ONE(name_, doc_, infer_, rule, table)                                                         \
     TG_ROW(name_, doc_), .n_in = 1, .n_out = 1, .infer = infer_, .vjp = rule, .samples = table
 static const tg_operator row_sum = {
-    ONE_TO_ONE("sum", "the sum over dims", infer_reduce, sum_vjp, sums), TG_ATTRS(tg_reduce_attrs, reduce_specs),
+    ONE_TO_ONE("sum", "the sum over dims", infer_reduce, sum_vjp, sums),
+    TG_ATTRS(tg_reduce_attrs, reduce_specs),
 };
 static const tg_operator row_mean = {
-    ONE_TO_ONE("mean", "the mean over dims", infer_reduce, mean_vjp, sums), TG_ATTRS(tg_reduce_attrs, reduce_specs),
+    ONE_TO_ONE("mean", "the mean over dims", infer_reduce, mean_vjp, sums),
+    TG_ATTRS(tg_reduce_attrs, reduce_specs),
 };
 static const tg_operator row_var = {
     ONE_TO_ONE("var", "sum((x - mean)^2)/(n - correction) over dims", infer_var, var_vjp, variances),
@@ -263,12 +281,14 @@ static const tg_operator row_var = {
     .saves = TG_OP_IN(0),
 };
 static const tg_operator row_amax = {
-    ONE_TO_ONE("amax", "the maximum over dims; NaN if one is; ties share the gradient", infer_extremum, amax_vjp, extrema),
+    ONE_TO_ONE("amax", "the maximum over dims; NaN if one is; ties share the gradient", infer_extremum,
+               amax_vjp, extrema),
     TG_ATTRS(tg_reduce_attrs, reduce_specs),
     .saves = TG_OP_IN(0) | TG_OP_OUT(0),
 };
 static const tg_operator row_amin = {
-    ONE_TO_ONE("amin", "the minimum over dims; NaN if one is; ties share the gradient", infer_extremum, amin_vjp, extrema),
+    ONE_TO_ONE("amin", "the minimum over dims; NaN if one is; ties share the gradient", infer_extremum,
+               amin_vjp, extrema),
     TG_ATTRS(tg_reduce_attrs, reduce_specs),
     .saves = TG_OP_IN(0) | TG_OP_OUT(0),
 };
@@ -278,14 +298,16 @@ static const tg_operator row_argmax = {
     .flags = TG_OP_NONDIFF,
 };
 static const tg_operator row_sum_to_size = {
-    ONE_TO_ONE("sum_to_size", "the sum over what broadcasting repeats", infer_sum_to_size, sum_to_size_vjp, sizes),
+    ONE_TO_ONE("sum_to_size", "the sum over what broadcasting repeats", infer_sum_to_size, sum_to_size_vjp,
+               sizes),
     TG_ATTRS(tg_dims_attrs, size_specs),
 };
 
-/* -- the functions of ops.h -------------------------------------------------------------------------------- */
+/* -- the functions of ops.h ----------------------------------------------------------------------------- */
 
 /* The listed dims as bits; none listed: all. */
-static bool mask_of(tg_tape *tape, const char *what, tg_tensor *x, const int64_t *dims, size_t n_dims, int64_t *mask)
+static bool mask_of(tg_tape *tape, const char *what, tg_tensor *x, const int64_t *dims, size_t n_dims,
+                    int64_t *mask)
 {
     const tg_desc *d = tg_argument(tape, x, what, "x");
     if (!d)
@@ -310,8 +332,8 @@ static bool mask_of(tg_tape *tape, const char *what, tg_tensor *x, const int64_t
     return true;
 }
 
-static tg_tensor *reduce(tg_tape *tape, const tg_operator *op, tg_tensor *x, const int64_t *dims, size_t n_dims,
-                         bool keepdim)
+static tg_tensor *reduce(tg_tape *tape, const tg_operator *op, tg_tensor *x, const int64_t *dims,
+                         size_t n_dims, bool keepdim)
 {
     tg_reduce_attrs attrs = {.keepdim = keepdim};
     if (!mask_of(tape, op->name, x, dims, n_dims, &attrs.dims))
@@ -349,7 +371,8 @@ tg_tensor *tg_amin_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t
     return reduce(tape, &row_amin, x, dims, n_dims, keepdim);
 }
 
-tg_tensor *tg_var_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, double correction, bool keepdim)
+tg_tensor *tg_var_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, double correction,
+                       bool keepdim)
 {
     tg_var_attrs attrs = {.keepdim = keepdim, .correction = correction};
     if (!mask_of(tape, "var", x, dims, n_dims, &attrs.dims))

@@ -9,7 +9,8 @@
 #define TG_ROW(name_, doc_) .struct_size = sizeof(tg_operator), .version = 1, .name = name_, .doc = doc_
 #define TG_ATTRS(type, specs) .attrs_size = sizeof(type), .attrs = specs
 
-/* TG_RULE(add) { … } is add_vjp. A rule ends in `return tg_tape_status(tape)`: what failed on the way is there. */
+/* TG_RULE(add) { … } is add_vjp. A rule ends in `return tg_tape_status(tape)`: what failed on the way is
+ * there. */
 #define TG_RULE(name)                                                                                        \
     static tg_status name##_vjp(tg_tape *tape, __attribute__((unused)) const tg_node *node,                  \
                                 tg_tensor *const gy[], tg_tensor *gx[])
@@ -50,8 +51,8 @@ static inline tg_tensor *tg_row2(tg_tape *tape, const tg_operator *op, tg_tensor
     return out;
 }
 
-static inline tg_tensor *tg_row3(tg_tape *tape, const tg_operator *op, tg_tensor *a, tg_tensor *b, tg_tensor *c,
-                                 const void *attrs)
+static inline tg_tensor *tg_row3(tg_tape *tape, const tg_operator *op, tg_tensor *a, tg_tensor *b,
+                                 tg_tensor *c, const void *attrs)
 {
     tg_tensor *out = NULL;
     tg_apply(tape, op, (tg_tensor *[]){a, b, c}, 3, attrs, NULL, &out);
@@ -67,7 +68,8 @@ tg_tensor *tg_constant_like(tg_tape *tape, const tg_tensor *x, double value);
 
 /* shape.c. The descriptor of a wrapper's argument, NULL (with the tape's error set) where it has none. */
 const tg_desc *tg_argument(tg_tape *tape, const tg_tensor *x, const char *what, const char *argument);
-/* `dim` counted from the front; fails with TG_EINVAL outside [−ndim, ndim). A scalar has a dim 0 here, as in torch. */
+/* `dim` counted from the front; fails with TG_EINVAL outside [−ndim, ndim). A scalar has a dim 0 here, as in
+ * torch. */
 bool tg_resolve_dim(tg_tape *tape, const char *what, int64_t dim, int ndim, int64_t *out);
 /* x expanded to the dims of `to`, itself where it has them. */
 tg_tensor *tg_expand_as(tg_tape *tape, tg_tensor *x, const tg_desc *to);
@@ -83,10 +85,5 @@ tg_tensor *tg_slice_of(tg_tape *tape, tg_tensor *x, const tg_slice_attrs *attrs)
 tg_tensor *tg_slice_back(tg_tape *tape, tg_tensor *gy, const tg_slice_backward_attrs *attrs);
 /* Writes "[3, 4]", always terminated; returns `buffer`. */
 const char *tg_format_dims(const int64_t *dims, int64_t n, char *buffer, size_t size);
-
-/* index.c. Reads an i64 tensor's data: TG_EINDEX, with the index, its place and the range, for one outside [low, high)
- * that is not `except`. `argument` is what the sentence calls it. */
-tg_status tg_check_indices(tg_tape *tape, const char *what, const char *argument, tg_tensor *index, int64_t low,
-                           int64_t high, int64_t except);
 
 #endif

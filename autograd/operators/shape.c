@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* -- arguments --------------------------------------------------------------------------------------------- */
+/* -- arguments ------------------------------------------------------------------------------------------ */
 
 const tg_desc *tg_argument(tg_tape *tape, const tg_tensor *x, const char *what, const char *argument)
 {
@@ -81,10 +81,10 @@ tg_status tg_infer_dims(const tg_infer *q, int64_t dtype, const tg_ints *dims)
     return TG_OK;
 }
 
-/* -- infer ------------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
-/* The strides under which x can be seen with out's dims; false: only a copy can. Dims of both are matched from the end:
- * a run of x's dims that is one piece of memory may be cut anew. */
+/* The strides under which x can be seen with out's dims; false: only a copy can. Dims of both are matched
+ * from the end: a run of x's dims that is one piece of memory may be cut anew. */
 static bool view_strides(const tg_desc *x, tg_desc *out)
 {
     if (!tg_desc_count(x) || !x->ndim) {
@@ -119,7 +119,8 @@ static tg_status infer_view(const tg_infer *q)
         return status;
     tg_format_dims(attrs->dims.v, attrs->dims.n, text, sizeof text);
     if (tg_desc_count(q->out) != tg_desc_count(q->in[0]))
-        return tg_infer_fail(q, TG_ESHAPE, "%lld elements cannot be seen as %s", (long long)tg_desc_count(q->in[0]), text);
+        return tg_infer_fail(q, TG_ESHAPE, "%lld elements cannot be seen as %s",
+                             (long long)tg_desc_count(q->in[0]), text);
     if (!view_strides(q->in[0], q->out))
         return tg_infer_fail(q, TG_ESHAPE, "these strides cannot be seen as %s without a copy", text);
     return TG_OK;
@@ -132,7 +133,8 @@ static tg_status infer_permute(const tg_infer *q)
     char text[200];
     unsigned seen = 0;
     if (attrs->dims.n != x->ndim)
-        return tg_infer_fail(q, TG_ESHAPE, "takes each of the %d dims once, got %lld", x->ndim, (long long)attrs->dims.n);
+        return tg_infer_fail(q, TG_ESHAPE, "takes each of the %d dims once, got %lld", x->ndim,
+                             (long long)attrs->dims.n);
     *q->out = *x;
     for (int d = 0; d < x->ndim; d++) {
         const int64_t from = attrs->dims.v[d];
@@ -176,11 +178,14 @@ static tg_status infer_slice(const tg_infer *q)
     const tg_slice_attrs *a = q->attrs;
     const tg_desc *x = q->in[0];
     if (a->dim < 0 || a->dim >= x->ndim)
-        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", x->ndim - 1, (long long)a->dim);
+        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", x->ndim - 1,
+                             (long long)a->dim);
     const int64_t size = x->dim[a->dim];
     if (a->step < 1 || a->start < 0 || a->start > size || a->length < 0 ||
-        (a->length && (a->length > size || (size - 1 - a->start) / a->step < a->length - 1 || a->start == size)))
-        return tg_infer_fail(q, TG_EINVAL, "%lld elements from %lld in steps of %lld are not inside dim %lld of size %lld",
+        (a->length &&
+         (a->length > size || (size - 1 - a->start) / a->step < a->length - 1 || a->start == size)))
+        return tg_infer_fail(q, TG_EINVAL,
+                             "%lld elements from %lld in steps of %lld are not inside dim %lld of size %lld",
                              (long long)a->length, (long long)a->start, (long long)a->step, (long long)a->dim,
                              (long long)size);
     *q->out = *x;
@@ -191,7 +196,7 @@ static tg_status infer_slice(const tg_infer *q)
     return TG_OK;
 }
 
-/* -- rules ------------------------------------------------------------------------------------------------- */
+/* -- rules ---------------------------------------------------------------------------------------------- */
 
 TG_RULE(view)
 {
@@ -229,7 +234,7 @@ TG_RULE(slice)
     return tg_tape_status(tape);
 }
 
-/* -- rows -------------------------------------------------------------------------------------------------- */
+/* -- rows ----------------------------------------------------------------------------------------------- */
 
 #define MATRIX TG_DIM2(3, 4), TG_RANGE(-2, 2)
 #define STRIDED .flags = TG_SAMPLE_STRIDED
@@ -242,45 +247,64 @@ TG_SAMPLES(views, {.label = "two dims", .n_in = 1, .in = {{MATRIX}}, .attrs = &v
 TG_SAMPLES(permutations, {.label = "transposed", .n_in = 1, .in = {{MATRIX}}, .attrs = &swap},
            {.label = "strided", .n_in = 1, .in = {{MATRIX, STRIDED}}, .attrs = &swap},
            {.label = "three dims", .n_in = 1, .in = {{TG_DIM3(2, 3, 2), TG_RANGE(-2, 2)}}, .attrs = &turn})
-TG_SAMPLES(expansions, {.label = "rows", .n_in = 1, .in = {{TG_DIM1(4), TG_RANGE(-2, 2)}}, .attrs = &expand_3_4},
+TG_SAMPLES(expansions,
+           {.label = "rows", .n_in = 1, .in = {{TG_DIM1(4), TG_RANGE(-2, 2)}}, .attrs = &expand_3_4},
            {.label = "column", .n_in = 1, .in = {{TG_DIM2(3, 1), TG_RANGE(-2, 2)}}, .attrs = &expand_2_3_4},
            {.label = "strided", .n_in = 1, .in = {{MATRIX, STRIDED}}, .attrs = &expand_2_3_4},
            {.label = "scalar", .n_in = 1, .in = {{TG_RANGE(-2, 2)}}, .attrs = &expand_3_4})
-static const tg_slice_attrs slice_rows = {0, 1, 2, 1}, slice_columns = {1, 0, 2, 2}, slice_none = {0, 3, 0, 1};
+static const tg_slice_attrs slice_rows = {0, 1, 2, 1}, slice_columns = {1, 0, 2, 2},
+                            slice_none = {0, 3, 0, 1};
 TG_SAMPLES(slices, {.label = "rows", .n_in = 1, .in = {{MATRIX}}, .attrs = &slice_rows},
            {.label = "every second column", .n_in = 1, .in = {{MATRIX}}, .attrs = &slice_columns},
            {.label = "strided", .n_in = 1, .in = {{MATRIX, STRIDED}}, .attrs = &slice_columns},
            {.label = "nothing", .n_in = 1, .in = {{MATRIX}}, .attrs = &slice_none})
 static const tg_attr_spec dims_specs[] = {
-    {.name = "dims", .type = TG_ATTR_INTS, .offset = offsetof(tg_dims_attrs, dims), .doc = "the new dims, or their order"},
+    {.name = "dims",
+     .type = TG_ATTR_INTS,
+     .offset = offsetof(tg_dims_attrs, dims),
+     .doc = "the new dims, or their order"},
     {0},
 };
 static const tg_attr_spec slice_specs[] = {
     {.name = "dim", .type = TG_ATTR_INT, .offset = offsetof(tg_slice_attrs, dim), .doc = "along this dim"},
-    {.name = "start", .type = TG_ATTR_INT, .offset = offsetof(tg_slice_attrs, start), .doc = "the first element"},
+    {.name = "start",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_slice_attrs, start),
+     .doc = "the first element"},
     {.name = "length", .type = TG_ATTR_INT, .offset = offsetof(tg_slice_attrs, length), .doc = "how many"},
-    {.name = "step", .type = TG_ATTR_INT, .offset = offsetof(tg_slice_attrs, step), .value = 1, .doc = "1 or more"},
+    {.name = "step",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_slice_attrs, step),
+     .value = 1,
+     .doc = "1 or more"},
     {0},
 };
 #define ONE_TO_ONE(name_, doc_, infer_, rule, table)                                                         \
     TG_ROW(name_, doc_), .n_in = 1, .n_out = 1, .infer = infer_, .vjp = rule, .samples = table
 static const tg_operator row_view = {
     ONE_TO_ONE("view", "x with other dims, sharing its memory", infer_view, view_vjp, views),
-    .flags = TG_OP_VIEW, TG_ATTRS(tg_dims_attrs, dims_specs),
+    .flags = TG_OP_VIEW,
+    TG_ATTRS(tg_dims_attrs, dims_specs),
 };
 static const tg_operator row_permute = {
-    ONE_TO_ONE("permute", "x with its dims in another order, sharing its memory", infer_permute, permute_vjp, permutations),
-    .flags = TG_OP_VIEW, TG_ATTRS(tg_dims_attrs, dims_specs),
+    ONE_TO_ONE("permute", "x with its dims in another order, sharing its memory", infer_permute, permute_vjp,
+               permutations),
+    .flags = TG_OP_VIEW,
+    TG_ATTRS(tg_dims_attrs, dims_specs),
 };
 static const tg_operator row_expand = {
-    ONE_TO_ONE("expand", "x repeated along dims of size 1 and new ones, sharing its memory", infer_expand, expand_vjp, expansions),
-    .flags = TG_OP_VIEW, TG_ATTRS(tg_dims_attrs, dims_specs),
+    ONE_TO_ONE("expand", "x repeated along dims of size 1 and new ones, sharing its memory", infer_expand,
+               expand_vjp, expansions),
+    .flags = TG_OP_VIEW,
+    TG_ATTRS(tg_dims_attrs, dims_specs),
 };
 static const tg_operator row_slice = {
-    ONE_TO_ONE("slice", "x[start], x[start + step], ... along dim, sharing x's memory", infer_slice, slice_vjp, slices),
-    .flags = TG_OP_VIEW, TG_ATTRS(tg_slice_attrs, slice_specs),
+    ONE_TO_ONE("slice", "x[start], x[start + step], ... along dim, sharing x's memory", infer_slice,
+               slice_vjp, slices),
+    .flags = TG_OP_VIEW,
+    TG_ATTRS(tg_slice_attrs, slice_specs),
 };
-/* -- the functions of ops.h: views ------------------------------------------------------------------------- */
+/* -- the functions of ops.h: views ---------------------------------------------------------------------- */
 
 tg_tensor *tg_reshape_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t ndim)
 {
@@ -302,8 +326,9 @@ tg_tensor *tg_reshape_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, siz
         to.dims.v[open] = rest = count / rest;
     else if (!legal || open >= 0 || rest != count) {
         char own[128];
-        tg_fail(tape, TG_ESHAPE, "reshape: %s has %lld elements, which do not fit %s%s", tg_desc_format(d, own, sizeof own),
-                (long long)count, tg_format_dims(dims, to.dims.n, text, sizeof text),
+        tg_fail(tape, TG_ESHAPE, "reshape: %s has %lld elements, which do not fit %s%s",
+                tg_desc_format(d, own, sizeof own), (long long)count,
+                tg_format_dims(dims, to.dims.n, text, sizeof text),
                 legal && open >= 0 && !rest ? " in one way only" : "");
         return NULL;
     }
@@ -321,7 +346,8 @@ tg_tensor *tg_flatten(tg_tape *tape, tg_tensor *x, int64_t start_dim, int64_t en
         !tg_resolve_dim(tape, "flatten", end_dim, d->ndim, &end))
         return NULL;
     if (start > end) {
-        tg_fail(tape, TG_EINVAL, "flatten: start_dim %lld is behind end_dim %lld", (long long)start_dim, (long long)end_dim);
+        tg_fail(tape, TG_EINVAL, "flatten: start_dim %lld is behind end_dim %lld", (long long)start_dim,
+                (long long)end_dim);
         return NULL;
     }
     size_t n = 0;
@@ -441,8 +467,8 @@ tg_tensor *tg_narrow(tg_tape *tape, tg_tensor *x, int64_t dim, int64_t start, in
         return NULL;
     const int64_t size = d->dim[dim], from = start < 0 ? start + size : start;
     if (from < 0 || from > size || length < 0 || length > size - from) {
-        tg_fail(tape, TG_EINVAL, "narrow: %lld elements from %lld are not inside dim %lld of size %lld", (long long)length,
-                (long long)start, (long long)dim, (long long)size);
+        tg_fail(tape, TG_EINVAL, "narrow: %lld elements from %lld are not inside dim %lld of size %lld",
+                (long long)length, (long long)start, (long long)dim, (long long)size);
         return NULL;
     }
     return tg_row1(tape, &row_slice, x, &(tg_slice_attrs){dim, from, length, 1}, NULL);
@@ -471,8 +497,8 @@ tg_tensor *tg_select(tg_tape *tape, tg_tensor *x, int64_t dim, int64_t index)
         return NULL;
     const int64_t size = d->dim[dim], at = index < 0 ? index + size : index;
     if (at < 0 || at >= size) {
-        tg_fail(tape, TG_EINDEX, "select: index %lld is outside dim %lld of size %lld", (long long)index, (long long)dim,
-                (long long)size);
+        tg_fail(tape, TG_EINDEX, "select: index %lld is outside dim %lld of size %lld", (long long)index,
+                (long long)dim, (long long)size);
         return NULL;
     }
     return without_dim(tape, tg_row1(tape, &row_slice, x, &(tg_slice_attrs){dim, at, 1, 1}, NULL), d, dim);

@@ -1,7 +1,7 @@
 #include "backends/reference/map.h"
 
-/* Conditions are written so that NaN passes through. A function in a branch would keep its vector form from being
- * used, so it is evaluated always and selected from. */
+/* Conditions are written so that NaN passes through. A function in a branch would keep its vector form from
+ * being used, so it is evaluated always and selected from. */
 
 #define SIGMOID(x) (1 / (1 + EXP(-(x))))
 
@@ -16,10 +16,10 @@ TG_REF_MAP1(leaky_relu, const T slope = (T)k[0], y = x > 0 ? x : x * slope)
 TG_REF_MAP2(leaky_relu_backward, const T slope = (T)k[0], y = b > 0 ? a : a * slope)
 
 /* k: alpha, scale, input_scale. */
-TG_REF_MAP1(elu, const T scale = (T)k[1]; const T low = (T)(k[0] * k[1]); const T inner = (T)k[2],
-            const T e = EXPM1(x * inner); y = x > 0 ? x * scale : low * e)
-TG_REF_MAP2(elu_backward, const T scale = (T)k[1]; const T low = (T)(k[0] * k[1] * k[2]); const T inner = (T)k[2],
-            const T e = EXP(b * inner); y = b > 0 ? a * scale : a * (low * e))
+TG_REF_MAP1(elu, const T scale = (T)k[1]; const T low = (T)(k[0] * k[1]);
+            const T inner = (T)k[2], const T e = EXPM1(x * inner); y = x > 0 ? x * scale : low * e)
+TG_REF_MAP2(elu_backward, const T scale = (T)k[1]; const T low = (T)(k[0] * k[1] * k[2]);
+            const T inner = (T)k[2], const T e = EXP(b * inner); y = b > 0 ? a * scale : a * (low * e))
 
 /* Φ(x) and φ(x), the normal distribution. */
 #define NORMAL_CDF(x) ((T)0.5 * (1 + ERF((x) * (T)0.70710678118654752440)))
@@ -40,7 +40,8 @@ static tg_status run_gelu_kind(tg_backend_state *s, const tg_call *c, const tg_p
     return attrs->tanh_approximation ? run_gelu_tanh(s, c, p, r) : run_gelu(s, c, p, r);
 }
 
-static tg_status run_gelu_kind_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_gelu_kind_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                        const tg_run *r)
 {
     const tg_gelu_attrs *attrs = c->attrs;
     return attrs->tanh_approximation ? run_gelu_tanh_backward(s, c, p, r) : run_gelu_backward(s, c, p, r);
@@ -49,21 +50,24 @@ static tg_status run_gelu_kind_backward(tg_backend_state *s, const tg_call *c, c
 TG_REF_MAP1(silu, , y = x / (1 + EXP(-x)))
 TG_REF_MAP2(silu_backward, , const T p = SIGMOID(b); y = a * p * (1 + b * (1 - p)))
 
-/* tanh(log(1 + e^x)) = n/(n + 2) with n = e^x·(e^x + 2): no cancellation; above 20 it is 1 to the last bit. */
+/* tanh(log(1 + e^x)) = n/(n + 2) with n = e^x·(e^x + 2): no cancellation; above 20 it is 1 to the last bit.
+ */
 TG_REF_MAP1(mish, , const T e = EXP(x); const T n = e * (e + 2); y = x > 20 ? x : x * (n / (n + 2)))
 TG_REF_MAP2(mish_backward, , const T e = EXP(b); const T n = e * (e + 2); const T w = n / (n + 2);
             const T v = 2 / (n + 2) * (1 + w); /* 1 − w² */
             y = b > 20 ? a : a * (w + b * SIGMOID(b) * v))
 
-TG_REF_MAP1(softplus, const T beta = (T)k[0]; const T threshold = (T)k[1],
-            const T z = x * beta; const T l = LOG1P(EXP(z)) / beta; y = z > threshold ? x : l)
-TG_REF_MAP2(softplus_backward, const T beta = (T)k[0]; const T threshold = (T)k[1],
-            const T z = b * beta; const T p = SIGMOID(z); y = z > threshold ? a : a * p)
+TG_REF_MAP1(softplus, const T beta = (T)k[0]; const T threshold = (T)k[1], const T z = x * beta;
+            const T l = LOG1P(EXP(z)) / beta; y = z > threshold ? x : l)
+TG_REF_MAP2(softplus_backward, const T beta = (T)k[0]; const T threshold = (T)k[1], const T z = b * beta;
+            const T p = SIGMOID(z); y = z > threshold ? a : a * p)
 
 TG_REF_MAP1(softsign, , y = x / (1 + FABS(x)))
 TG_REF_MAP1(log_sigmoid, , const T l = LOG1P(EXP(-FABS(x))); y = (x > 0 ? 0 : x) - l)
 
-#define BOUNDS const T low = isnan(k[0]) ? (T)-INFINITY : (T)k[0]; const T high = isnan(k[1]) ? (T)INFINITY : (T)k[1]
+#define BOUNDS                                                                                               \
+    const T low = isnan(k[0]) ? (T)-INFINITY : (T)k[0];                                                      \
+    const T high = isnan(k[1]) ? (T)INFINITY : (T)k[1]
 TG_REF_MAP1(clamp, BOUNDS, const T t = x < low ? low : x; y = t > high ? high : t)
 TG_REF_MAP2(clamp_backward, BOUNDS, y = b < low || b > high ? 0 : a)
 TG_REF_MAP2(hardtanh_backward, BOUNDS, y = b <= low || b >= high ? 0 : a)

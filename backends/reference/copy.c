@@ -11,8 +11,8 @@ enum {
 };
 
 /* rows × columns elements; strides in elements: d of dst, s of src, 0 for rows, 1 for columns. */
-typedef void (*plane_fn)(void *dst, const void *src, int64_t rows, int64_t columns, int64_t d0, int64_t d1, int64_t s0,
-                         int64_t s1);
+typedef void (*plane_fn)(void *dst, const void *src, int64_t rows, int64_t columns, int64_t d0, int64_t d1,
+                         int64_t s0, int64_t s1);
 
 #define COPY_PLANE(suffix, TYPE)                                                                             \
     static void copy_##suffix(void *to, const void *from, int64_t rows, int64_t columns, int64_t d0,         \
@@ -99,8 +99,8 @@ static plan make_plan(int ndim, const int64_t *dim, const int64_t *dst, const in
 }
 
 /* One piece of one plane. */
-static void run_piece(const plan *p, plane_fn fn, size_t size, char *dst, const char *src, int64_t outer, int64_t row,
-                      int64_t rows, int64_t column, int64_t columns)
+static void run_piece(const plan *p, plane_fn fn, size_t size, char *dst, const char *src, int64_t outer,
+                      int64_t row, int64_t rows, int64_t column, int64_t columns)
 {
     const int r = p->ndim - 2, c = p->ndim - 1;
     int64_t to = row * p->dst[r] + column * p->dst[c], from = row * p->src[r] + column * p->src[c];
@@ -109,7 +109,8 @@ static void run_piece(const plan *p, plane_fn fn, size_t size, char *dst, const 
         from += outer % p->dim[d] * p->src[d];
         outer /= p->dim[d];
     }
-    fn(dst + to * (int64_t)size, src + from * (int64_t)size, rows, columns, p->dst[r], p->dst[c], p->src[r], p->src[c]);
+    fn(dst + to * (int64_t)size, src + from * (int64_t)size, rows, columns, p->dst[r], p->dst[c], p->src[r],
+       p->src[c]);
 }
 
 static void run_plan(const plan *p, plane_fn fn, size_t size, void *dst, const void *src, int threads)
@@ -125,7 +126,8 @@ static void run_plan(const plan *p, plane_fn fn, size_t size, void *dst, const v
             run_piece(p, fn, size, dst, src, o, 0, rows, 0, columns);
         return;
     }
-    const int64_t width = columns < CHUNK ? columns : CHUNK, height = CHUNK / width < SQUARE ? SQUARE : CHUNK / width;
+    const int64_t width = columns < CHUNK ? columns : CHUNK,
+                  height = CHUNK / width < SQUARE ? SQUARE : CHUNK / width;
     const int64_t across = (columns + width - 1) / width, down = (rows + height - 1) / height;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t k = 0; k < outer * down * across; k++) {
@@ -183,7 +185,8 @@ static tg_status run_contiguous(tg_backend_state *s, const tg_call *c, const tg_
     return TG_OK;
 }
 
-static tg_status run_slice_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_slice_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                    const tg_run *r)
 {
     (void)s, (void)p;
     const tg_slice_backward_attrs *a = c->attrs;
@@ -194,8 +197,8 @@ static tg_status run_slice_backward(tg_backend_state *s, const tg_call *c, const
     for (int d = 0; d < gy->ndim; d++)
         stride[d] = gx->stride[d] * (d == a->dim ? a->step : 1);
     const plan q = make_plan(gy->ndim, gy->dim, stride, gy->stride);
-    run_plan(&q, copier(gy->dtype), size, (char *)r->out[0] + a->start * gx->stride[a->dim] * (int64_t)size, r->in[0],
-             r->threads);
+    run_plan(&q, copier(gy->dtype), size, (char *)r->out[0] + a->start * gx->stride[a->dim] * (int64_t)size,
+             r->in[0], r->threads);
     return TG_OK;
 }
 
@@ -255,7 +258,10 @@ static tg_status run_add_(tg_backend_state *s, const tg_call *c, const tg_prepar
     (void)s, (void)p;
     const tg_desc *dst = c->in[0];
     const plan q = make_plan(dst->ndim, dst->dim, dst->stride, c->in[1]->stride);
-    plane_fn fn = dst->dtype == TG_F32 ? add_f32 : dst->dtype == TG_F64 ? add_f64 : dst->dtype == TG_I64 ? add_i64 : NULL;
+    plane_fn fn = dst->dtype == TG_F32   ? add_f32
+                  : dst->dtype == TG_F64 ? add_f64
+                  : dst->dtype == TG_I64 ? add_i64
+                                         : NULL;
     if (!fn)
         return TG_EDTYPE;
     run_plan(&q, fn, size_of(dst->dtype), writable(r), r->in[1], r->threads);

@@ -56,7 +56,8 @@ TG_REF_MAP2(minimum, , y = a < b || a != a ? a : b)
         for (int64_t i = 0; i < TG_REF_BLOCK * blocks; i++)                                                  \
             dst[i] = a[i] op b[i];                                                                           \
     }                                                                                                        \
-    static tg_status run_any_##name(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r) \
+    static tg_status run_any_##name(tg_backend_state *s, const tg_call *c, const tg_prepared *p,             \
+                                    const tg_run *r)                                                         \
     {                                                                                                        \
         if (c->in[0]->dtype == TG_I64)                                                                       \
             return tg_ref_map(c, r, name##_i64);                                                             \
@@ -82,14 +83,16 @@ INTEGER(mul, *)
     COMPARE_LOOP(name, f64, double, op)                                                                      \
     COMPARE_LOOP(name, i64, int64_t, op)                                                                     \
     COMPARE_LOOP(name, bool, uint8_t, op)                                                                    \
-    static tg_status run_##name(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r) \
+    static tg_status run_##name(tg_backend_state *s, const tg_call *c, const tg_prepared *p,                 \
+                                const tg_run *r)                                                             \
     {                                                                                                        \
         (void)s, (void)p;                                                                                    \
         const int32_t dtype = c->in[0]->dtype;                                                               \
-        return tg_ref_map(c, r, dtype == TG_F32   ? name##_f32                                               \
-                                : dtype == TG_F64 ? name##_f64                                               \
-                                : dtype == TG_I64 ? name##_i64                                               \
-                                                  : name##_bool);                                            \
+        return tg_ref_map(c, r,                                                                              \
+                          dtype == TG_F32   ? name##_f32                                                     \
+                          : dtype == TG_F64 ? name##_f64                                                     \
+                          : dtype == TG_I64 ? name##_i64                                                     \
+                                            : name##_bool);                                                  \
     }
 COMPARE(eq, ==)
 COMPARE(ne, !=)
@@ -100,16 +103,18 @@ COMPARE(ge, >=)
 
 /* where selects bits, so it needs to know sizes only. */
 #define WHERE_LOOP(suffix, TYPE)                                                                             \
-    TG_REF_CLONES static void where_##suffix(int64_t blocks, void *out, const void *const *in, const double *k) \
+    TG_REF_CLONES static void where_##suffix(int64_t blocks, void *out, const void *const *in,               \
+                                             const double *k)                                                \
     {                                                                                                        \
         TYPE *restrict dst = out;                                                                            \
         const uint8_t *restrict condition = in[0];                                                           \
         const TYPE *restrict a = in[1];                                                                      \
         const TYPE *restrict b = in[2];                                                                      \
         (void)k;                                                                                             \
-        for (int64_t i = 0; i < TG_REF_BLOCK * blocks; i++) {                                                \
-            const TYPE yes = a[i], no = b[i];                                                                \
-            dst[i] = condition[i] ? yes : no;                                                                \
+        TG_REF_SIMD_LOOP for (int64_t i = 0; i < TG_REF_BLOCK * blocks; i++)                                 \
+        {                                                                                                    \
+            const TYPE mask = (TYPE)(0u - (TYPE)(condition[i] != 0));                                        \
+            dst[i] = (a[i] & mask) | (b[i] & (TYPE)~mask);                                                   \
         }                                                                                                    \
     }
 WHERE_LOOP(8, uint8_t)

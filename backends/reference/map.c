@@ -19,24 +19,33 @@ typedef struct plan {
     bool flat[TG_REF_MAP_SRC]; /* row-major: element i is at i */
 } plan;
 
-void tg_ref_pack(void *dst, const void *src, int64_t stride, int64_t count, size_t size)
-{
-    if (size == 4) {
-        uint32_t *d = dst;
-        const uint32_t *s = src;
-        for (int64_t i = 0; i < count; i++)
-            d[i] = s[i * stride];
-    } else if (size == 8) {
-        uint64_t *d = dst;
-        const uint64_t *s = src;
-        for (int64_t i = 0; i < count; i++)
-            d[i] = s[i * stride];
-    } else {
-        uint8_t *d = dst;
-        const uint8_t *s = src;
-        for (int64_t i = 0; i < count; i++)
-            d[i] = s[i * stride];
+#define PACK(suffix, TYPE)                                                                                   \
+    static void pack_##suffix(TYPE *restrict dst, const TYPE *restrict src, int64_t stride, int64_t n)       \
+    {                                                                                                        \
+        if (stride == 0) {                                                                                   \
+            const TYPE x = *src;                                                                             \
+            for (int64_t i = 0; i < n; i++)                                                                  \
+                dst[i] = x;                                                                                  \
+        } else if (stride == 1) {                                                                            \
+            memcpy(dst, src, (size_t)n * sizeof(TYPE));                                                      \
+        } else {                                                                                             \
+            for (int64_t i = 0; i < n; i++)                                                                  \
+                dst[i] = src[i * stride];                                                                    \
+        }                                                                                                    \
     }
+PACK(8, uint8_t)
+PACK(32, uint32_t)
+PACK(64, uint64_t)
+
+/* Copies n elements of `size` bytes from a strided array into consecutive ones. */
+static void pack(void *dst, const void *src, int64_t stride, int64_t n, size_t size)
+{
+    if (size == 4)
+        pack_32(dst, src, stride, n);
+    else if (size == 8)
+        pack_64(dst, src, stride, n);
+    else
+        pack_8(dst, src, stride, n);
 }
 
 /* n consecutive elements: whole blocks in place, the rest through padded copies. */
@@ -80,7 +89,7 @@ static void gather(const plan *p, int s, int64_t begin, int64_t n, char *buffer)
     for (int64_t i = begin, end = begin + n; i < end;) {
         int64_t take = row - i % row;
         take = take < end - i ? take : end - i;
-        tg_ref_pack(buffer, p->src[s] + locate(p, s, i) * (int64_t)size, step, take, size);
+        pack(buffer, p->src[s] + locate(p, s, i) * (int64_t)size, step, take, size);
         buffer += (size_t)take * size;
         i += take;
     }

@@ -1,29 +1,30 @@
-/* Elementwise kernels: a vector loop over contiguous blocks, and a driver that brings values of any strides to it. */
+/* Elementwise kernels: a vector loop over contiguous blocks, and a driver that brings values of any strides
+ * to it. */
 #ifndef TG_REF_MAP_H
 #define TG_REF_MAP_H
 
 #include "backends/reference/reference.h"
 #include "backends/reference/vector_math.h"
 
-/* Elements in one block. Every loop runs over whole blocks (the driver pads the last one), so that each value meets
- * the same instructions wherever it stands: a vector function and its scalar twin may differ in the last bit. */
+/* Elements in one block. Every loop runs over whole blocks (the driver pads the last one), so that each value
+ * meets the same instructions wherever it stands: a vector function and its scalar twin may differ in the
+ * last bit. */
 #define TG_REF_BLOCK 16
 
 typedef void (*tg_ref_map_fn)(int64_t blocks, void *dst, const void *const src[], const double *scalars);
 
-/* dst = fn(src...): dst is row-major, the inputs have its dims and any strides. At most TG_REF_MAP_SRC inputs. */
+/* dst = fn(src...): dst is row-major, the inputs have its dims and any strides. At most TG_REF_MAP_SRC
+ * inputs. */
 #define TG_REF_MAP_SRC 3
 tg_status tg_ref_map(const tg_call *c, const tg_run *r, tg_ref_map_fn fn);
 /* Picks by the first input's dtype; NULL: the dtype is refused. */
 tg_status tg_ref_map_float(const tg_call *c, const tg_run *r, tg_ref_map_fn f32, tg_ref_map_fn f64);
 
-/* Copies `count` elements of `size` bytes from a strided array into consecutive ones. */
-void tg_ref_pack(void *dst, const void *src, int64_t stride, int64_t count, size_t size);
-
-/* TG_REF_MAP1(name, SET-UP, STATEMENT): name_f32 and name_f64, where STATEMENT computes y from x, both of type T, and
- * SET-UP may read the run-time scalars k[]; and run_name, the kernel. */
+/* TG_REF_MAP1(name, SET-UP, STATEMENT): name_f32 and name_f64, where STATEMENT computes y from x, both of
+ * type T, and SET-UP may read the run-time scalars k[]; and run_name, the kernel. */
 #define TG_REF_LOOP1(name, suffix, TYPE, setup, ...)                                                         \
-    TG_REF_CLONES static void name##_##suffix(int64_t blocks, void *out, const void *const *in, const double *k) \
+    TG_REF_CLONES static void name##_##suffix(int64_t blocks, void *out, const void *const *in,              \
+                                              const double *k)                                               \
     {                                                                                                        \
         typedef TYPE T;                                                                                      \
         T *restrict dst = out;                                                                               \
@@ -40,7 +41,8 @@ void tg_ref_pack(void *dst, const void *src, int64_t stride, int64_t count, size
     }
 /* The same with two inputs, a and b. */
 #define TG_REF_LOOP2(name, suffix, TYPE, setup, ...)                                                         \
-    TG_REF_CLONES static void name##_##suffix(int64_t blocks, void *out, const void *const *in, const double *k) \
+    TG_REF_CLONES static void name##_##suffix(int64_t blocks, void *out, const void *const *in,              \
+                                              const double *k)                                               \
     {                                                                                                        \
         typedef TYPE T;                                                                                      \
         T *restrict dst = out;                                                                               \
@@ -57,7 +59,8 @@ void tg_ref_pack(void *dst, const void *src, int64_t stride, int64_t count, size
         }                                                                                                    \
     }
 #define TG_REF_RUN(name)                                                                                     \
-    static tg_status run_##name(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r) \
+    static tg_status run_##name(tg_backend_state *s, const tg_call *c, const tg_prepared *p,                 \
+                                const tg_run *r)                                                             \
     {                                                                                                        \
         (void)s, (void)p;                                                                                    \
         return tg_ref_map_float(c, r, name##_f32, name##_f64);                                               \

@@ -1,5 +1,7 @@
-/* Sums in a tree that depends on the shape alone: an output's values are cut into blocks, a block is summed in lanes (or
- * row by row, where neighbouring outputs are neighbours in memory), the blocks' sums are added in pairs. All in f64. */
+/* Sums in a tree that depends on the shape alone: an output's values are cut into blocks, a block is summed
+ * in lanes (or row by row, where neighbouring outputs are neighbours in memory), the blocks' sums are added
+ * in pairs. All in f64. */
+#include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 #include "backends/reference/vector_math.h"
 
@@ -89,6 +91,18 @@ static double add_tree(double *v, int64_t n, int64_t step)
     return v[0];
 }
 
+/* One pass over everything: where x is, where the results go. */
+typedef struct task {
+    const plan *p;
+    const void *x;
+    const double *centre; /* of each output: the squares around it are summed; NULL: the values */
+    double *partial;      /* [blocks][m]                                                        */
+    double *result;       /* [m]; may be the first row of partial                               */
+    void *dst;            /* of extrema and places                                              */
+    int sign, threads;
+    bool f64;
+} task;
+
 #define T float
 #define TYPED(name) name##_f32
 #include "backends/reference/reduce_typed.h"
@@ -100,51 +114,11 @@ static double add_tree(double *v, int64_t n, int64_t step)
 #undef T
 #undef TYPED
 
-/* One sum over everything: where x is, where the results go. */
-typedef struct task {
-    const plan *p;
-    bool f64, squared;
-    const void *x;
-    const double *centre; /* squared: of each output                             */
-    double *partial;      /* [blocks][m]                                         */
-    double *result;       /* [m]; may be the first row of partial                */
-    int threads;
-} task;
-
-static double block_sum(const task *t, int64_t m, int64_t b)
+/* Groups of neighbouring outputs. */
+static int64_t pieces_of(const plan *p)
 {
-    const plan *p = t->p;
-    const int64_t at = offset_of(p->n_kept, p->kept, p->kept_stride, m);
-    const double centre = t->squared ? t->centre[m] : 0;
-    return t->f64 ? sum_block_f64(p, (const double *)t->x + at, b, t->squared, centre)
-                  : sum_block_f32(p, (const float *)t->x + at, b, t->squared, centre);
-}
-
-/* Every pair (output, block) alone: few outputs, or few values each. */
-static void sum_by_rows(const task *t)
-{
-    const plan *p = t->p;
-    const int64_t n = p->m * p->blocks;
-#pragma omp parallel for num_threads(t->threads) schedule(static) if (t->threads > 1)
-    for (int64_t i = 0; i < n; i++)
-        t->partial[i % p->blocks * p->m + i / p->blocks] = block_sum(t, i / p->blocks, i % p->blocks);
-}
-
-static void sum_by_columns(const task *t)
-{
-    const plan *p = t->p;
-    const int64_t row = p->kept[p->n_kept - 1], pieces = (row + COLUMNS - 1) / COLUMNS, rows = p->m / row;
-#pragma omp parallel for num_threads(t->threads) schedule(static) if (t->threads > 1)
-    for (int64_t i = 0; i < rows * pieces * p->blocks; i++) {
-        const int64_t b = i / (rows * pieces), c = i % pieces * COLUMNS, m = i / pieces % rows * row + c;
-        const int64_t width = row - c < COLUMNS ? row - c : COLUMNS;
-        double *acc = t->partial + b * p->m + m;
-        const double *centre = t->squared ? t->centre + m : NULL;
-        if (t->f64)
-            sum_columns_f64(p, t->x, m, width, b, centre, acc);
-        else
-            sum_columns_f32(p, t->x, m, width, b, centre, acc);
-    }
+    const int64_t row = p->kept[p->n_kept - 1];
+    return p->m / row * ((row + COLUMNS - 1) / COLUMNS);
 }
 
 static void sum(const task *t)
@@ -153,9 +127,12 @@ static void sum(const task *t)
     if (!p->m)
         return;
     if (p->by_columns)
-        sum_by_columns(t);
+        tg_ref_each(t->threads, pieces_of(p) * p->blocks,
+                    t->f64 ? sum_columns_item_f64 : sum_columns_item_f32, t);
     else
-        sum_by_rows(t);
+        tg_ref_each(t->threads, p->m * p->blocks, t->f64 ? sum_item_f64 : sum_item_f32, t);
+    if (p->blocks == 1 && t->result == t->partial)
+        return;
     for (int64_t m = 0; m < p->m; m++)
         t->result[m] = add_tree(t->partial + m, p->blocks, p->m);
 }
@@ -247,7 +224,6 @@ static tg_status run_var(tg_backend_state *s, const tg_call *c, const tg_prepare
     sum(&t);
     for (int64_t m = 0; m < p.m; m++)
         mean[m] /= (double)p.r;
-    t.squared = true;
     t.centre = mean;
     t.result = r->scratch;
     sum(&t);
@@ -259,10 +235,12 @@ static tg_status run_var(tg_backend_state *s, const tg_call *c, const tg_prepare
 static tg_status run_extremum(const tg_call *c, const tg_run *r, int sign)
 {
     const plan p = make_plan(c->in[0], ((const tg_reduce_attrs *)c->attrs)->dims);
-    if (c->in[0]->dtype == TG_F64)
-        extrema_f64(&p, r->in[0], r->out[0], sign, threads_for(&p, r));
-    else
-        extrema_f32(&p, r->in[0], r->out[0], (float)sign, threads_for(&p, r));
+    task t = make_task(c, r, &p);
+    t.sign = sign;
+    t.dst = r->out[0];
+    if (p.m)
+        tg_ref_each(t.threads, p.by_columns ? pieces_of(&p) : p.m,
+                    t.f64 ? extremum_item_f64 : extremum_item_f32, &t);
     return TG_OK;
 }
 
@@ -283,10 +261,9 @@ static tg_status run_argmax(tg_backend_state *s, const tg_call *c, const tg_prep
     (void)s, (void)q;
     const tg_argmax_attrs *a = c->attrs;
     const plan p = make_plan(c->in[0], c->in[0]->ndim ? (int64_t)1 << a->dim : 0);
-    if (c->in[0]->dtype == TG_F64)
-        arguments_f64(&p, r->in[0], r->out[0], threads_for(&p, r));
-    else
-        arguments_f32(&p, r->in[0], r->out[0], threads_for(&p, r));
+    task t = make_task(c, r, &p);
+    t.dst = r->out[0];
+    tg_ref_each(t.threads, p.m, t.f64 ? argument_item_f64 : argument_item_f32, &t);
     return TG_OK;
 }
 

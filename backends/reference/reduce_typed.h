@@ -3,6 +3,12 @@
 /* Σ x, or Σ (x − centre)², in LANES running sums of f64 that are added in pairs. */
 TG_REF_CLONES static double TYPED(sum_run)(const T *x, int64_t n, bool squared, double centre)
 {
+    if (n < LANES) { /* short rows would spend more on the lanes than on the sum */
+        double sum = 0;
+        for (int64_t i = 0; i < n; i++)
+            sum += squared ? ((double)x[i] - centre) * ((double)x[i] - centre) : (double)x[i];
+        return sum;
+    }
     double lane[LANES] = {0};
     int64_t i = 0;
     if (squared) {
@@ -29,8 +35,8 @@ TG_REF_CLONES static double TYPED(sum_run)(const T *x, int64_t n, bool squared, 
 }
 
 /* acc[c] += the column's values over `rows` rows that are `step` apart; four rows at a time. */
-TG_REF_CLONES static void TYPED(sum_rows)(double *restrict acc, const T *restrict x, int64_t rows, int64_t step,
-                                          int64_t columns, const double *restrict centre)
+TG_REF_CLONES static void TYPED(sum_rows)(double *restrict acc, const T *restrict x, int64_t rows,
+                                          int64_t step, int64_t columns, const double *restrict centre)
 {
     int64_t r = 0;
     if (centre) {
@@ -42,7 +48,8 @@ TG_REF_CLONES static void TYPED(sum_rows)(double *restrict acc, const T *restric
         return;
     }
     for (; r + 4 <= rows; r += 4) {
-        const T *restrict x0 = x + r * step, *restrict x1 = x0 + step, *restrict x2 = x1 + step, *restrict x3 = x2 + step;
+        const T *restrict x0 = x + r * step, *restrict x1 = x0 + step, *restrict x2 = x1 + step,
+                          *restrict x3 = x2 + step;
         for (int64_t c = 0; c < columns; c++)
             acc[c] += ((double)x0[c] + (double)x1[c]) + ((double)x2[c] + (double)x3[c]);
     }
@@ -87,8 +94,8 @@ static double TYPED(sum_block)(const plan *p, const T *x, int64_t b, bool square
 }
 
 /* Outputs [m, m + width) of neighbouring columns, block b of their values; width ≤ COLUMNS. */
-static void TYPED(sum_columns)(const plan *p, const T *x, int64_t m, int64_t width, int64_t b, const double *centre,
-                               double *acc)
+static void TYPED(sum_columns)(const plan *p, const T *x, int64_t m, int64_t width, int64_t b,
+                               const double *centre, double *acc)
 {
     const int64_t begin = b * p->block, end = p->r - begin < p->block ? p->r : begin + p->block;
     const int last = p->n_red - 1;
@@ -112,11 +119,11 @@ TG_REF_CLONES static T TYPED(extremum_run)(const T *x, int64_t n, T sign, T best
     for (; i + LANES <= n; i += LANES)
         for (int l = 0; l < LANES; l++) {
             const T v = sign * x[i + l];
-            lane[l] = v > lane[l] || v != v ? v : lane[l];
+            lane[l] = (v > lane[l]) | (v != v) ? v : lane[l];
         }
     for (int l = 0; i + l < n; l++) {
         const T v = sign * x[i + l];
-        lane[l] = v > lane[l] || v != v ? v : lane[l];
+        lane[l] = (v > lane[l]) | (v != v) ? v : lane[l];
     }
     for (int l = 0; l < LANES; l++)
         best = lane[l] > best || lane[l] != lane[l] ? lane[l] : best;
@@ -139,28 +146,86 @@ static T TYPED(extremum_of)(const plan *p, const T *x, T sign)
     return sign * best;
 }
 
-static void TYPED(extrema)(const plan *p, const T *x, T *dst, T sign, int threads)
+/* best[c] over `rows` rows that are `step` apart. */
+TG_REF_CLONES static void TYPED(extremum_rows)(T *restrict best, const T *restrict x, int64_t rows,
+                                               int64_t step, int64_t columns, T sign)
 {
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int64_t m = 0; m < p->m; m++)
-        dst[m] = TYPED(extremum_of)(p, x + offset_of(p->n_kept, p->kept, p->kept_stride, m), sign);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < columns; c++) {
+            const T v = sign * x[r * step + c];
+            best[c] = (v > best[c]) | (v != v) ? v : best[c];
+        }
 }
 
-static void TYPED(arguments)(const plan *p, const T *x, int64_t *dst, int threads)
+/* Neighbouring outputs together: `width` from output m on. */
+static void TYPED(extremum_columns)(const plan *p, const T *x, int64_t m, int64_t width, T sign, T *dst)
 {
-    const int64_t step = p->n_red ? p->red_stride[0] : 0;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int64_t m = 0; m < p->m; m++) {
-        const T *from = x + offset_of(p->n_kept, p->kept, p->kept_stride, m);
-        T best = from[0];
-        int64_t at = 0;
-        for (int64_t i = 1; i < p->r && best == best; i++) {
-            const T v = from[i * step];
-            if (v > best || v != v) {
-                best = v;
-                at = i;
-            }
-        }
-        dst[m] = at;
+    const int last = p->n_red - 1;
+    const int64_t row = p->red[last];
+    T best[COLUMNS];
+    for (int64_t c = 0; c < width; c++)
+        best[c] = (T)-INFINITY;
+    x += offset_of(p->n_kept, p->kept, p->kept_stride, m);
+    for (int64_t i = 0; i < p->r; i += row)
+        TYPED(extremum_rows)
+    (best, x + offset_of(p->n_red, p->red, p->red_stride, i), row, p->red_stride[last], width, sign);
+    for (int64_t c = 0; c < width; c++)
+        dst[c] = sign * best[c];
+}
+
+static void TYPED(extremum_item)(const void *arg, int64_t i)
+{
+    const task *t = arg;
+    const plan *p = t->p;
+    T *dst = t->dst;
+    if (p->by_columns) {
+        const int64_t row = p->kept[p->n_kept - 1], pieces = (row + COLUMNS - 1) / COLUMNS;
+        const int64_t c = i % pieces * COLUMNS, m = i / pieces * row + c,
+                      width = row - c < COLUMNS ? row - c : COLUMNS;
+        TYPED(extremum_columns)(p, t->x, m, width, (T)t->sign, dst + m);
+    } else {
+        const int64_t at = offset_of(p->n_kept, p->kept, p->kept_stride, i);
+        dst[i] = TYPED(extremum_of)(p, (const T *)t->x + at, (T)t->sign);
     }
+}
+
+static void TYPED(argument_item)(const void *arg, int64_t m)
+{
+    const task *t = arg;
+    const plan *p = t->p;
+    const int64_t step = p->n_red ? p->red_stride[0] : 0;
+    const T *from = (const T *)t->x + offset_of(p->n_kept, p->kept, p->kept_stride, m);
+    T best = from[0];
+    int64_t at = 0;
+    for (int64_t i = 1; i < p->r && best == best; i++) {
+        const T v = from[i * step];
+        if (v > best || v != v) {
+            best = v;
+            at = i;
+        }
+    }
+    ((int64_t *)t->dst)[m] = at;
+}
+
+/* Item i is output i / blocks, block i % blocks. */
+static void TYPED(sum_item)(const void *arg, int64_t i)
+{
+    const task *t = arg;
+    const plan *p = t->p;
+    const int64_t m = p->blocks == 1 ? i : i / p->blocks, b = p->blocks == 1 ? 0 : i % p->blocks;
+    const T *x = (const T *)t->x + offset_of(p->n_kept, p->kept, p->kept_stride, m);
+    t->partial[b * p->m + m] = TYPED(sum_block)(p, x, b, t->centre, t->centre ? t->centre[m] : 0);
+}
+
+/* Item i is a piece of neighbouring outputs, and one block of their values. */
+static void TYPED(sum_columns_item)(const void *arg, int64_t i)
+{
+    const task *t = arg;
+    const plan *p = t->p;
+    const int64_t row = p->kept[p->n_kept - 1], pieces = (row + COLUMNS - 1) / COLUMNS,
+                  all = p->m / row * pieces;
+    const int64_t b = i / all, c = i % pieces * COLUMNS, m = i / pieces % (p->m / row) * row + c;
+    TYPED(sum_columns)
+    (p, t->x, m, row - c < COLUMNS ? row - c : COLUMNS, b, t->centre ? t->centre + m : NULL,
+     t->partial + b * p->m + m);
 }

@@ -43,16 +43,16 @@ TG_REF_SIMD double pow(double, double);
 #endif
 
 /* By the type of the argument, without a promotion. */
-#define EXP(x) _Generic((x), float: expf, default: exp)(x)
-#define EXPM1(x) _Generic((x), float: expm1f, default: expm1)(x)
-#define LOG(x) _Generic((x), float: logf, default: log)(x)
-#define LOG1P(x) _Generic((x), float: log1pf, default: log1p)(x)
-#define SIN(x) _Generic((x), float: sinf, default: sin)(x)
-#define COS(x) _Generic((x), float: cosf, default: cos)(x)
-#define TANH(x) _Generic((x), float: tanhf, default: tanh)(x)
-#define ERF(x) _Generic((x), float: erff, default: erf)(x)
-#define SQRT(x) _Generic((x), float: sqrtf, default: sqrt)(x)
-#define FABS(x) _Generic((x), float: fabsf, default: fabs)(x)
-#define POW(x, y) _Generic((x), float: powf, default: pow)(x, y)
+#define EXP(x) _Generic((x), float : expf, default : exp)(x)
+#define EXPM1(x) _Generic((x), float : expm1f, default : expm1)(x)
+#define LOG(x) _Generic((x), float : logf, default : log)(x)
+#define LOG1P(x) _Generic((x), float : log1pf, default : log1p)(x)
+#define SIN(x) _Generic((x), float : sinf, default : sin)(x)
+#define COS(x) _Generic((x), float : cosf, default : cos)(x)
+#define TANH(x) _Generic((x), float : tanhf, default : tanh)(x)
+#define ERF(x) _Generic((x), float : erff, default : erf)(x)
+#define SQRT(x) _Generic((x), float : sqrtf, default : sqrt)(x)
+#define FABS(x) _Generic((x), float : fabsf, default : fabs)(x)
+#define POW(x, y) _Generic((x), float : powf, default : pow)(x, y)
 
 #endif

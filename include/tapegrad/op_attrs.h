@@ -184,8 +184,8 @@ typedef struct tg_layer_norm_backward_attrs {
 typedef struct tg_index_attrs {
     int64_t dim;
 } tg_index_attrs;
-/* index_range: [index (i64)] → i64[4]: the least, the greatest, and the row-major places where they stand first. One
- * scalar: an index equal to it is left out. Of no elements: 0, −1, 0, 0. */
+/* index_range: [index (i64)] → i64[4]: the least, the greatest, and the row-major places where they stand first. Of no
+ * elements: 0, −1, 0, 0. */
 
 /* -- random ------------------------------------------------------------------------------------------------------------ */
 /* All words come from Philox4x32-10 (Salmon et al. 2011): key = (seed low, seed high), counter = (block low, block
