@@ -75,7 +75,9 @@ static void NAME(nll_some)(const nll *q, const T *x, const int64_t *target, cons
                 y[i] = 0;
             continue;
         }
-        const T *p = x + i / q->inner * q->classes * q->inner + i % q->inner;
+        const T *p = x + i * q->classes; /* the plain case is spared the divisions */
+        if (q->inner > 1)
+            p = x + i / q->inner * q->classes * q->inner + i % q->inner;
         double w = weight ? (double)weight[t] : 1.0, loss = -keep * w * (double)p[t * q->inner];
         if (q->smoothing > 0.0) {
             double all = 0.0;

@@ -42,14 +42,22 @@ static void NAME(normals)(T *u)
     }
 }
 
-/* dst ← a + b·(uniform or normal), uniform ones kept below `end`. */
+/* u ← a + b·u, uniform ones kept below `end` (rounding could reach it). */
+REF_CLONES static void NAME(stretch)(T *u, bool normal, double a, double b, double end)
+{
+    T below = NEXTAFTER((T)end, (T)a), last = (T)end;
+    for (int i = 0; i < PHILOX_WORDS / PER; i++)
+        u[i] = (T)(a + b * (double)u[i]);
+    for (int i = 0; !normal && b > 0.0 && i < PHILOX_WORDS / PER; i++)
+        u[i] = u[i] < last ? u[i] : below;
+}
+
 static void NAME(random)(const tg_desc *d, T *dst, uint64_t seed, uint64_t draw, bool normal, double a, double b,
                          double end, int64_t n, int threads)
 {
     const int64_t piece = PHILOX_WORDS / PER;
     philox_fn philox = philox_best();
-    bool dense = is_dense(d);
-    T below = NEXTAFTER((T)end, (T)a);
+    bool dense = is_dense(d), plain = a == 0.0 && b == 1.0;
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < n; i += PHILOX_WORDS / PER) {
         uint32_t words[PHILOX_WORDS];
@@ -59,11 +67,12 @@ static void NAME(random)(const tg_desc *d, T *dst, uint64_t seed, uint64_t draw,
         NAME(uniforms)(u, words);
         if (normal)
             NAME(normals)(u);
-        for (int64_t k = 0; k < m; k++) {
-            T v = (T)(a + b * (double)u[k]);
-            if (!normal && b > 0.0 && v >= (T)end)
-                v = below;
-            dst[dense ? i + k : place(d, i + k)] = v;
-        }
+        if (!plain)
+            NAME(stretch)(u, normal, a, b, end);
+        if (dense)
+            memcpy(dst + i, u, (size_t)m * sizeof *u);
+        else
+            for (int64_t k = 0; k < m; k++)
+                dst[place(d, i + k)] = u[k];
     }
 }
