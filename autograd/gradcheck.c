@@ -414,7 +414,7 @@ static void name_point(const gc_check *c, size_t i, char *to, size_t size)
     }
     for (size_t k = 1; k <= MAX_ORDER; k++)
         if (i >= c->level[k].n_points && i < c->level[k].n_points + c->level[k].n_out) {
-            snprintf(to, size, "the gradient sent into output %zu of order %zu", i - c->level[k].n_points, k - 1);
+            snprintf(to, size, "the gradient sent into output %zu in order %zu", i - c->level[k].n_points, k);
             return;
         }
 }

@@ -12,12 +12,12 @@
 
 #include "gradcheck/rows.h"
 
-enum { MAX_TERMS = 400, MAX_SAMPLES = 64 };
+enum { MAX_TERMS = 400, MAX_SAMPLES = 64, MAX_APPLICATIONS = 256 };
 enum { NEGATE, SCALE, ZERO, SHIFT, N_MUTATIONS };
 static const char *const mutation_name[] = {"negated", "times 1.5", "zeroed", "plus 0.5"};
 
-/* The o-th output of the k-th application in a rule, in the plain or the recorded sweep; op NULL: the gradient that
- * the rule returns for input o. */
+/* The o-th output of the k-th application of `op` in a rule, in the plain or the recorded sweep; op NULL: the gradient
+ * that the rule returns for input o. */
 typedef struct term {
     bool recorded;
     unsigned k, o;
@@ -29,13 +29,14 @@ typedef struct mutator {
     const tg_operator *target; /* whose rule                                             */
     const term *active;        /* what is altered; NULL: only looking                    */
     int mutation;
-    unsigned k;                /* applications so far in the rule that runs              */
+    const tg_operator *ran[MAX_APPLICATIONS]; /* in the rule that runs, so far            */
+    unsigned n_ran;
     bool inside;
     unsigned altered;          /* how often a value really changed                       */
     term *terms;
     size_t n_terms;
     unsigned sample;
-    tg_tensor *view;           /* one that was altered, with what it held                */
+    tg_tensor *view, *restore; /* one that was altered, or a view of it; and its handle   */
     void *kept;
     size_t kept_bytes;
 } mutator;
@@ -46,13 +47,19 @@ typedef struct report {
     char text[2400];
 } report;
 
-/* Mutants that change nothing that anybody could see. Each needs its reason. */
+/* Mutants that change nothing that the check could see: each with its reason. -1 stands for all. */
 static const struct {
     const char *target, *applied;
-    int mutation;
+    int k, recorded, mutation;
     const char *why;
 } equivalent[] = {
-    {NULL, NULL, 0, NULL},
+    {"softsign", "add_scalar", -1, -1, NEGATE, "1 + |x| is squared afterwards"},
+    {"maximum", "mul_scalar", -1, -1, -1, "halves at ties, where there is no derivative: test_operators.c has them"},
+    {"minimum", "mul_scalar", -1, -1, -1, "as maximum"},
+    {"elu_backward", "full", -1, 0, SHIFT, "the 0 that x is compared with, in the rule's own slope, masked there"},
+    {"pow", "full", 1, 0, -1, "what stands in for a base of 0 is masked; it matters to the next order"},
+    {"pow", "full", 1, 1, SCALE, "and there any positive number would do"},
+    {NULL, NULL, 0, 0, 0, NULL},
 };
 
 static tg_runtime *rt;
@@ -116,10 +123,20 @@ static void *bytes_of(const tg_tensor *t, size_t *bytes)
 static void forget_view(mutator *m, bool restore)
 {
     if (restore && m->kept)
-        tg_tensor_write(m->view, m->kept, m->kept_bytes);
+        tg_tensor_write(m->restore, m->kept, m->kept_bytes);
     free(m->kept);
     m->kept = NULL;
     m->view = NULL;
+}
+
+/* The consumer of an altered view has run; a view of the view has read nothing yet. */
+static void follow_view(mutator *m, const tg_operator *op, tg_tensor *const in[], size_t n_in, tg_tensor *const out[])
+{
+    for (size_t i = 0; m->view && i < n_in; i++)
+        if (in[i] == m->view && op->flags & TG_OP_VIEW)
+            m->view = out[0];
+        else if (in[i] == m->view)
+            forget_view(m, true);
 }
 
 static void alter(mutator *m, tg_tensor *out, bool is_view)
@@ -133,7 +150,7 @@ static void alter(mutator *m, tg_tensor *out, bool is_view)
         m->kept = malloc(bytes + 8);
         memcpy(m->kept, data, bytes);
         m->kept_bytes = bytes;
-        m->view = out;
+        m->view = m->restore = out;
     }
     if (alter_bytes(data, (size_t)tg_tensor_count(out), tg_tensor_dtype(out), m->mutation) &&
         tg_tensor_write(out, data, bytes) == TG_OK)
@@ -143,17 +160,17 @@ static void alter(mutator *m, tg_tensor *out, bool is_view)
 
 /* -- looking ------------------------------------------------------------------------------------------------------- */
 
-static void note(mutator *m, bool recorded, const tg_operator *op, unsigned o)
+static void note(mutator *m, bool recorded, unsigned k, const tg_operator *op, unsigned o)
 {
     for (size_t t = 0; t < m->n_terms; t++) {
         term *have = &m->terms[t];
-        if (have->recorded == recorded && have->k == m->k && have->o == o && have->op == op) {
+        if (have->recorded == recorded && have->k == k && have->o == o && have->op == op) {
             have->in_samples |= 1ull << m->sample;
             return;
         }
     }
     if (m->n_terms < MAX_TERMS)
-        m->terms[m->n_terms++] = (term){recorded, m->k, o, op, 1ull << m->sample};
+        m->terms[m->n_terms++] = (term){recorded, k, o, op, 1ull << m->sample};
 }
 
 static void rule_begins(void *arg, tg_tape *t, const tg_node *node)
@@ -162,26 +179,39 @@ static void rule_begins(void *arg, tg_tape *t, const tg_node *node)
     mutator *m = arg;
     forget_view(m, false);
     m->inside = tg_node_operator(node) == m->target;
-    m->k = 0;
+    m->n_ran = 0;
 }
 
 static void applied(void *arg, tg_tape *t, const tg_operator *op, tg_tensor *const in[], size_t n_in,
                     tg_tensor *const out[], size_t n_out, const tg_node *rule_of)
 {
     mutator *m = arg;
-    for (size_t i = 0; m->view && i < n_in; i++)
-        if (in[i] == m->view)
-            forget_view(m, true);
+    follow_view(m, op, in, n_in, out);
     if (!m->inside || !rule_of || tg_node_operator(rule_of) != m->target)
         return;
     bool recorded = tg_tape_recording(t);
+    unsigned k = 0;
+    for (unsigned i = 0; i < m->n_ran; i++)
+        k += m->ran[i] == op;
     for (unsigned o = 0; o < n_out; o++) {
         if (!m->active)
-            note(m, recorded, op, o);
-        else if (m->active->recorded == recorded && m->active->k == m->k && m->active->o == o && m->active->op == op)
+            note(m, recorded, k, op, o);
+        else if (m->active->recorded == recorded && m->active->k == k && m->active->o == o && m->active->op == op)
             alter(m, out[o], op->flags & TG_OP_VIEW);
     }
-    m->k++;
+    if (m->n_ran < MAX_APPLICATIONS)
+        m->ran[m->n_ran++] = op;
+}
+
+static bool is_zero(const tg_tensor *t)
+{
+    size_t bytes;
+    double *x = bytes_of(t, &bytes);
+    bool zero = true;
+    for (size_t i = 0; x && i < bytes / sizeof *x; i++)
+        zero &= x[i] == 0.0;
+    free(x);
+    return zero;
 }
 
 static void rule_ran(void *arg, tg_tape *t, const tg_node *node, tg_tensor *gx[])
@@ -190,19 +220,20 @@ static void rule_ran(void *arg, tg_tape *t, const tg_node *node, tg_tensor *gx[]
     if (!m->inside)
         return;
     m->inside = false;
-    m->k = 0;
     bool recorded = tg_tape_recording(t);
     for (unsigned i = 0; i < tg_node_n_in(node); i++) {
         if (!gx[i])
             continue;
         if (!m->active)
-            note(m, recorded, NULL, i);
+            note(m, recorded, 0, NULL, i);
         if (!m->active || m->active->op || m->active->recorded != recorded || m->active->o != i)
             continue;
-        m->altered += m->mutation != SHIFT;
+        m->altered += m->mutation == SHIFT || !is_zero(gx[i]);
         if (m->mutation == ZERO)
             gx[i] = NULL;
-        else if (m->mutation != SHIFT)
+        else if (m->mutation == SHIFT)
+            gx[i] = tg_add_scalar(t, gx[i], 0.5);
+        else
             gx[i] = tg_mul_scalar(t, gx[i], m->mutation == NEGATE ? -1.0 : 1.5);
     }
 }
@@ -229,6 +260,8 @@ static bool is_equivalent(const mutator *m, const term *t)
 {
     for (size_t i = 0; equivalent[i].target; i++)
         if (!strcmp(equivalent[i].target, m->target->name) && t->op && !strcmp(equivalent[i].applied, t->op->name) &&
+            (equivalent[i].k < 0 || (unsigned)equivalent[i].k == t->k) &&
+            (equivalent[i].recorded < 0 || equivalent[i].recorded == t->recorded) &&
             (equivalent[i].mutation < 0 || equivalent[i].mutation == m->mutation))
             return true;
     return false;

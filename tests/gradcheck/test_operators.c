@@ -117,6 +117,18 @@ START_TEST(tolerances_are_tight)
 }
 END_TEST
 
+/* At a tie there is no derivative, but the central difference is the mean of both sides: the halves that the rule
+ * gives. A sample cannot say that, because the second order would be a jump. */
+START_TEST(ties_share_the_gradient)
+{
+    static const char *const names[] = {"maximum", "minimum"};
+    const tg_sample tie = {.label = "ties", .n_in = 2, .in = {{.ndim = 1, .dim = {4}, .low = 1, .high = 1},
+                                                             {.ndim = 1, .dim = {4}, .low = 1, .high = 1}}};
+    tg_status status = row_check(tape, tg_operator_find(rt, names[_i]), &tie, 1);
+    ck_assert_msg(status == TG_OK, "%s: %s", names[_i], tg_tape_error(tape));
+}
+END_TEST
+
 static Suite *suite(void)
 {
     open_runtime();
@@ -125,6 +137,7 @@ static Suite *suite(void)
     tcase_add_test(coverage, every_row_brings_its_proof);
     tcase_add_test(coverage, optional_inputs_are_sampled_both_ways);
     tcase_add_test(coverage, tolerances_are_tight);
+    tcase_add_loop_test(coverage, ties_share_the_gradient, 0, 2);
     tcase_add_checked_fixture(one, clear, clear);
     tcase_add_loop_test(one, first_order, 0, (int)n_rows);
     tcase_add_checked_fixture(two, clear, clear);
