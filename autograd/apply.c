@@ -203,6 +203,8 @@ static tg_status run_and_record(tg_tape *tape, application *a, tg_tensor *out[])
         if (node)
             tg_storage_unref(node->saved);
         undo_outputs(tape, n_values);
+        for (uint32_t o = 0; o < a->op->n_out; o++)
+            out[o] = NULL;
         return status;
     }
     mark_written(a);

@@ -65,6 +65,7 @@ static void release_kernel(tg_entry *e)
     if (e->kernel && e->kernel->release && e->prepared.impl)
         e->kernel->release(e->backend->state, &e->prepared);
     e->prepared.impl = NULL;
+    e->kernel = NULL;
 }
 
 static void entry_free(tg_tape *tape, tg_entry *e)
@@ -154,7 +155,7 @@ static const tg_kernel *find_kernel(const tg_backend *b, const tg_operator *op)
 /* What the chain's members said so far. */
 typedef struct refusals {
     const char *reason;
-    bool declined;
+    bool declined, no_memory;
 } refusals;
 
 static bool try_backend(tg_entry *e, tg_loaded *b, refusals *r)
@@ -169,11 +170,13 @@ static bool try_backend(tg_entry *e, tg_loaded *b, refusals *r)
     if (accepted == TG_ACCEPT) {
         e->prepared = (tg_prepared){.struct_size = sizeof e->prepared};
         b->error[0] = '\0';
-        if (!kernel->prepare || kernel->prepare(b->state, &e->call, &e->prepared) == TG_OK) {
+        tg_status status = kernel->prepare ? kernel->prepare(b->state, &e->call, &e->prepared) : TG_OK;
+        if (status == TG_OK) {
             e->kernel = kernel;
             e->backend = b;
             return true;
         }
+        r->no_memory = status == TG_ENOMEM;
         reason = b->error[0] ? b->error : "its kernel could not be prepared";
     }
     r->declined |= accepted == TG_DECLINE;
@@ -200,8 +203,12 @@ static tg_status choose(tg_tape *tape, tg_entry *e, size_t first, const char *re
     tg_runtime *rt = tape->rt;
     refusals r = {.reason = reason};
     for (size_t i = first; i < rt->n_chain; i++) {
-        if (!try_backend(e, &rt->backends[i], &r))
+        if (!try_backend(e, &rt->backends[i], &r)) {
+            if (r.no_memory)
+                return tg_fail(tape, TG_ENOMEM, "%s: no memory to prepare the kernel of backend '%s'", e->op->name,
+                               rt->backends[i].name);
             continue;
+        }
         e->chain_index = i;
         bool implied = !rt->backends[i].explicit_in_chain && !r.declined;
         e->fallback = reason || implied ? (r.reason ? r.reason : "refused") : NULL;
@@ -237,6 +244,9 @@ tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[]
                 unlink_age(c, e);
                 link_newest(c, e);
             }
+            /* After a kernel failed when run, and no other might take over. */
+            if (!e->kernel && !(op->flags & TG_OP_VIEW) && choose(tape, e, 0, NULL))
+                return NULL;
             return e;
         }
     tg_entry *e = entry_new(tape, op, in, n_in, attrs);

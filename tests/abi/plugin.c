@@ -26,7 +26,6 @@
 struct tg_backend_state {
     const tg_host *host;
 };
-static struct tg_backend_state state;
 
 static int score(const char **reason)
 {
@@ -42,14 +41,16 @@ static tg_status plugin_open(const tg_host *host, tg_backend_state **out)
     }
     if (FLAW == NO_MEMORY)
         return TG_ENOMEM;
-    state.host = host;
-    *out = &state;
+    *out = host->alloc(host->arg, sizeof **out, 64);
+    if (!*out)
+        return TG_ENOMEM;
+    (*out)->host = host;
     return TG_OK;
 }
 
 static void plugin_close(tg_backend_state *s)
 {
-    s->host = 0;
+    s->host->free(s->host->arg, s);
 }
 
 static void facts(tg_backend_state *s, tg_backend_facts *out)
