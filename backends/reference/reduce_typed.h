@@ -119,11 +119,11 @@ TG_REF_CLONES static T TYPED(extremum_run)(const T *x, int64_t n, T sign, T best
     for (; i + LANES <= n; i += LANES)
         for (int l = 0; l < LANES; l++) {
             const T v = sign * x[i + l];
-            lane[l] = (v > lane[l]) | (v != v) ? v : lane[l];
+            lane[l] = ((v > lane[l]) | (v != v)) ? v : lane[l];
         }
     for (int l = 0; i + l < n; l++) {
         const T v = sign * x[i + l];
-        lane[l] = (v > lane[l]) | (v != v) ? v : lane[l];
+        lane[l] = ((v > lane[l]) | (v != v)) ? v : lane[l];
     }
     for (int l = 0; l < LANES; l++)
         best = lane[l] > best || lane[l] != lane[l] ? lane[l] : best;
@@ -153,7 +153,7 @@ TG_REF_CLONES static void TYPED(extremum_rows)(T *restrict best, const T *restri
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < columns; c++) {
             const T v = sign * x[r * step + c];
-            best[c] = (v > best[c]) | (v != v) ? v : best[c];
+            best[c] = ((v > best[c]) | (v != v)) ? v : best[c];
         }
 }
 

@@ -1,5 +1,11 @@
-/* Operators: tensors in, a tensor of the tape out. NULL on error, with the tape's sticky error set; a NULL tensor
- * in passes through an earlier error. Names, semantics and formulae are PyTorch's unless said otherwise. */
+/* Operators: tensors in, a tensor of the tape out. Names, semantics and formulae are PyTorch's unless said otherwise.
+ *
+ * NULL on error, with the tape's sticky error set; then all further calls return NULL at once, so a chain of calls needs
+ * one check at its end. Errors that any of these can give: TG_EINVAL (a NULL tensor, a dim or number out of range),
+ * TG_EDTYPE, TG_ESHAPE, TG_ESTALE, TG_ENOMEM, TG_ENOKERNEL; others are named where they occur.
+ *
+ * Inputs may have any strides. Values are f32 or f64, and all of one call are of the same dtype: there is no promotion,
+ * tg_to converts. Results are row-major unless they are views. A dim counts from the end when negative. */
 #ifndef TAPEGRAD_OPS_H
 #define TAPEGRAD_OPS_H
 
@@ -9,98 +15,119 @@
 extern "C" {
 #endif
 
-/* -- elementwise, one input ------------------------------------------------------------------------------------- */
+/* -- elementwise, one input: f32 or f64, the result has x's dims and dtype -------------------------------------- */
 TG_API tg_tensor *tg_neg(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_abs(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_sign(tg_tape *tape, tg_tensor *x);
+TG_API tg_tensor *tg_abs(tg_tape *tape, tg_tensor *x);  /* derivative at 0: 0 */
+TG_API tg_tensor *tg_sign(tg_tape *tape, tg_tensor *x); /* −1, 0, 1; the derivative is 0; NaN gives 0 */
 TG_API tg_tensor *tg_exp(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_expm1(tg_tape *tape, tg_tensor *x);
+TG_API tg_tensor *tg_expm1(tg_tape *tape, tg_tensor *x); /* e^x − 1, also for small x */
 TG_API tg_tensor *tg_log(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_log1p(tg_tape *tape, tg_tensor *x);
+TG_API tg_tensor *tg_log1p(tg_tape *tape, tg_tensor *x); /* log(1 + x), also for small x */
 TG_API tg_tensor *tg_sqrt(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_rsqrt(tg_tape *tape, tg_tensor *x);
+TG_API tg_tensor *tg_rsqrt(tg_tape *tape, tg_tensor *x); /* 1/√x */
 TG_API tg_tensor *tg_square(tg_tape *tape, tg_tensor *x);
 TG_API tg_tensor *tg_reciprocal(tg_tape *tape, tg_tensor *x);
 TG_API tg_tensor *tg_sin(tg_tape *tape, tg_tensor *x);
 TG_API tg_tensor *tg_cos(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_tanh(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_erf(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_sigmoid(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_relu(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_leaky_relu(tg_tape *tape, tg_tensor *x, double negative_slope);
-TG_API tg_tensor *tg_elu(tg_tape *tape, tg_tensor *x, double alpha);
-TG_API tg_tensor *tg_selu(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_celu(tg_tape *tape, tg_tensor *x, double alpha);
-TG_API tg_tensor *tg_gelu(tg_tape *tape, tg_tensor *x, bool tanh_approximation);
-TG_API tg_tensor *tg_silu(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_mish(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_softplus(tg_tape *tape, tg_tensor *x, double beta, double threshold);
-TG_API tg_tensor *tg_softsign(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_log_sigmoid(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_hardtanh(tg_tape *tape, tg_tensor *x, double min_val, double max_val);
-/* min or max may be NaN for "none". The gradient is 1 inside and on the bounds. */
-TG_API tg_tensor *tg_clamp(tg_tape *tape, tg_tensor *x, double min, double max);
+TG_API tg_tensor *tg_erf(tg_tape *tape, tg_tensor *x); /* 2/√π·∫₀ˣ e^(−t²) dt */
+/* The scalar is not differentiated, and may change every step at no cost. torch.add, mul, pow with a number. */
 TG_API tg_tensor *tg_add_scalar(tg_tape *tape, tg_tensor *x, double s);
 TG_API tg_tensor *tg_mul_scalar(tg_tape *tape, tg_tensor *x, double s);
-TG_API tg_tensor *tg_pow_scalar(tg_tape *tape, tg_tensor *x, double exponent);
+TG_API tg_tensor *tg_pow_scalar(tg_tape *tape, tg_tensor *x, double exponent); /* derivative for exponent 0: 0 */
 
-/* -- elementwise, two and three inputs, broadcasting -------------------------------------------------------------- */
-TG_API tg_tensor *tg_add(tg_tape *tape, tg_tensor *a, tg_tensor *b);
-TG_API tg_tensor *tg_sub(tg_tape *tape, tg_tensor *a, tg_tensor *b);
-TG_API tg_tensor *tg_mul(tg_tape *tape, tg_tensor *a, tg_tensor *b);
+/* Activations (torch.nn.functional's names). NaN passes through all of them; large |x| neither overflows nor gives NaN. */
+TG_API tg_tensor *tg_tanh(tg_tape *tape, tg_tensor *x);
+TG_API tg_tensor *tg_sigmoid(tg_tape *tape, tg_tensor *x);     /* σ(x) = 1/(1 + e^−x)     */
+TG_API tg_tensor *tg_log_sigmoid(tg_tape *tape, tg_tensor *x); /* log σ(x)                */
+TG_API tg_tensor *tg_relu(tg_tape *tape, tg_tensor *x);        /* max(x, 0); derivative at 0: 0 */
+TG_API tg_tensor *tg_leaky_relu(tg_tape *tape, tg_tensor *x, double negative_slope); /* x > 0 ? x : negative_slope·x */
+TG_API tg_tensor *tg_elu(tg_tape *tape, tg_tensor *x, double alpha); /* x > 0 ? x : alpha·(e^x − 1). Clevert et al. 2016 */
+TG_API tg_tensor *tg_selu(tg_tape *tape, tg_tensor *x);        /* 1.0507…·elu(x, 1.6732…). Klambauer et al. 2017 */
+/* x > 0 ? x : alpha·(e^(x/alpha) − 1). Barron 2017. TG_EINVAL for alpha = 0. */
+TG_API tg_tensor *tg_celu(tg_tape *tape, tg_tensor *x, double alpha);
+/* x·Φ(x), or 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))). Hendrycks and Gimpel 2016. */
+TG_API tg_tensor *tg_gelu(tg_tape *tape, tg_tensor *x, bool tanh_approximation);
+TG_API tg_tensor *tg_silu(tg_tape *tape, tg_tensor *x); /* x·σ(x) */
+TG_API tg_tensor *tg_mish(tg_tape *tape, tg_tensor *x); /* x·tanh(log(1 + e^x)). Misra 2019 */
+/* log(1 + e^(beta·x))/beta, and x itself where beta·x > threshold. TG_EINVAL for beta = 0. */
+TG_API tg_tensor *tg_softplus(tg_tape *tape, tg_tensor *x, double beta, double threshold);
+TG_API tg_tensor *tg_softsign(tg_tape *tape, tg_tensor *x); /* x/(1 + |x|) */
+/* clamp with the derivative 0 on the bounds, too. TG_EINVAL unless min_val ≤ max_val. */
+TG_API tg_tensor *tg_hardtanh(tg_tape *tape, tg_tensor *x, double min_val, double max_val);
+/* min(max(x, min), max): max wins where they cross. min or max may be NaN for "none". The derivative is 1 inside and on
+ * the bounds. torch.clamp. */
+TG_API tg_tensor *tg_clamp(tg_tape *tape, tg_tensor *x, double min, double max);
+
+/* -- elementwise, two and three inputs: broadcast as in PyTorch, gradients summed back ------------------------------ */
+TG_API tg_tensor *tg_add(tg_tape *tape, tg_tensor *a, tg_tensor *b); /* also i64 */
+TG_API tg_tensor *tg_sub(tg_tape *tape, tg_tensor *a, tg_tensor *b); /* also i64 */
+TG_API tg_tensor *tg_mul(tg_tape *tape, tg_tensor *a, tg_tensor *b); /* also i64 */
 TG_API tg_tensor *tg_div(tg_tape *tape, tg_tensor *a, tg_tensor *b);
+/* a^b. The derivatives where b = 0, and where a = 0 ≤ b, are 0 instead of 0·∞. */
 TG_API tg_tensor *tg_pow(tg_tape *tape, tg_tensor *a, tg_tensor *b);
 /* Ties share the gradient in halves, NaN propagates. */
 TG_API tg_tensor *tg_maximum(tg_tape *tape, tg_tensor *a, tg_tensor *b);
 TG_API tg_tensor *tg_minimum(tg_tape *tape, tg_tensor *a, tg_tensor *b);
-/* bool results, no derivative. */
+/* Two of f32, f64, i64 or bool; the result is bool and has no derivative. */
 TG_API tg_tensor *tg_eq(tg_tape *tape, tg_tensor *a, tg_tensor *b);
 TG_API tg_tensor *tg_ne(tg_tape *tape, tg_tensor *a, tg_tensor *b);
 TG_API tg_tensor *tg_lt(tg_tape *tape, tg_tensor *a, tg_tensor *b);
 TG_API tg_tensor *tg_le(tg_tape *tape, tg_tensor *a, tg_tensor *b);
 TG_API tg_tensor *tg_gt(tg_tape *tape, tg_tensor *a, tg_tensor *b);
 TG_API tg_tensor *tg_ge(tg_tape *tape, tg_tensor *a, tg_tensor *b);
-/* condition is bool: selects, never multiplies. */
+/* condition ? a : b; condition is bool, a and b f32, f64, i64 or bool. Selects, never multiplies: NaN in what is not
+ * chosen does no harm. */
 TG_API tg_tensor *tg_where(tg_tape *tape, tg_tensor *condition, tg_tensor *a, tg_tensor *b);
-/* To another dtype (torch.Tensor.to). Differentiable between f32 and f64. */
+/* To another of f32, f64, i64, bool (torch.Tensor.to); x itself where it has that dtype. Differentiable between f32 and
+ * f64. To i64 it truncates; NaN and what does not fit become the smallest i64. To bool: x ≠ 0. */
 TG_API tg_tensor *tg_to(tg_tape *tape, tg_tensor *x, tg_dtype dtype);
 
-/* -- reductions: over the listed dims (negative ones count from the end), n_dims 0: over all ---------------------- */
+/* -- reductions of f32, f64: over the listed dims, n_dims 0: over all; keepdim leaves them with size 1 ---------------- */
+/* Sums are taken in f64, in an order that depends on the shape alone. Of no values: sum 0, mean and var NaN. */
 TG_API tg_tensor *tg_sum_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, bool keepdim);
 TG_API tg_tensor *tg_mean_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, bool keepdim);
-TG_API tg_tensor *tg_sum(tg_tape *tape, tg_tensor *x);
-TG_API tg_tensor *tg_mean(tg_tape *tape, tg_tensor *x);
-/* Σ(x−μ)²/(n−correction). */
-TG_API tg_tensor *tg_var_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, double correction, bool keepdim);
-/* Gradient shared equally among ties. */
+TG_API tg_tensor *tg_sum(tg_tape *tape, tg_tensor *x);  /* of all, ndim 0 */
+TG_API tg_tensor *tg_mean(tg_tape *tape, tg_tensor *x); /* of all, ndim 0 */
+/* Σ(x − mean)²/max(0, n − correction), twice over the data. torch.var: correction 1 is unbiased, 0 biased. */
+TG_API tg_tensor *tg_var_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, double correction,
+                              bool keepdim);
+/* NaN wins. The gradient is shared equally among ties. TG_ESHAPE where a reduced dim has size 0. */
 TG_API tg_tensor *tg_amax_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, bool keepdim);
 TG_API tg_tensor *tg_amin_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, bool keepdim);
-/* i64; the first of equal maxima; NaN counts as the maximum. */
+/* i64, no derivative; the first of equal maxima; the first NaN counts as the maximum. TG_ESHAPE of no values. */
 TG_API tg_tensor *tg_argmax(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim);
 /* Sums x down to dims that broadcast to x's. torch.Tensor.sum_to_size. */
 TG_API tg_tensor *tg_sum_to_size(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t ndim);
 
-/* -- shape: views where PyTorch has views -------------------------------------------------------------------------- */
-/* One dim may be −1. A view where the strides allow it, a copy where not. */
+/* -- shape, any dtype: views (they share x's memory) where PyTorch has views ------------------------------------------ */
+/* One dim may be −1: what is left. A view where the strides allow it, a copy where not. */
 TG_API tg_tensor *tg_reshape_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t ndim);
+/* start_dim … end_dim become one; a scalar becomes [1]. */
 TG_API tg_tensor *tg_flatten(tg_tape *tape, tg_tensor *x, int64_t start_dim, int64_t end_dim);
 TG_API tg_tensor *tg_transpose(tg_tape *tape, tg_tensor *x, int64_t dim0, int64_t dim1);
-TG_API tg_tensor *tg_permute_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t ndim);
-TG_API tg_tensor *tg_expand_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t ndim); /* −1 keeps a size */
-TG_API tg_tensor *tg_squeeze(tg_tape *tape, tg_tensor *x, int64_t dim);
-TG_API tg_tensor *tg_unsqueeze(tg_tape *tape, tg_tensor *x, int64_t dim);
+TG_API tg_tensor *tg_permute_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t ndim); /* each dim once */
+/* Dims of size 1, and new leading ones, are repeated without a copy; −1 keeps a size. An expanded view cannot be written. */
+TG_API tg_tensor *tg_expand_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t ndim);
+TG_API tg_tensor *tg_squeeze(tg_tape *tape, tg_tensor *x, int64_t dim); /* removes it where its size is 1 */
+TG_API tg_tensor *tg_unsqueeze(tg_tape *tape, tg_tensor *x, int64_t dim); /* −ndim−1 … ndim */
+/* `length` elements from start (negative: from the end). TG_EINVAL unless they are there. */
 TG_API tg_tensor *tg_narrow(tg_tape *tape, tg_tensor *x, int64_t dim, int64_t start, int64_t length);
-/* x[start:end:step] along dim. */
+/* x[start:end:step] along dim, as Python clips it: INT64_MAX stands for the end. step ≥ 1. */
 TG_API tg_tensor *tg_slice(tg_tape *tape, tg_tensor *x, int64_t dim, int64_t start, int64_t end, int64_t step);
+/* x[index] along dim, which goes. TG_EINDEX outside [−size, size). */
 TG_API tg_tensor *tg_select(tg_tape *tape, tg_tensor *x, int64_t dim, int64_t index);
+/* Joined along a dim; tensors of one dtype that agree in all other dims. */
 TG_API tg_tensor *tg_cat_n(tg_tape *tape, tg_tensor *const xs[], size_t n, int64_t dim);
+/* Joined along a new dim; tensors of the same dims. */
 TG_API tg_tensor *tg_stack_n(tg_tape *tape, tg_tensor *const xs[], size_t n, int64_t dim);
 /* Row-major: x itself where it already is. */
 TG_API tg_tensor *tg_contiguous(tg_tape *tape, tg_tensor *x);
 /* A copy with storage of its own. torch.clone. */
 TG_API tg_tensor *tg_clone(tg_tape *tape, tg_tensor *x);
+/* Of x's dims and dtype, without a history. */
 TG_API tg_tensor *tg_zeros_like(tg_tape *tape, tg_tensor *x);
 TG_API tg_tensor *tg_ones_like(tg_tape *tape, tg_tensor *x);
+/* f32, f64, i64 or bool, every element `value`. */
 TG_API tg_tensor *tg_full(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t ndim, double value);
 
 /* -- products --------------------------------------------------------------------------------------------------------- */
@@ -139,10 +166,14 @@ TG_API tg_tensor *tg_cross_entropy_with(tg_tape *tape, tg_tensor *input, tg_tens
                                         int64_t ignore_index, tg_reduction reduction, double label_smoothing);
 /* The same without weights and smoothing: mean, ignore_index −100. */
 TG_API tg_tensor *tg_cross_entropy(tg_tape *tape, tg_tensor *input, tg_tensor *target);
-/* Elements along dim picked by index (i64, of the result's shape). TG_EINDEX. */
+
+/* -- by index: i64 indices from 0 (negative ones are refused), looked at before anything is written. TG_EINDEX names the
+ *    index, its place and the range ----------------------------------------------------------------------------------- */
+/* y[i][j] = x[index[i][j]][j] for dim 0, and so on; y has index's dims, which do not exceed x's but along dim. */
 TG_API tg_tensor *tg_gather(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index);
-/* A copy of x with src added at index. */
+/* A copy of x with y[index[i][j]][j] += src[i][j] for dim 0, and so on. src has index's dims, or is larger. */
 TG_API tg_tensor *tg_scatter_add(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index, tg_tensor *src);
+/* x's slices along dim in index's order; index has one dim. */
 TG_API tg_tensor *tg_index_select(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index);
 
 /* -- normalisation ------------------------------------------------------------------------------------------------------- */
