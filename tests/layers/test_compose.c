@@ -110,13 +110,26 @@ START_TEST(options_of_ones_own)
 }
 END_TEST
 
+/* Draws for a child, then fails. */
+static tg_status late_init(tg_module *m, const void *attrs)
+{
+    (void)attrs;
+    tg_status status = tg_module_add_child(m, "drawn", tg_nn_linear(tg_module_runtime(m), 4, 3));
+    return status ? status : tg_fail(NULL, TG_EINVAL, "Late: no");
+}
+
 START_TEST(an_init_that_fails_halfway)
 {
+    tg_layer_class late = two_heads_class;
     finished = 0;
     tg_random_state before = tg_runtime_random_state(rt);
     ck_assert_ptr_null(tg_module_new(rt, &two_heads_class, &(two_heads_options){.width = 0}));
     ck_assert_msg(strstr(tg_error_message(), "num_features is 0"), "%s", tg_error_message());
     ck_assert_int_eq(finished, 1); /* what init had put into the state is freed */
+    late.init = late_init;
+    late.finish = NULL;
+    ck_assert_ptr_null(tg_module_new(rt, &late, NULL));
+    failed_with(TG_EINVAL, TG_EINVAL, "Late: no");
     ck_assert(same_state(before, tg_runtime_random_state(rt)));
 }
 END_TEST

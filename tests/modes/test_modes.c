@@ -173,6 +173,9 @@ START_TEST(freeze_statistics_is_sticky)
     ck_assert_ptr_nonnull(tg_tensor_grad(tg_module_tensor(bn, "weight")));
     tg_module_unfreeze(net, TG_FREEZE_STATISTICS);
     ck_assert(tg_module_updates_statistics(bn));
+    tg_module_eval(net);
+    ck_assert(!tg_module_updates_statistics(bn));
+    tg_module_train(net);
     tg_forward(tape, bn, x);
     ck_assert_uint_ne(checksum(net), before);
     tg_module_destroy(net);
