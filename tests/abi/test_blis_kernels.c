@@ -149,10 +149,10 @@ static tg_status run(const problem *p, int which)
 /* Runs it on one backend over a result full of NaN, and compares every element; what lies between stays NaN. */
 static void check(const problem *p, int which)
 {
-    for (int64_t i = 0; i < LARGEST / 8; i++)
+    int64_t n = count(&p->c), at[TG_MAX_DIM] = {0};
+    for (int64_t i = 0; i <= n; i++)
         set(p, data_c, i, NAN);
     ck_assert_int_eq(run(p, which), TG_OK);
-    int64_t n = count(&p->c), at[TG_MAX_DIM] = {0};
     double tolerance = which == 0 ? (p->dtype == TG_F64 ? 1e-14 : 1e-7) : (p->dtype == TG_F64 ? 1e-13 : 2e-5);
     for (int64_t e = 0; e < n; e++) {
         int64_t rest = e, o = 0;
@@ -214,7 +214,7 @@ START_TEST(every_size_and_layout)
     for (int im = 0; im < N; im++)
         for (int in = 0; in < N; in++)
             for (int ik = -1; ik < N; ik++)
-                for (int shot = 0; shot < 3; shot++) {
+                for (int shot = 0; shot < 2; shot++) {
                     pick = pick * 1664525u + 1013904223u;
                     int la = (int)(pick >> 8) % N_LAYOUTS, lb = (int)(pick >> 16) % N_LAYOUTS;
                     int64_t m = sizes[im], n = sizes[in], k = ik < 0 ? 0 : sizes[ik];

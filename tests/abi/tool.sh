@@ -1,0 +1,62 @@
+#!/bin/sh
+# tool.sh TAPEGRAD PLUGINS BLIS_DIR HAVE_BLIS: the tapegrad command's answers and exit statuses.
+set -u
+tool=$1 plugins=$2 blis=$3 have_blis=$4
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+unset TAPEGRAD_BACKEND TAPEGRAD_REPORT TAPEGRAD_FALLBACK BLIS_ARCH_TYPE
+export TAPEGRAD_BACKEND_PATH="$plugins:$blis"
+n=0
+
+# expect WHAT STATUS TEXT COMMAND...: the status, and the text somewhere in what it prints.
+expect() {
+    what=$1 status=$2 text=$3
+    shift 3
+    n=$((n + 1))
+    output=$("$@" 2>&1)
+    got=$?
+    if [ "$got" = "$status" ] && case $output in *"$text"*) true ;; *) false ;; esac; then
+        echo "ok $n - $what"
+    else
+        echo "not ok $n - $what"
+        echo "status $got, expected $status with '$text':" >&2
+        echo "$output" >&2
+    fi
+}
+
+expect "version" 0 "tapegrad 0." "$tool" version
+expect "--version" 0 "tapegrad 0." "$tool" --version
+expect "help" 0 "usage: tapegrad" "$tool" help
+expect "no command" 2 "usage: tapegrad" "$tool"
+expect "an unknown command" 2 "usage: tapegrad" "$tool" frobnicate
+expect "too many arguments" 2 "usage: tapegrad" "$tool" version twice
+expect "backends: the reference" 0 "reference" "$tool" backends
+expect "backends: a plug-in" 0 "library Test 1.2.3  kernels portable" "$tool" backends
+expect "backends: why one is not loaded" 0 "not loaded: cannot run on this machine: it wants a quantum processor" \
+    "$tool" backends
+expect "backends: another ABI" 0 "it was built for plug-in ABI 2.0" "$tool" backends
+expect "backends: the chain" 0 "chain: newerminor,reference" env TAPEGRAD_BACKEND=newerminor "$tool" backends
+expect "backends: an unknown one" 1 'unknown backend "fpga"' env TAPEGRAD_BACKEND=fpga "$tool" backends
+expect "backends: threads" 0 "threads 3" env TAPEGRAD_NUM_THREADS=3 "$tool" backends
+if [ "$have_blis" = 1 ]; then
+    expect "backends: BLIS" 0 "library BLIS " env TAPEGRAD_BACKEND=blis "$tool" backends
+fi
+expect "layers" 0 "Linear(in_features, out_features, bias=True)" "$tool" layers
+expect "one layer" 0 "the batch's" "$tool" layers BatchNorm1d
+expect "an unknown layer" 1 "no layer 'Conv9d'" "$tool" layers Conv9d
+expect "operators" 0 "matmul()" "$tool" operators
+expect "an unknown operator" 1 "no operator" "$tool" operators matmull
+expect "optimizers" 0 "betas=(0.9, 0.999)" "$tool" optimizers
+expect "schedulers" 0 "CosineAnnealingLR(T_max, eta_min=0)" "$tool" optimizers
+expect "bench: an unknown workload" 2 "no workload 'huge'" "$tool" bench huge
+export TAPEGRAD_BACKEND=reference
+expect "bench tiny" 0 "tiny           train " "$tool" bench tiny
+expect "bench: peak memory" 0 "peak RSS MB " "$tool" bench tiny
+export TAPEGRAD_REPORT="$folder/report" TAPEGRAD_BACKEND=good
+expect "bench on a chain with fallbacks" 0 "good,reference" "$tool" bench tiny
+unset TAPEGRAD_REPORT TAPEGRAD_BACKEND
+expect "report: fallbacks" 0 "fallbacks:" "$tool" report "$folder/report"
+expect "report: the operators" 0 "linear " "$tool" report "$folder/report"
+expect "report: no such file" 1 "No such file" "$tool" report "$folder/none"
+expect "report: not a report" 1 "is no report" "$tool" report "$0"
+echo "1..$n"
