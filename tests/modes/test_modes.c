@@ -1,6 +1,8 @@
 /* MODES.md, "Modes" and "Where PyTorch is wrong and this is right": one case a row. */
 #include "layers/rig.h"
 
+#include <threads.h>
+
 static tg_module *bn_net(void)
 {
     tg_module *net = tg_nn_sequential(rt, tg_nn_linear(rt, 4, 3), tg_nn_batch_norm1d(rt, 3), tg_nn_dropout(rt, 0.5));
@@ -306,6 +308,54 @@ START_TEST(the_mode_is_an_argument)
 }
 END_TEST
 
+/* -- many tapes, one model ------------------------------------------------------------------------------------- */
+
+typedef struct reader {
+    tg_module *net;
+    tg_tape *tape;
+    double x[20], y[15];
+    bool failed;
+} reader;
+
+static int read_model(void *arg)
+{
+    reader *r = arg;
+    for (int i = 0; i < 200; i++) {
+        tg_tape_reset(r->tape);
+        tg_tensor *y = tg_forward(r->tape, r->net, tg_input(r->tape, TG_F64, DIMS(5, 4), r->x));
+        r->failed |= !y || tg_tensor_read(y, r->y, sizeof r->y) != TG_OK;
+    }
+    return 0;
+}
+
+START_TEST(many_tapes_read_one_model_in_eval)
+{
+    enum { N = 4 };
+    reader r[N];
+    thrd_t thread[N];
+    tg_module *net = bn_net();
+    tg_module_eval(net);
+    uint64_t before = checksum(net);
+    for (int i = 0; i < N; i++) {
+        r[i] = (reader){.net = net};
+        ck_assert_int_eq(tg_tape_open(&r[i].tape, rt), TG_OK);
+        for (size_t k = 0; k < 20; k++)
+            r[i].x[k] = noise(5, k);
+    }
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(thrd_create(&thread[i], read_model, &r[i]), thrd_success);
+    for (int i = 0; i < N; i++)
+        thrd_join(thread[i], NULL);
+    for (int i = 0; i < N; i++) {
+        ck_assert(!r[i].failed);
+        ck_assert_mem_eq(r[i].y, r[0].y, sizeof r[0].y);
+        tg_tape_close(r[i].tape);
+    }
+    ck_assert_uint_eq(checksum(net), before);
+    tg_module_destroy(net);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("modes");
@@ -319,6 +369,7 @@ static Suite *suite(void)
     tcase_add_test(c, requires_grad_does_not_freeze_statistics);
     tcase_add_test(c, the_mode_is_kept_for_backward);
     tcase_add_test(c, dropout_keeps_its_mask_for_backward_after_eval);
+    tcase_add_test(c, many_tapes_read_one_model_in_eval);
     suite_add_tcase(s, c);
     TCase *f = tcase_create("freeze");
     tcase_add_checked_fixture(f, rig_open, rig_close);
