@@ -80,9 +80,12 @@ static tg_value *add_slot(tg_home *home)
 
 tg_value *tg_home_new(tg_home *home)
 {
-    tg_value *v = home->n_free ? tg_home_slot(home, home->free_slots[--home->n_free]) : add_slot(home);
+    tg_value *v = home->n_free                     ? tg_home_slot(home, home->free_slots[--home->n_free])
+                  : home->n_fresh < home->n_slots ? tg_home_slot(home, home->n_fresh)
+                                                  : add_slot(home);
     if (!v)
         return NULL;
+    home->n_fresh = v->slot < home->n_fresh ? home->n_fresh : v->slot + 1;
     *v = (tg_value){
         .gen = (v->gen + 1u) & 0xfffffffu, .slot = v->slot, .home = home, .node = TG_NO_NODE, .flags = TG_V_LEAF};
     return v;
@@ -92,6 +95,12 @@ void tg_home_drop(tg_home *home, tg_value *v)
 {
     v->gen = (v->gen + 1u) & 0xfffffffu;
     home->free_slots[home->n_free++] = v->slot;
+}
+
+void tg_home_rewind(tg_home *home)
+{
+    if (home->n_free == home->n_fresh)
+        home->n_free = home->n_fresh = 0;
 }
 
 tg_value *tg_home_new_locked(tg_home *home)

@@ -83,6 +83,7 @@ typedef struct tg_value {
 
 struct tg_home {
     uint32_t id, n_slots;
+    uint32_t n_fresh; /* slots from here on have not been used since the rewind */
     tg_runtime *rt;
     tg_tape *tape; /* NULL: the runtime's own */
     const tg_allocator *allocator;
@@ -97,6 +98,8 @@ void tg_home_close(tg_home *home);
 tg_value *tg_home_slot(tg_home *home, uint32_t slot);
 tg_value *tg_home_new(tg_home *home); /* NULL: no memory */
 void tg_home_drop(tg_home *home, tg_value *v); /* invalidates the handle; the slot is reused */
+/* When nothing is live: slots are given out from 0 again, so that equal steps take equal slots. */
+void tg_home_rewind(tg_home *home);
 /* The same for the runtime's home, which several threads use. */
 tg_value *tg_home_new_locked(tg_home *home);
 void tg_home_drop_locked(tg_home *home, tg_value *v);

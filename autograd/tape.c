@@ -77,6 +77,7 @@ void tg_tape_reset(tg_tape *tape)
     tg_staged_drop(tape, 0, tape->committed);
     tape->forward_depth = tape->step_depth = 0;
     tg_scope_undo(tape, &(tg_scope){0});
+    tg_home_rewind(&tape->home);
     tg_arena_reset(&tape->arena);
     tg_cache_trim(tape);
 }
