@@ -17,7 +17,7 @@ typedef struct world {
     const char *backend;
     tg_runtime *rt;
     tg_tape *tape;
-    tg_module *net, *loaded;
+    tg_module *net, *linear, *loaded;
     tg_optimizer *optimizer;
     tg_scheduler *scheduler;
     tg_tensor *own;
@@ -41,10 +41,20 @@ static tg_status open_runtime(world *w)
     return status;
 }
 
+static tg_status make_linear(world *w)
+{
+    w->linear = tg_nn_linear(w->rt, IN, OUT);
+    return w->linear ? TG_OK : TG_ENOMEM;
+}
+
+/* Several calls: what those before the failed one drew, the caller takes back. */
 static tg_status make_net(world *w)
 {
+    tg_random_state before = tg_runtime_random_state(w->rt);
     w->net = tg_nn_sequential(w->rt, tg_nn_linear(w->rt, IN, HIDDEN), tg_nn_batch_norm1d(w->rt, HIDDEN), tg_nn_relu(w->rt),
                               tg_nn_dropout(w->rt, 0.25), tg_nn_linear(w->rt, HIDDEN, OUT));
+    if (!w->net)
+        tg_runtime_set_random_state(w->rt, before);
     return w->net ? TG_OK : TG_ENOMEM;
 }
 
@@ -168,7 +178,8 @@ typedef struct stage {
 } stage;
 
 static const stage stages[] = {
-    {"runtime", open_runtime}, {"module", make_net},       {"tensor", make_tensor},   {"init", init_tensor},
+    {"runtime", open_runtime}, {"linear", make_linear},    {"module", make_net},      {"tensor", make_tensor},
+    {"init", init_tensor},
     {"tape", open_tape},       {"optimizer", make_optimizer}, {"scheduler", make_scheduler}, {"train", train},
     {"clip", clip},            {"update", update},         {"train again", train},    {"update again", update},
     {"schedule", schedule},    {"forward", forward_alone}, {"evaluate", evaluate},    {"second order", second_order},
@@ -234,6 +245,7 @@ static void run_stage(world *w, const stage *st)
 static void finish(world *w)
 {
     tg_module_destroy(w->loaded);
+    tg_module_destroy(w->linear);
     tg_scheduler_destroy(w->scheduler);
     tg_optimizer_destroy(w->optimizer);
     tg_tensor_destroy(w->own);
