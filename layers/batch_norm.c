@@ -20,11 +20,13 @@ static bool is_none(double v)
 static tg_status check_options(const char *name, const tg_batch_norm_options *o)
 {
     if (o->num_features < 1)
-        return tg_fail(NULL, TG_EINVAL, "%s: num_features is %lld, expected at least 1", name, (long long)o->num_features);
+        return tg_fail(NULL, TG_EINVAL, "%s: num_features is %lld, expected at least 1", name,
+                       (long long)o->num_features);
     if (!(o->eps > 0) || isinf(o->eps))
         return tg_fail(NULL, TG_EINVAL, "%s: eps is %g, expected a positive number", name, o->eps);
     if (!is_none(o->momentum) && !(o->momentum >= 0 && o->momentum <= 1))
-        return tg_fail(NULL, TG_EINVAL, "%s: momentum is %g, expected a number between 0 and 1 or None", name, o->momentum);
+        return tg_fail(NULL, TG_EINVAL, "%s: momentum is %g, expected a number between 0 and 1 or None", name,
+                       o->momentum);
     return TG_OK;
 }
 
@@ -63,7 +65,8 @@ static tg_status batch_norm_init(tg_module *m, const tg_batch_norm_options *o, i
         return status;
     s->update = tg_operator_find(m->rt, "batch_norm_update");
     if (!s->update)
-        return tg_fail(NULL, TG_EUNKNOWN, "%s: the operator batch_norm_update is not registered", m->cls->name);
+        return tg_fail(NULL, TG_EUNKNOWN, "%s: the operator batch_norm_update is not registered",
+                       m->cls->name);
     if (o->affine)
         status = add_affine(m, s, o);
     if (!status && o->track_running_stats)
@@ -93,8 +96,8 @@ static tg_status check_input(tg_module *m, tg_tape *tape, const tg_desc *x)
     if (x->ndim >= s->min_ndim && x->ndim <= s->max_ndim && x->dim[1] == o->num_features)
         return TG_OK;
     char got[128];
-    return tg_layer_fail(m, tape, TG_ESHAPE, "got %s, expected %s with C = %lld", tg_desc_format(x, got, sizeof got),
-                         s->expected, (long long)o->num_features);
+    return tg_layer_fail(m, tape, TG_ESHAPE, "got %s, expected %s with C = %lld",
+                         tg_desc_format(x, got, sizeof got), s->expected, (long long)o->num_features);
 }
 
 static tg_status with_running(tg_module *m, tg_tape *tape, tg_tensor *x, tg_tensor *out[])
@@ -109,10 +112,11 @@ static tg_status one_value(tg_module *m, tg_tape *tape, const tg_desc *x)
 {
     const batch_norm_state *s = m->self;
     char got[128];
-    return tg_layer_fail(m, tape, TG_ESHAPE, "%s holds one value per channel, and batch statistics need more than one; "
-                         "use a larger batch (a tg_loader's TG_LAST_MERGE or TG_LAST_DROP avoids a last batch of one)%s",
-                         tg_desc_format(x, got, sizeof got),
-                         s->running_mean ? ", eval mode, or tg_module_freeze" : "");
+    return tg_layer_fail(
+        m, tape, TG_ESHAPE,
+        "%s holds one value per channel, and batch statistics need more than one; "
+        "use a larger batch (a tg_loader's TG_LAST_MERGE or TG_LAST_DROP avoids a last batch of one)%s",
+        tg_desc_format(x, got, sizeof got), s->running_mean ? ", eval mode, or tg_module_freeze" : "");
 }
 
 static tg_status with_batch(tg_module *m, tg_tape *tape, tg_tensor *x, tg_tensor *out[])
@@ -124,18 +128,20 @@ static tg_status with_batch(tg_module *m, tg_tape *tape, tg_tensor *x, tg_tensor
     if (n == 1)
         return one_value(m, tape, d);
     if (n == 0 || !s->running_mean)
-        return tg_layer_result(tape, tg_batch_norm_train(tape, x, s->weight, s->bias, o->eps, NULL, NULL), out);
+        return tg_layer_result(tape, tg_batch_norm_train(tape, x, s->weight, s->bias, o->eps, NULL, NULL),
+                               out);
     tg_tensor *mean, *var;
     tg_tensor *y = tg_batch_norm_train(tape, x, s->weight, s->bias, o->eps, &mean, &var);
     if (!y)
         return tape->status;
     out[0] = y;
     return tg_stage(tape, s->update,
-                    (tg_tensor *const[]){s->running_mean, s->running_var, s->num_batches_tracked, mean, var}, 5,
-                    (const double[]){o->momentum, (double)n});
+                    (tg_tensor *const[]){s->running_mean, s->running_var, s->num_batches_tracked, mean, var},
+                    5, (const double[]){o->momentum, (double)n});
 }
 
-static tg_status batch_norm_train(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+static tg_status batch_norm_train(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                                  tg_tensor *out[])
 {
     (void)n_in;
     const batch_norm_state *s = m->self;
@@ -146,7 +152,8 @@ static tg_status batch_norm_train(tg_module *m, tg_tape *tape, tg_tensor *const 
     return frozen ? with_running(m, tape, in[0], out) : with_batch(m, tape, in[0], out);
 }
 
-static tg_status batch_norm_eval(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+static tg_status batch_norm_eval(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                                 tg_tensor *out[])
 {
     (void)n_in;
     const batch_norm_state *s = m->self;
@@ -163,25 +170,39 @@ static const tg_attr_spec specs[] = {
     TG_ATTR_ROW(S, momentum, REAL, TG_ATTR_OPTIONAL, 0.1, NULL,
                 "the new batch's part in the running statistics; None: the plain average over batches"),
     TG_ATTR_ROW(S, affine, BOOL, 0, 1, NULL, "learned weight and bias"),
-    TG_ATTR_ROW(S, track_running_stats, BOOL, 0, 1, NULL, "false: no buffers, batch statistics in both modes"),
+    TG_ATTR_ROW(S, track_running_stats, BOOL, 0, 1, NULL,
+                "false: no buffers, batch statistics in both modes"),
     TG_ATTR_ROW(S, bias, BOOL, 0, 1, NULL, "false: affine without a bias"),
     TG_ATTR_END,
 };
 
-static const S plain = {.num_features = 3, .eps = 1e-5, .momentum = 0.1, .affine = true, .track_running_stats = true,
+static const S plain = {.num_features = 3,
+                        .eps = 1e-5,
+                        .momentum = 0.1,
+                        .affine = true,
+                        .track_running_stats = true,
                         .bias = true};
-static const S average = {.num_features = 3, .eps = 1e-3, .momentum = TG_NONE_REAL, .affine = true,
-                          .track_running_stats = true, .bias = true};
+static const S average = {.num_features = 3,
+                          .eps = 1e-3,
+                          .momentum = TG_NONE_REAL,
+                          .affine = true,
+                          .track_running_stats = true,
+                          .bias = true};
 static const S no_affine = {.num_features = 3, .eps = 1e-5, .momentum = 0.1, .track_running_stats = true};
-static const S no_bias = {.num_features = 3, .eps = 1e-5, .momentum = 0.1, .affine = true, .track_running_stats = true};
-static const S no_statistics = {.num_features = 3, .eps = 1e-5, .momentum = 0.1, .affine = true, .bias = true};
+static const S no_bias = {
+    .num_features = 3, .eps = 1e-5, .momentum = 0.1, .affine = true, .track_running_stats = true};
+static const S no_statistics = {
+    .num_features = 3, .eps = 1e-5, .momentum = 0.1, .affine = true, .bias = true};
 #undef S
 
 /* The same options for each rank. */
-#define ROW(LABEL, ATTRS, ...) {.label = LABEL, .n_in = 1, .in = {{__VA_ARGS__, .low = -2, .high = 2}}, .attrs = &ATTRS}
-#define ROWS(...)                                                                                                      \
-    ROW("plain", plain, __VA_ARGS__), ROW("momentum None", average, __VA_ARGS__),                                      \
-        ROW("affine False", no_affine, __VA_ARGS__), ROW("bias False", no_bias, __VA_ARGS__),                          \
+#define ROW(LABEL, ATTRS, ...)                                                                               \
+    {                                                                                                        \
+        .label = LABEL, .n_in = 1, .in = {{__VA_ARGS__, .low = -2, .high = 2}}, .attrs = &ATTRS              \
+    }
+#define ROWS(...)                                                                                            \
+    ROW("plain", plain, __VA_ARGS__), ROW("momentum None", average, __VA_ARGS__),                            \
+        ROW("affine False", no_affine, __VA_ARGS__), ROW("bias False", no_bias, __VA_ARGS__),                \
         ROW("track_running_stats False", no_statistics, __VA_ARGS__)
 static const tg_sample samples_1d[] = {
     ROWS(.ndim = 2, .dim = {4, 3}),
@@ -196,12 +217,13 @@ TG_SAMPLES(batch_norm_3d_samples, samples_3d)
 
 static const char *const input_names[] = {"input"};
 
-#define CLASS(NAME, INIT, SAMPLES)                                                                                     \
-    {                                                                                                                  \
-        .struct_size = sizeof(tg_layer_class), .name = NAME, .attrs = specs,                                           \
-        .attrs_size = sizeof(tg_batch_norm_options), .state_size = sizeof(batch_norm_state), .n_in = 1, .n_out = 1,    \
-        .in_names = input_names, .init = INIT, .forward = {batch_norm_train, batch_norm_eval}, .samples = SAMPLES,     \
-        .doc = "y = (x − μ)/√(v + eps)·γ + β; train: the batch's μ and v, eval: the running ones"                      \
+#define CLASS(NAME, INIT, SAMPLES)                                                                           \
+    {                                                                                                        \
+        .struct_size = sizeof(tg_layer_class), .name = NAME, .attrs = specs,                                 \
+        .attrs_size = sizeof(tg_batch_norm_options), .state_size = sizeof(batch_norm_state), .n_in = 1,      \
+        .n_out = 1, .in_names = input_names, .init = INIT, .forward = {batch_norm_train, batch_norm_eval},   \
+        .samples = SAMPLES,                                                                                  \
+        .doc = "y = (x − μ)/√(v + eps)·γ + β; train: the batch's μ and v, eval: the running ones"   \
     }
 static const tg_layer_class class_1d = CLASS("BatchNorm1d", init_1d, batch_norm_1d_samples);
 static const tg_layer_class class_2d = CLASS("BatchNorm2d", init_2d, batch_norm_2d_samples);

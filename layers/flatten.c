@@ -4,14 +4,16 @@ typedef struct flatten_options {
     int64_t start_dim, end_dim;
 } flatten_options;
 
-static tg_status flatten_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+static tg_status flatten_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                                 tg_tensor *out[])
 {
     (void)n_in;
     const flatten_options *o = m->attrs;
     return tg_layer_result(tape, tg_flatten(tape, in[0], o->start_dim, o->end_dim), out);
 }
 
-static tg_status identity_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+static tg_status identity_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                                  tg_tensor *out[])
 {
     (void)m, (void)tape, (void)n_in;
     out[0] = in[0];
@@ -29,9 +31,13 @@ static const char *const input_names[] = {"input"};
 static const flatten_options middle = {.start_dim = 1, .end_dim = 2};
 static const tg_sample flatten_table[] = {
     {.label = "1 to −1", .n_in = 1, .in = {{.ndim = 3, .dim = {2, 3, 2}, .low = -2, .high = 2}}},
-    {.label = "strided", .n_in = 1,
+    {.label = "strided",
+     .n_in = 1,
      .in = {{.ndim = 3, .dim = {2, 3, 2}, .low = -2, .high = 2, .flags = TG_SAMPLE_STRIDED}}},
-    {.label = "1 to 2", .n_in = 1, .in = {{.ndim = 4, .dim = {2, 3, 2, 2}, .low = -2, .high = 2}}, .attrs = &middle},
+    {.label = "1 to 2",
+     .n_in = 1,
+     .in = {{.ndim = 4, .dim = {2, 3, 2, 2}, .low = -2, .high = 2}},
+     .attrs = &middle},
 };
 TG_SAMPLES(flatten_samples, flatten_table)
 

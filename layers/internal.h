@@ -70,21 +70,26 @@ static inline tg_status tg_layer_result(tg_tape *tape, tg_tensor *y, tg_tensor *
     return y ? TG_OK : tape->status ? tape->status : TG_ENOMEM;
 }
 
-/* Reads an options struct of the caller's into `known`, which holds the defaults: a struct of an older, shorter version
- * leaves the rest as it is. */
+/* Reads an options struct of the caller's into `known`, which holds the defaults: a struct of an older,
+ * shorter version leaves the rest as it is. */
 tg_status tg_options_read(const char *what, void *known, size_t known_size, const void *given);
 
 /* Rows of a table of attributes: FIELD is torch's name and the options' member. */
-#define TG_ATTR_ROW(S, FIELD, TYPE, FLAGS, VALUE, CHOICES, DOC)                                                        \
-    {#FIELD, TG_ATTR_##TYPE, FLAGS, offsetof(S, FIELD), VALUE, NULL, CHOICES, DOC}
-#define TG_ATTR_END {NULL, TG_ATTR_NONE, 0, 0, 0, NULL, NULL, NULL}
+#define TG_ATTR_ROW(S, FIELD, TYPE, FLAGS, VALUE, CHOICES, DOC)                                              \
+    {                                                                                                        \
+#FIELD, TG_ATTR_##TYPE, FLAGS, offsetof(S, FIELD), VALUE, NULL, CHOICES, DOC                         \
+    }
+#define TG_ATTR_END                                                                                          \
+    {                                                                                                        \
+        NULL, TG_ATTR_NONE, 0, 0, 0, NULL, NULL, NULL                                                        \
+    }
 
 /* A function that hands out a table of samples. */
-#define TG_SAMPLES(NAME, TABLE)                                                                                        \
-    static const tg_sample *NAME(size_t *n)                                                                            \
-    {                                                                                                                  \
-        *n = sizeof TABLE / sizeof *TABLE;                                                                             \
-        return TABLE;                                                                                                  \
+#define TG_SAMPLES(NAME, TABLE)                                                                              \
+    static const tg_sample *NAME(size_t *n)                                                                  \
+    {                                                                                                        \
+        *n = sizeof TABLE / sizeof *TABLE;                                                                   \
+        return TABLE;                                                                                        \
     }
 
 /* The families: each ends with NULL. */

@@ -15,7 +15,8 @@ static tg_status check_options(const tg_layer_norm_options *o)
                        (long long)o->normalized_shape.n, TG_MAX_DIM);
     for (int64_t i = 0; i < o->normalized_shape.n; i++)
         if (o->normalized_shape.v[i] < 1)
-            return tg_fail(NULL, TG_EINVAL, "LayerNorm: dim %lld of normalized_shape is %lld, expected at least 1",
+            return tg_fail(NULL, TG_EINVAL,
+                           "LayerNorm: dim %lld of normalized_shape is %lld, expected at least 1",
                            (long long)i, (long long)o->normalized_shape.v[i]);
     if (!(o->eps > 0) || isinf(o->eps))
         return tg_fail(NULL, TG_EINVAL, "LayerNorm: eps is %g, expected a positive number", o->eps);
@@ -38,7 +39,8 @@ static tg_status layer_norm_init(tg_module *m, const void *attrs)
     return status;
 }
 
-static tg_status layer_norm_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+static tg_status layer_norm_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                                    tg_tensor *out[])
 {
     (void)n_in;
     const tg_layer_norm_options *o = m->attrs;
@@ -49,8 +51,10 @@ static tg_status layer_norm_forward(tg_module *m, tg_tape *tape, tg_tensor *cons
         char got[128], expected[160] = "";
         size_t at = 0;
         for (int32_t i = 0; i < n && at < sizeof expected; i++)
-            at += (size_t)snprintf(expected + at, sizeof expected - at, ", %lld", (long long)o->normalized_shape.v[i]);
-        return tg_layer_fail(m, tape, TG_ESHAPE, "got %s, expected [*%s]", tg_desc_format(x, got, sizeof got), expected);
+            at += (size_t)snprintf(expected + at, sizeof expected - at, ", %lld",
+                                   (long long)o->normalized_shape.v[i]);
+        return tg_layer_fail(m, tape, TG_ESHAPE, "got %s, expected [*%s]", tg_desc_format(x, got, sizeof got),
+                             expected);
     }
     return tg_layer_result(tape, tg_layer_norm(tape, in[0], (size_t)n, s->weight, s->bias, o->eps), out);
 }
@@ -67,15 +71,24 @@ static const tg_attr_spec specs[] = {
 static const char *const input_names[] = {"input"};
 
 static const S plain = {.normalized_shape = {1, {4}}, .eps = 1e-5, .elementwise_affine = true, .bias = true};
-static const S two_dims = {.normalized_shape = {2, {3, 4}}, .eps = 1e-3, .elementwise_affine = true, .bias = true};
+static const S two_dims = {
+    .normalized_shape = {2, {3, 4}}, .eps = 1e-3, .elementwise_affine = true, .bias = true};
 static const S no_bias = {.normalized_shape = {1, {4}}, .eps = 1e-5, .elementwise_affine = true};
 static const S no_affine = {.normalized_shape = {1, {4}}, .eps = 1e-5};
 #undef S
 static const tg_sample samples[] = {
     {.label = "rows", .n_in = 1, .in = {{.ndim = 2, .dim = {3, 4}, .low = -2, .high = 2}}, .attrs = &plain},
-    {.label = "two dims", .n_in = 1, .in = {{.ndim = 3, .dim = {2, 3, 4}, .low = -2, .high = 2}}, .attrs = &two_dims},
-    {.label = "bias False", .n_in = 1, .in = {{.ndim = 3, .dim = {2, 2, 4}, .low = -2, .high = 2}}, .attrs = &no_bias},
-    {.label = "elementwise_affine False", .n_in = 1, .in = {{.ndim = 2, .dim = {3, 4}, .low = -2, .high = 2}},
+    {.label = "two dims",
+     .n_in = 1,
+     .in = {{.ndim = 3, .dim = {2, 3, 4}, .low = -2, .high = 2}},
+     .attrs = &two_dims},
+    {.label = "bias False",
+     .n_in = 1,
+     .in = {{.ndim = 3, .dim = {2, 2, 4}, .low = -2, .high = 2}},
+     .attrs = &no_bias},
+    {.label = "elementwise_affine False",
+     .n_in = 1,
+     .in = {{.ndim = 2, .dim = {3, 4}, .low = -2, .high = 2}},
      .attrs = &no_affine},
 };
 TG_SAMPLES(layer_norm_samples, samples)
@@ -112,7 +125,9 @@ tg_layer_norm_options tg_layer_norm_defaults(const int64_t *normalized_shape, si
 tg_module *tg_nn_layer_norm_with(tg_runtime *rt, const tg_layer_norm_options *options)
 {
     tg_layer_norm_options known = tg_layer_norm_defaults(NULL, 0);
-    return tg_options_read("LayerNorm", &known, sizeof known, options) ? NULL : tg_module_new(rt, &layer_norm, &known);
+    return tg_options_read("LayerNorm", &known, sizeof known, options)
+               ? NULL
+               : tg_module_new(rt, &layer_norm, &known);
 }
 
 tg_module *tg_nn_layer_norm(tg_runtime *rt, const int64_t *normalized_shape, size_t ndim)

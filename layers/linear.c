@@ -11,7 +11,8 @@ static tg_status linear_init(tg_module *m, const void *attrs)
     const tg_linear_options *o = attrs;
     linear_state *s = m->self;
     if (o->in_features < 0 || o->out_features < 0)
-        return tg_fail(NULL, TG_EINVAL, "Linear: in_features %lld and out_features %lld, expected no negative number",
+        return tg_fail(NULL, TG_EINVAL,
+                       "Linear: in_features %lld and out_features %lld, expected no negative number",
                        (long long)o->in_features, (long long)o->out_features);
     tg_status status =
         tg_module_add_parameter(m, "weight", (int64_t[]){o->out_features, o->in_features}, 2, &s->weight);
@@ -24,7 +25,8 @@ static tg_status linear_init(tg_module *m, const void *attrs)
     return status || !s->bias ? status : tg_init_uniform(s->bias, -bound, bound);
 }
 
-static tg_status linear_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+static tg_status linear_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                                tg_tensor *out[])
 {
     (void)n_in;
     const linear_state *s = m->self;
@@ -50,11 +52,21 @@ static const char *const input_names[] = {"input"};
 static const tg_linear_options four_three = {.in_features = 4, .out_features = 3, .bias = true};
 static const tg_linear_options no_bias = {.in_features = 4, .out_features = 3, .bias = false};
 static const tg_sample samples[] = {
-    {.label = "rows", .n_in = 1, .in = {{.ndim = 2, .dim = {5, 4}, .low = -2, .high = 2}}, .attrs = &four_three},
-    {.label = "no bias", .n_in = 1, .in = {{.ndim = 2, .dim = {5, 4}, .low = -2, .high = 2}}, .attrs = &no_bias},
-    {.label = "one row without a batch", .n_in = 1, .in = {{.ndim = 1, .dim = {4}, .low = -2, .high = 2}},
+    {.label = "rows",
+     .n_in = 1,
+     .in = {{.ndim = 2, .dim = {5, 4}, .low = -2, .high = 2}},
      .attrs = &four_three},
-    {.label = "3-D", .n_in = 1, .in = {{.ndim = 3, .dim = {2, 3, 4}, .low = -2, .high = 2, .flags = TG_SAMPLE_STRIDED}},
+    {.label = "no bias",
+     .n_in = 1,
+     .in = {{.ndim = 2, .dim = {5, 4}, .low = -2, .high = 2}},
+     .attrs = &no_bias},
+    {.label = "one row without a batch",
+     .n_in = 1,
+     .in = {{.ndim = 1, .dim = {4}, .low = -2, .high = 2}},
+     .attrs = &four_three},
+    {.label = "3-D",
+     .n_in = 1,
+     .in = {{.ndim = 3, .dim = {2, 3, 4}, .low = -2, .high = 2, .flags = TG_SAMPLE_STRIDED}},
      .attrs = &four_three},
 };
 TG_SAMPLES(linear_samples, samples)
@@ -87,7 +99,8 @@ tg_linear_options tg_linear_defaults(int64_t in_features, int64_t out_features)
 tg_module *tg_nn_linear_with(tg_runtime *rt, const tg_linear_options *options)
 {
     tg_linear_options known = tg_linear_defaults(0, 0);
-    return tg_options_read("Linear", &known, sizeof known, options) ? NULL : tg_module_new(rt, &linear, &known);
+    return tg_options_read("Linear", &known, sizeof known, options) ? NULL
+                                                                    : tg_module_new(rt, &linear, &known);
 }
 
 tg_module *tg_nn_linear(tg_runtime *rt, int64_t in_features, int64_t out_features)

@@ -12,7 +12,8 @@ static tg_status check_reduction(const tg_module *m, int64_t reduction)
 {
     if (reduction >= TG_REDUCE_NONE && reduction <= TG_REDUCE_SUM)
         return TG_OK;
-    return tg_fail(NULL, TG_EINVAL, "%s: reduction is %lld, expected TG_REDUCE_NONE, TG_REDUCE_MEAN or TG_REDUCE_SUM",
+    return tg_fail(NULL, TG_EINVAL,
+                   "%s: reduction is %lld, expected TG_REDUCE_NONE, TG_REDUCE_MEAN or TG_REDUCE_SUM",
                    m->cls->name, (long long)reduction);
 }
 
@@ -28,8 +29,9 @@ static tg_status keep_weight(tg_module *m, tg_tensor *weight)
     if (status)
         return status;
     if (d.ndim != 1 || !tg_dtype_is_float(d.dtype))
-        return tg_fail(NULL, d.ndim != 1 ? TG_ESHAPE : TG_EDTYPE, "%s: weight is %s, expected one number per class",
-                       m->cls->name, tg_desc_format(&d, got, sizeof got));
+        return tg_fail(NULL, d.ndim != 1 ? TG_ESHAPE : TG_EDTYPE,
+                       "%s: weight is %s, expected one number per class", m->cls->name,
+                       tg_desc_format(&d, got, sizeof got));
     status = tg_module_add_buffer(m, "weight", (tg_dtype)d.dtype, d.dim, 1, &s->weight);
     if (status)
         return status;
@@ -52,7 +54,8 @@ static tg_status cross_entropy_init(tg_module *m, const void *attrs)
     if (status)
         return status;
     if (!(o->label_smoothing >= 0 && o->label_smoothing <= 1))
-        return tg_fail(NULL, TG_EINVAL, "CrossEntropyLoss: label_smoothing is %g, expected a number between 0 and 1",
+        return tg_fail(NULL, TG_EINVAL,
+                       "CrossEntropyLoss: label_smoothing is %g, expected a number between 0 and 1",
                        o->label_smoothing);
     return keep_weight(m, o->weight);
 }
@@ -81,7 +84,8 @@ static tg_status cross_entropy_forward(tg_module *m, tg_tape *tape, tg_tensor *c
                            out);
 }
 
-static tg_status nll_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+static tg_status nll_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                             tg_tensor *out[])
 {
     (void)n_in;
     const tg_nll_loss_options *o = m->attrs;
@@ -90,21 +94,25 @@ static tg_status nll_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[],
         tape, tg_nll_loss(tape, in[0], in[1], s->weight, o->ignore_index, (tg_reduction)o->reduction), out);
 }
 
-static tg_status mse_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+static tg_status mse_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                             tg_tensor *out[])
 {
     (void)n_in;
     const mse_loss_options *o = m->attrs;
     return tg_layer_result(tape, tg_mse_loss(tape, in[0], in[1], (tg_reduction)o->reduction), out);
 }
 
-#define REDUCTION(S)                                                                                                   \
-    TG_ATTR_ROW(S, reduction, CHOICE, 0, TG_REDUCE_MEAN, "none|mean|sum",                                              \
+#define REDUCTION(S)                                                                                         \
+    TG_ATTR_ROW(S, reduction, CHOICE, 0, TG_REDUCE_MEAN, "none|mean|sum",                                    \
                 "one loss an element, their (weighted) mean, or their sum")
 #define WEIGHT(S) TG_ATTR_ROW(S, weight, TENSOR, TG_ATTR_OPTIONAL, 0, NULL, "a factor for each class; copied")
 #define IGNORE(S) TG_ATTR_ROW(S, ignore_index, INT, 0, -100, NULL, "a label that counts for nothing")
 static const tg_attr_spec cross_entropy_specs[] = {
-    WEIGHT(tg_cross_entropy_options), IGNORE(tg_cross_entropy_options), REDUCTION(tg_cross_entropy_options),
-    TG_ATTR_ROW(tg_cross_entropy_options, label_smoothing, REAL, 0, 0, NULL, "the part of the target that is spread "
+    WEIGHT(tg_cross_entropy_options),
+    IGNORE(tg_cross_entropy_options),
+    REDUCTION(tg_cross_entropy_options),
+    TG_ATTR_ROW(tg_cross_entropy_options, label_smoothing, REAL, 0, 0, NULL,
+                "the part of the target that is spread "
                 "evenly over all classes"),
     TG_ATTR_END,
 };
@@ -114,9 +122,18 @@ static const tg_attr_spec mse_specs[] = {REDUCTION(mse_loss_options), TG_ATTR_EN
 
 static const char *const input_names[] = {"input", "target"};
 
-#define SCORES(...) {__VA_ARGS__, .low = -2, .high = 2}
-#define LABELS(...) {__VA_ARGS__, .low = 0, .high = 3, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD}
-#define SAMPLE(LABEL, ATTRS, ...) {.label = LABEL, .n_in = 2, .in = {__VA_ARGS__}, .attrs = ATTRS}
+#define SCORES(...)                                                                                          \
+    {                                                                                                        \
+        __VA_ARGS__, .low = -2, .high = 2                                                                    \
+    }
+#define LABELS(...)                                                                                          \
+    {                                                                                                        \
+        __VA_ARGS__, .low = 0, .high = 3, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD                        \
+    }
+#define SAMPLE(LABEL, ATTRS, ...)                                                                            \
+    {                                                                                                        \
+        .label = LABEL, .n_in = 2, .in = {__VA_ARGS__}, .attrs = ATTRS                                       \
+    }
 static const tg_cross_entropy_options ce_sum = {.ignore_index = 1, .reduction = TG_REDUCE_SUM};
 static const tg_cross_entropy_options ce_none = {.ignore_index = -100, .reduction = TG_REDUCE_NONE};
 static const tg_cross_entropy_options ce_smooth = {
@@ -124,7 +141,8 @@ static const tg_cross_entropy_options ce_smooth = {
 static const tg_sample cross_entropy_table[] = {
     SAMPLE("classes", NULL, SCORES(.ndim = 2, .dim = {4, 3}), LABELS(.ndim = 1, .dim = {4})),
     SAMPLE("sum, ignore_index", &ce_sum, SCORES(.ndim = 2, .dim = {6, 3}), LABELS(.ndim = 1, .dim = {6})),
-    SAMPLE("none, positions", &ce_none, SCORES(.ndim = 3, .dim = {2, 3, 2}), LABELS(.ndim = 2, .dim = {2, 2})),
+    SAMPLE("none, positions", &ce_none, SCORES(.ndim = 3, .dim = {2, 3, 2}),
+           LABELS(.ndim = 2, .dim = {2, 2})),
     SAMPLE("label smoothing", &ce_smooth, SCORES(.ndim = 2, .dim = {4, 3}), LABELS(.ndim = 1, .dim = {4})),
     SAMPLE("probabilities", NULL, SCORES(.ndim = 2, .dim = {4, 3}),
            {.ndim = 2, .dim = {4, 3}, .low = 0.1, .high = 0.9}),
@@ -136,7 +154,8 @@ static const tg_nll_loss_options nll_none = {.ignore_index = -100, .reduction = 
 static const tg_sample nll_table[] = {
     SAMPLE("classes", NULL, SCORES(.ndim = 2, .dim = {4, 3}), LABELS(.ndim = 1, .dim = {4})),
     SAMPLE("sum, ignore_index", &nll_sum, SCORES(.ndim = 2, .dim = {6, 3}), LABELS(.ndim = 1, .dim = {6})),
-    SAMPLE("none, positions", &nll_none, SCORES(.ndim = 3, .dim = {2, 3, 2}), LABELS(.ndim = 2, .dim = {2, 2})),
+    SAMPLE("none, positions", &nll_none, SCORES(.ndim = 3, .dim = {2, 3, 2}),
+           LABELS(.ndim = 2, .dim = {2, 2})),
 };
 TG_SAMPLES(nll_samples, nll_table)
 
@@ -149,19 +168,22 @@ static const tg_sample mse_table[] = {
 };
 TG_SAMPLES(mse_samples, mse_table)
 
-#define CLASS(NAME, SPECS, OPTIONS, INIT, FORWARD, SAMPLES_OF, DOC)                                                    \
-    {                                                                                                                  \
-        .struct_size = sizeof(tg_layer_class), .flags = TG_LAYER_LOSS, .name = NAME, .attrs = SPECS,                   \
-        .attrs_size = sizeof(OPTIONS), .state_size = sizeof(loss_state), .n_in = 2, .n_out = 1,                        \
-        .in_names = input_names, .init = INIT, .forward = {FORWARD, FORWARD}, .samples = SAMPLES_OF, .doc = DOC        \
+#define CLASS(NAME, SPECS, OPTIONS, INIT, FORWARD, SAMPLES_OF, DOC)                                          \
+    {                                                                                                        \
+        .struct_size = sizeof(tg_layer_class), .flags = TG_LAYER_LOSS, .name = NAME, .attrs = SPECS,         \
+        .attrs_size = sizeof(OPTIONS), .state_size = sizeof(loss_state), .n_in = 2, .n_out = 1,              \
+        .in_names = input_names, .init = INIT, .forward = {FORWARD, FORWARD}, .samples = SAMPLES_OF,         \
+        .doc = DOC                                                                                           \
     }
-static const tg_layer_class cross_entropy = CLASS(
-    "CrossEntropyLoss", cross_entropy_specs, tg_cross_entropy_options, cross_entropy_init, cross_entropy_forward,
-    cross_entropy_samples, "NLLLoss of log_softmax(input); the target is classes, or probabilities");
-static const tg_layer_class nll = CLASS("NLLLoss", nll_specs, tg_nll_loss_options, nll_init, nll_forward, nll_samples,
-                                        "−weight[target]·input[target]; mean: divided by Σ weight[target]");
-static const tg_layer_class mse = CLASS("MSELoss", mse_specs, mse_loss_options, mse_init, mse_forward, mse_samples,
-                                        "(input − target)²");
+static const tg_layer_class cross_entropy =
+    CLASS("CrossEntropyLoss", cross_entropy_specs, tg_cross_entropy_options, cross_entropy_init,
+          cross_entropy_forward, cross_entropy_samples,
+          "NLLLoss of log_softmax(input); the target is classes, or probabilities");
+static const tg_layer_class nll =
+    CLASS("NLLLoss", nll_specs, tg_nll_loss_options, nll_init, nll_forward, nll_samples,
+          "−weight[target]·input[target]; mean: divided by Σ weight[target]");
+static const tg_layer_class mse =
+    CLASS("MSELoss", mse_specs, mse_loss_options, mse_init, mse_forward, mse_samples, "(input − target)²");
 
 const tg_layer_class *const tg_layers_loss[] = {&cross_entropy, &nll, &mse, NULL};
 

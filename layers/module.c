@@ -7,21 +7,23 @@ tg_status tg_layer_check(const tg_layer_class *cls)
     if (!cls || !cls->name || !*cls->name)
         return tg_fail(NULL, TG_EINVAL, "a layer class without a name");
     if (cls->struct_size < sizeof *cls)
-        return tg_fail(NULL, TG_EINVAL, "layer class %s: struct_size is %u, expected sizeof(tg_layer_class) = %zu",
-                       cls->name, (unsigned)cls->struct_size, sizeof *cls);
+        return tg_fail(NULL, TG_EINVAL,
+                       "layer class %s: struct_size is %u, expected sizeof(tg_layer_class) = %zu", cls->name,
+                       (unsigned)cls->struct_size, sizeof *cls);
     for (int mode = 0; mode < TG_N_MODES; mode++)
         if (!cls->forward[mode])
             return tg_fail(NULL, TG_EINVAL, "layer class %s: no forward function for %s mode", cls->name,
                            mode == TG_TRAIN ? "train" : "eval");
     if (cls->n_in < 1 || cls->n_in > TG_LAYER_MAX_ARGS || cls->n_out < 1 || cls->n_out > TG_LAYER_MAX_ARGS)
-        return tg_fail(NULL, TG_EINVAL, "layer class %s: %u inputs and %u outputs, expected 1 to %d of each", cls->name,
-                       (unsigned)cls->n_in, (unsigned)cls->n_out, TG_LAYER_MAX_ARGS);
+        return tg_fail(NULL, TG_EINVAL, "layer class %s: %u inputs and %u outputs, expected 1 to %d of each",
+                       cls->name, (unsigned)cls->n_in, (unsigned)cls->n_out, TG_LAYER_MAX_ARGS);
     if (cls->attrs && cls->attrs->name && !cls->attrs_size)
         return tg_fail(NULL, TG_EINVAL, "layer class %s: attributes, but attrs_size is 0", cls->name);
     return TG_OK;
 }
 
-/* A tensor among the options is the caller's: from here on the copy that init made under the same name stands there. */
+/* A tensor among the options is the caller's: from here on the copy that init made under the same name stands
+ * there. */
 static void own_tensor_attrs(tg_module *m)
 {
     for (const tg_attr_spec *s = m->cls->attrs; s && s->name; s++) {

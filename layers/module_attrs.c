@@ -8,8 +8,8 @@
 
 static const char *type_name(tg_attr_type type)
 {
-    static const char *const names[] = {"None", "an integer", "a number", "a bool", "a word", "integers", "numbers",
-                                        "a tensor"};
+    static const char *const names[] = {"None",   "an integer", "a number", "a bool",
+                                        "a word", "integers",   "numbers",  "a tensor"};
     return (size_t)type < sizeof names / sizeof *names ? names[type] : "of an unknown type";
 }
 
@@ -122,7 +122,8 @@ static tg_status set_choice(const char *what, const tg_attr_spec *s, const tg_at
         return wrong_type(what, s, g);
     int64_t i = find_choice(s->choices, g->as.s);
     if (i < 0)
-        return tg_fail(NULL, TG_EINVAL, "%s: %s is \"%s\", expected one of %s", what, s->name, g->as.s, s->choices);
+        return tg_fail(NULL, TG_EINVAL, "%s: %s is \"%s\", expected one of %s", what, s->name, g->as.s,
+                       s->choices);
     memcpy(at, &i, sizeof i);
     return TG_OK;
 }
@@ -146,8 +147,8 @@ static tg_status set_list(const char *what, const tg_attr_spec *s, const tg_attr
     tg_reals reals = {.n = 1};
     int64_t n = g->type == TG_ATTR_INTS ? g->as.ints.n : g->type == TG_ATTR_REALS ? g->as.reals.n : 1;
     if (n < 0 || n > TG_MAX_DIM)
-        return tg_fail(NULL, TG_EINVAL, "%s: %s has %lld entries, expected at most %d", what, s->name, (long long)n,
-                       TG_MAX_DIM);
+        return tg_fail(NULL, TG_EINVAL, "%s: %s has %lld entries, expected at most %d", what, s->name,
+                       (long long)n, TG_MAX_DIM);
     if (s->type == TG_ATTR_INTS) {
         if (g->type == TG_ATTR_INTS)
             ints = g->as.ints;
@@ -209,7 +210,8 @@ static tg_status unknown(const char *what, const tg_attr_spec *specs, const char
     size_t n = 0;
     for (const tg_attr_spec *s = specs; s && s->name && n < sizeof known; s++)
         n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", s->name);
-    return tg_fail(NULL, TG_EUNKNOWN, "%s has no argument \"%s\"; %s%s", what, name, n ? "it has " : "it has none", known);
+    return tg_fail(NULL, TG_EUNKNOWN, "%s has no argument \"%s\"; %s%s", what, name,
+                   n ? "it has " : "it has none", known);
 }
 
 static bool is_given(const char *name, const tg_attr *given, size_t n)
@@ -240,7 +242,8 @@ tg_status tg_attrs_fill(const char *what, const tg_attr_spec *specs, void *attrs
     for (const tg_attr_spec *s = specs; s && s->name; s++) {
         size_t size = type_size(s->type);
         if (!size || !attrs || s->offset > attrs_size || size > attrs_size - s->offset)
-            return tg_fail(NULL, TG_EINVAL, "%s: the table's row of \"%s\" does not fit its struct", what, s->name);
+            return tg_fail(NULL, TG_EINVAL, "%s: the table's row of \"%s\" does not fit its struct", what,
+                           s->name);
         if (s->flags & TG_ATTR_REQUIRED && !is_given(s->name, given, n))
             return tg_fail(NULL, TG_EINVAL, "%s: the argument %s is missing", what, s->name);
         tg_status status = set_default(what, s, (char *)attrs + s->offset);
@@ -265,8 +268,9 @@ tg_status tg_options_read(const char *what, void *known, size_t known_size, cons
     if (size == 0)
         size = known_size;
     if (size < sizeof size)
-        return tg_fail(NULL, TG_EINVAL, "%s: struct_size of the options is %zu, expected sizeof the struct (%zu)", what,
-                       size, known_size);
+        return tg_fail(NULL, TG_EINVAL,
+                       "%s: struct_size of the options is %zu, expected sizeof the struct (%zu)", what, size,
+                       known_size);
     memcpy(known, given, size < known_size ? size : known_size);
     memcpy(known, &known_size, sizeof known_size);
     return TG_OK;

@@ -77,8 +77,8 @@ static tg_status check_inputs(const tg_module *m, tg_tape *tape, tg_tensor *cons
         if (v && v->home == &tape->home && v->flags & TG_V_HELD) /* the usual case */
             continue;
         char who[256];
-        tg_status status = tg_check_tensor(tape, in[i], tg_module_describe(m, who, sizeof who),
-                                           input_name(m->cls, i), &v);
+        tg_status status =
+            tg_check_tensor(tape, in[i], tg_module_describe(m, who, sizeof who), input_name(m->cls, i), &v);
         if (status)
             return status;
     }
@@ -97,8 +97,9 @@ static tg_status check_call(const tg_module *m, tg_tape *tape, size_t n_in, size
     while (least > 0 && m->cls->optional & TG_OP_IN(least - 1))
         least--;
     if (n_in < least || n_in > m->cls->n_in || n_out != m->cls->n_out)
-        return tg_layer_fail(m, tape, TG_EINVAL, "called with %zu inputs and %zu outputs, it takes %u and gives %u", n_in,
-                             n_out, (unsigned)m->cls->n_in, (unsigned)m->cls->n_out);
+        return tg_layer_fail(m, tape, TG_EINVAL,
+                             "called with %zu inputs and %zu outputs, it takes %u and gives %u", n_in, n_out,
+                             (unsigned)m->cls->n_in, (unsigned)m->cls->n_out);
     return TG_OK;
 }
 
@@ -128,7 +129,8 @@ static tg_status forward_as_one(tg_module *m, tg_tape *tape, tg_tensor *const in
     tape->recording = false;
     tg_status status = cls->forward[tape->mode](m, tape, in, cls->n_in, out);
     for (size_t o = 0; o < cls->n_out && !status; o++) {
-        /* what came in, or is a parameter, cannot be a node's output: a value of its own over the same storage can */
+        /* what came in, or is a parameter, cannot be a node's output: a value of its own over the same
+         * storage can */
         const tg_value *v = tg_resolve(out[o]);
         bool fresh = v && v->home == &tape->home && v->node == TG_NO_NODE;
         for (size_t i = 0; i < n && fresh; i++)
@@ -157,7 +159,8 @@ static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tens
         status = tape->status;
     for (size_t o = 0; o < cls->n_out && !status; o++)
         if (!out[o] || !tg_resolve(out[o]))
-            status = tg_layer_fail(m, tape, TG_EINVAL, "its forward left output %zu %s", o, out[o] ? "stale" : "NULL");
+            status = tg_layer_fail(m, tape, TG_EINVAL, "its forward left output %zu %s", o,
+                                   out[o] ? "stale" : "NULL");
     if (status && !blamed)
         blame(m, tape, status);
     status = tg_forward_leave(tape, &scope, status, out, cls->n_out);

@@ -101,7 +101,8 @@ static const tg_named_tensors *list(tg_module *m, int which)
                  .once = which != TG_LIST_STATE};
     fill(&f, m, which, "");
     tg_free(a, l->block);
-    *l = (tg_list){.view = {.n = f.n, .name = f.name, .tensor = f.tensor}, .version = m->version, .block = block};
+    *l = (tg_list){
+        .view = {.n = f.n, .name = f.name, .tensor = f.tensor}, .version = m->version, .block = block};
     return &l->view;
 }
 
@@ -145,7 +146,8 @@ tg_status tg_module_checksum(tg_module *module, uint64_t *out)
     const tg_allocator *a = tg_runtime_allocator(module->rt);
     size_t largest = 1;
     for (size_t i = 0; i < state->n; i++) {
-        size_t bytes = (size_t)tg_tensor_count(state->tensor[i]) * tg_dtype_size(tg_tensor_dtype(state->tensor[i]));
+        size_t bytes =
+            (size_t)tg_tensor_count(state->tensor[i]) * tg_dtype_size(tg_tensor_dtype(state->tensor[i]));
         if (bytes > largest)
             largest = bytes;
     }

@@ -29,7 +29,8 @@ static tg_status check_name(const tg_module *m, const char *what, const char *na
     if (!m)
         return tg_fail(NULL, TG_EINVAL, "adding a %s: the module is NULL", what);
     if (!name || !*name || strchr(name, '.'))
-        return tg_layer_fail(m, NULL, TG_EINVAL, "\"%s\" is no name for a %s: it must not be empty or hold a dot",
+        return tg_layer_fail(m, NULL, TG_EINVAL,
+                             "\"%s\" is no name for a %s: it must not be empty or hold a dot",
                              name ? name : "", what);
     size_t length = strlen(name);
     if (find_part(&m->parameters, name, length) || find_part(&m->buffers, name, length) ||
@@ -85,21 +86,25 @@ tg_status tg_module_tie_parameter(tg_module *module, const char *name, tg_tensor
     if (status)
         return status;
     if (!tensor || !tg_tensor_is_alive(tensor))
-        return tg_layer_fail(module, NULL, tensor ? TG_ESTALE : TG_EINVAL, "the tensor to tie as \"%s\" is %s", name,
-                             tensor ? "stale" : "NULL");
+        return tg_layer_fail(module, NULL, tensor ? TG_ESTALE : TG_EINVAL,
+                             "the tensor to tie as \"%s\" is %s", name, tensor ? "stale" : "NULL");
     if (tg_tensor_runtime(tensor) != module->rt)
-        return tg_layer_fail(module, NULL, TG_EINVAL, "the tensor to tie as \"%s\" belongs to another runtime", name);
+        return tg_layer_fail(module, NULL, TG_EINVAL,
+                             "the tensor to tie as \"%s\" belongs to another runtime", name);
     if (!(tg_resolve(tensor)->flags & TG_V_PERSISTENT))
-        return tg_layer_fail(module, NULL, TG_EINVAL, "the tensor to tie as \"%s\" belongs to a tape and would die at its "
-                             "reset", name);
+        return tg_layer_fail(module, NULL, TG_EINVAL,
+                             "the tensor to tie as \"%s\" belongs to a tape and would die at its "
+                             "reset",
+                             name);
     if (!tg_dtype_is_float(tg_tensor_dtype(tensor)))
-        return tg_layer_fail(module, NULL, TG_EDTYPE, "the tensor to tie as \"%s\" is %s, expected f32 or f64", name,
+        return tg_layer_fail(module, NULL, TG_EDTYPE,
+                             "the tensor to tie as \"%s\" is %s, expected f32 or f64", name,
                              tg_dtype_name(tg_tensor_dtype(tensor)));
     return add_part(module, &module->parameters, name, tensor, false);
 }
 
-tg_status tg_module_add_buffer(tg_module *module, const char *name, tg_dtype dtype, const int64_t *dims, size_t ndim,
-                               tg_tensor **out)
+tg_status tg_module_add_buffer(tg_module *module, const char *name, tg_dtype dtype, const int64_t *dims,
+                               size_t ndim, tg_tensor **out)
 {
     if (out)
         *out = NULL;
@@ -131,7 +136,8 @@ static tg_status adopt(tg_module *module, const char *name, tg_module *child)
     if (child->rt != module->rt)
         return tg_layer_fail(module, NULL, TG_EINVAL, "the child \"%s\" belongs to another runtime", name);
     const tg_allocator *a = tg_runtime_allocator(module->rt);
-    status = tg_grow(a, &module->children, &module->child_capacity, module->n_children + 1, sizeof *module->children);
+    status = tg_grow(a, &module->children, &module->child_capacity, module->n_children + 1,
+                     sizeof *module->children);
     if (status)
         return status;
     if (!(child->name = tg_strdup(a, name)))
@@ -150,8 +156,10 @@ tg_status tg_module_add_child(tg_module *module, const char *name, tg_module *ch
         return tg_fail(NULL, TG_EINVAL, "the child \"%s\" is NULL", name ? name : "");
     }
     if (child->parent)
-        return tg_fail(NULL, TG_EINVAL, "the child \"%s\" has a parent already, and a module has one; share parameters "
-                       "with tg_module_tie_parameter", name ? name : "");
+        return tg_fail(NULL, TG_EINVAL,
+                       "the child \"%s\" has a parent already, and a module has one; share parameters "
+                       "with tg_module_tie_parameter",
+                       name ? name : "");
     if (module && is_above(child, module))
         return tg_fail(NULL, TG_EINVAL, "the child \"%s\" would be a part of itself", name ? name : "");
     tg_status status = adopt(module, name, child);

@@ -10,11 +10,15 @@ tg_status tg_layer_register(tg_runtime *rt, const tg_layer_class *cls)
     if (status)
         return status;
     if (!cls->samples)
-        return tg_fail(NULL, TG_EINVAL, "layer class %s: samples is NULL; a class registers with samples of its inputs, "
-                       "from which the gradient check proves it in both modes", cls->name);
+        return tg_fail(NULL, TG_EINVAL,
+                       "layer class %s: samples is NULL; a class registers with samples of its inputs, "
+                       "from which the gradient check proves it in both modes",
+                       cls->name);
     if (rt->frozen)
-        return tg_fail(NULL, TG_ESTATE, "layer class %s: the registries are closed once a tape is open; register before "
-                       "the first tg_tape_open", cls->name);
+        return tg_fail(NULL, TG_ESTATE,
+                       "layer class %s: the registries are closed once a tape is open; register before "
+                       "the first tg_tape_open",
+                       cls->name);
     if (tg_layer_find(rt, cls->name))
         return tg_fail(NULL, TG_EINVAL, "layer class %s: the name is taken", cls->name);
     status = tg_grow(&rt->allocator, &rt->layers, &rt->layer_capacity, rt->n_layers + 1, sizeof *rt->layers);

@@ -2,7 +2,8 @@
 
 #include "layers/internal.h"
 
-static tg_status sequential_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+static tg_status sequential_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                                    tg_tensor *out[])
 {
     (void)n_in;
     tg_tensor *x = in[0];
@@ -45,10 +46,13 @@ tg_status tg_nn_sequential_append(tg_module *module, const char *name, tg_module
         return tg_fail(NULL, TG_EINVAL, "tg_nn_sequential_append: the module is %s, expected a Sequential",
                        module ? module->cls->name : "NULL");
     }
-    if (child && (child->cls->n_out != 1 || (child->cls->n_in > 1 && !(child->cls->optional & TG_OP_IN(1))))) {
-        tg_status status = tg_layer_fail(module, NULL, TG_EINVAL, "a %s takes %u inputs and gives %u outputs, a child of a "
-                                         "Sequential one of each", child->cls->name, (unsigned)child->cls->n_in,
-                                         (unsigned)child->cls->n_out);
+    if (child &&
+        (child->cls->n_out != 1 || (child->cls->n_in > 1 && !(child->cls->optional & TG_OP_IN(1))))) {
+        tg_status status =
+            tg_layer_fail(module, NULL, TG_EINVAL,
+                          "a %s takes %u inputs and gives %u outputs, a child of a "
+                          "Sequential one of each",
+                          child->cls->name, (unsigned)child->cls->n_in, (unsigned)child->cls->n_out);
         tg_module_destroy(child);
         return status;
     }

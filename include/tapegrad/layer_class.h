@@ -1,7 +1,7 @@
 /* Layer classes: for those who add a layer, or compose a model as a C struct with a forward of its own.
  *
- * A model of one's own is a class, too; registering it is only needed for tg_module_create and for files that hold
- * an architecture:
+ * A model of one's own is a class, too; registering it is only needed for tg_module_create and for files that
+ * hold an architecture:
  *
  *     typedef struct two_heads {
  *         tg_module *trunk, *left, *right;
@@ -15,7 +15,8 @@
  *         if (!status) status = tg_module_add_child(m, "right", self->right = tg_nn_linear(rt, 8, 3));
  *         return status;
  *     }
- *     static tg_status forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[]) {
+ *     static tg_status forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+ *                              tg_tensor *out[]) {
  *         two_heads *self = tg_module_self(m);
  *         tg_tensor *h = tg_relu(tape, tg_forward(tape, self->trunk, in[0]));
  *         out[0] = tg_forward(tape, self->left, h);
@@ -39,14 +40,17 @@
 extern "C" {
 #endif
 
-/* Fills out[0 … n_out). in[i] is NULL only where the class says optional. An output may be an input itself. Anything
- * but TG_OK fails the call; operators have set the tape's error by then, and tg_fail sets it for a check of one's own.
- * State changes go through tg_stage and random numbers through operators, or a failed call could not be undone. */
-typedef tg_status (*tg_forward_fn)(tg_module *, tg_tape *, tg_tensor *const in[], size_t n_in, tg_tensor *out[]);
-/* gx[0 … n_in) are the inputs' gradients, gx[n_in + k] that of the module's k-th parameter (its own, in order of
- * declaration); NULL on entry: fill those that tg_node_needs. The node's inputs stand in the same order, its outputs
- * are the forward's; all of them are kept for it. gy[o] is zeros where nothing came back. */
-typedef tg_status (*tg_backward_fn)(tg_module *, tg_tape *, const tg_node *, tg_tensor *const gy[], tg_tensor *gx[]);
+/* Fills out[0 … n_out). in[i] is NULL only where the class says optional. An output may be an input itself.
+ * Anything but TG_OK fails the call; operators have set the tape's error by then, and tg_fail sets it for a
+ * check of one's own. State changes go through tg_stage and random numbers through operators, or a failed
+ * call could not be undone. */
+typedef tg_status (*tg_forward_fn)(tg_module *, tg_tape *, tg_tensor *const in[], size_t n_in,
+                                   tg_tensor *out[]);
+/* gx[0 … n_in) are the inputs' gradients, gx[n_in + k] that of the module's k-th parameter (its own, in order
+ * of declaration); NULL on entry: fill those that tg_node_needs. The node's inputs stand in the same order,
+ * its outputs are the forward's; all of them are kept for it. gy[o] is zeros where nothing came back. */
+typedef tg_status (*tg_backward_fn)(tg_module *, tg_tape *, const tg_node *, tg_tensor *const gy[],
+                                    tg_tensor *gx[]);
 
 enum {
     TG_LAYER_ONCE = 1u,  /* its own backward, and no replay: a second derivative is TG_ENODERIV */
@@ -54,26 +58,31 @@ enum {
     TG_LAYER_RANDOM = 4u /* draws in train mode                                                 */
 };
 
+/* clang-format off */
 typedef struct tg_layer_class {
-    uint32_t struct_size;          /* sizeof(tg_layer_class)                                                   */
-    uint32_t flags;                /* TG_LAYER_…                                                               */
-    const char *name;              /* torch.nn's: "BatchNorm1d"                                               */
-    const tg_attr_spec *attrs;     /* of the options struct, with defaults and a line of documentation; NULL   */
-    size_t attrs_size;             /* sizeof that struct; the module keeps a copy (tg_module_attrs)           */
-    size_t state_size;             /* bytes of the class's own struct, zeroed before init (tg_module_self)    */
-    uint16_t n_in, n_out;          /* 1 to 16 each                                                             */
-    uint32_t optional;             /* TG_OP_IN(i): input may be NULL                                          */
-    const char *const *in_names;   /* torch's names of the call's arguments: "input", "target"; may be NULL    */
-    tg_status (*init)(tg_module *, const void *attrs); /* declares parameters, buffers, children; may be NULL  */
+    uint32_t struct_size;        /* sizeof(tg_layer_class)                                                 */
+    uint32_t flags;              /* TG_LAYER_…                                                             */
+    const char *name;            /* torch.nn's: "BatchNorm1d"                                              */
+    const tg_attr_spec *attrs;   /* of the options struct, with defaults and a line of documentation; NULL */
+    size_t attrs_size;           /* sizeof that struct; the module keeps a copy (tg_module_attrs)          */
+    size_t state_size;           /* bytes of the class's own struct, zeroed before init (tg_module_self)   */
+    uint16_t n_in, n_out;        /* 1 to 16 each                                                           */
+    uint32_t optional;           /* TG_OP_IN(i): input may be NULL                                         */
+    const char *const *in_names; /* torch's names of the call's arguments: "input", "target"; may be NULL  */
+    /* Declares parameters, buffers and children; may be NULL. */
+    tg_status (*init)(tg_module *, const void *attrs);
     tg_forward_fn forward[TG_N_MODES];
-    tg_backward_fn backward[TG_N_MODES]; /* NULL: derived from the operators that forward recorded. Else the layer is
-                                            one node; a sweep that is itself recorded replays forward, with the draw
-                                            and mode it had, and stages nothing                                */
-    void (*finish)(tg_module *);   /* frees what init put in the state, also after an init that failed halfway;
-                                      parameters and children go by themselves                                 */
-    const tg_sample *(*samples)(size_t *n); /* inputs for its gradient check in both modes: registering needs it */
+    /* NULL: derived from the operators that forward recorded. Else the layer is one node; a sweep that is
+     * itself recorded replays forward, with the draw and the mode it had, and stages nothing. */
+    tg_backward_fn backward[TG_N_MODES];
+    /* Frees what init put in the state, also after an init that failed halfway; parameters and children go
+     * by themselves. May be NULL. */
+    void (*finish)(tg_module *);
+    /* Inputs for its gradient check in both modes; registering needs it. */
+    const tg_sample *(*samples)(size_t *n);
     const char *doc;
 } tg_layer_class;
+/* clang-format on */
 
 /* Registers a class; refused (TG_EINVAL) without samples, forward functions or with a name that is taken, and
  * (TG_ESTATE) once a tape is open. The class must outlive the runtime. */
@@ -83,10 +92,11 @@ TG_API const tg_layer_class *tg_layer_find(const tg_runtime *rt, const char *nam
 /* All in the order of registration: returns how many, writes at most `capacity`. */
 TG_API size_t tg_layer_list(const tg_runtime *rt, const tg_layer_class **out, size_t capacity);
 
-/* Makes a module of a class, registered or not, from its options struct; NULL attrs: the defaults (TG_EINVAL where an
- * argument is required). A tensor among the options is borrowed for the call; afterwards the module's copy of the
- * options names the parameter or buffer that init declared under the attribute's name, or NULL. NULL on error;
- * nothing has changed then, the generator included. The class must outlive the module. */
+/* Makes a module of a class, registered or not, from its options struct; NULL attrs: the defaults (TG_EINVAL
+ * where an argument is required). A tensor among the options is borrowed for the call; afterwards the
+ * module's copy of the options names the parameter or buffer that init declared under the attribute's name,
+ * or NULL. NULL on error; nothing has changed then, the generator included. The class must outlive the
+ * module. */
 TG_API tg_module *tg_module_new(tg_runtime *rt, const tg_layer_class *cls, const void *attrs);
 
 /* The class's own struct, and the module's copy of its options. Borrowed. */
@@ -94,38 +104,40 @@ TG_API void *tg_module_self(const tg_module *module);
 TG_API const void *tg_module_attrs(const tg_module *module);
 TG_API const tg_layer_class *tg_module_class(const tg_module *module);
 
-/* -- inside init ---------------------------------------------------------------------------------------- */
+/* -- inside init ------------------------------------------------------------------------------------- */
 
 /* Names must not be empty, hold a dot, or be taken by another parameter, buffer or child: TG_EINVAL. */
 
-/* A parameter of the runtime's dtype, zeroed, which wants a gradient; the module owns it; *out (may be NULL) is
- * borrowed. An absent one (bias=False) is simply not declared. */
-TG_API tg_status tg_module_add_parameter(tg_module *module, const char *name, const int64_t *dims, size_t ndim,
-                                         tg_tensor **out);
-/* A parameter of another module (or a tensor of one's own) under a name of its own: tied weights. Not owned; it must
- * live as long as the module is used. TG_EINVAL for a tape's tensor or another runtime's, TG_EDTYPE, TG_ESTALE. */
+/* A parameter of the runtime's dtype, zeroed, which wants a gradient; the module owns it; *out (may be NULL)
+ * is borrowed. An absent one (bias=False) is simply not declared. */
+TG_API tg_status tg_module_add_parameter(tg_module *module, const char *name, const int64_t *dims,
+                                         size_t ndim, tg_tensor **out);
+/* A parameter of another module (or a tensor of one's own) under a name of its own: tied weights. Not owned;
+ * it must live as long as the module is used. TG_EINVAL for a tape's tensor or another runtime's, TG_EDTYPE,
+ * TG_ESTALE. */
 TG_API tg_status tg_module_tie_parameter(tg_module *module, const char *name, tg_tensor *tensor);
 /* State without a gradient, zeroed: running statistics, counters. */
-TG_API tg_status tg_module_add_buffer(tg_module *module, const char *name, tg_dtype dtype, const int64_t *dims,
-                                      size_t ndim, tg_tensor **out);
-/* The module takes the child over, also when this fails (it is destroyed then). NULL child: fails with the thread's
- * present error, so that a constructor can stand in the call. A child that has a parent, or holds the module, is
- * refused and left alone. Also allowed later than init. */
+TG_API tg_status tg_module_add_buffer(tg_module *module, const char *name, tg_dtype dtype,
+                                      const int64_t *dims, size_t ndim, tg_tensor **out);
+/* The module takes the child over, also when this fails (it is destroyed then). NULL child: fails with the
+ * thread's present error, so that a constructor can stand in the call. A child that has a parent, or holds
+ * the module, is refused and left alone. Also allowed later than init. */
 TG_API tg_status tg_module_add_child(tg_module *module, const char *name, tg_module *child);
 
-/* -- inside forward ------------------------------------------------------------------------------------- */
+/* -- inside forward ---------------------------------------------------------------------------------- */
 
-/* "2.norm (BatchNorm1d)", or "BatchNorm1d" for a module without a parent: for messages. Writes at most `size` bytes,
- * returns `buf`. */
+/* "2.norm (BatchNorm1d)", or "BatchNorm1d" for a module without a parent: for messages. Writes at most `size`
+ * bytes, returns `buf`. */
 TG_API const char *tg_module_describe(const tg_module *module, char *buf, size_t size);
 /* Are running statistics to be updated? Mode TRAIN and statistics not frozen, both as they are now. */
 TG_API bool tg_module_updates_statistics(const tg_module *module);
 
-/* -- attributes by name --------------------------------------------------------------------------------- */
+/* -- attributes by name ------------------------------------------------------------------------------ */
 
-/* Fills an options struct from a table of specs: zeroes it, then the defaults, then the given values. `what` names the
- * owner in messages ("Linear"). An INT is taken for a REAL, a single number for a list, a CHOICE by its word, None where
- * the spec is TG_ATTR_OPTIONAL; a NaN is not None. TG_EUNKNOWN name; TG_EINVAL value, missing or doubled argument. */
+/* Fills an options struct from a table of specs: zeroes it, then the defaults, then the given values. `what`
+ * names the owner in messages ("Linear"). An INT is taken for a REAL, a single number for a list, a CHOICE by
+ * its word, None where the spec is TG_ATTR_OPTIONAL; a NaN is not None. TG_EUNKNOWN name; TG_EINVAL value,
+ * missing or doubled argument. */
 TG_API tg_status tg_attrs_fill(const char *what, const tg_attr_spec *specs, void *attrs, size_t attrs_size,
                                const tg_attr *given, size_t n);
 

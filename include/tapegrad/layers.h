@@ -1,12 +1,14 @@
 /* torch.nn's layers in C.
  *
- * Each constructor returns a module that is yours until a parent takes it over, or NULL on error, with the sentence in
- * tg_error_message(): TG_EINVAL for an argument out of its range, TG_ENOMEM; then nothing has changed, the generator
- * included. A short form takes the arguments that torch.nn requires, `_with` an options struct that the matching
- * …_defaults() has filled; tg_module_create takes every argument by torch's name:
+ * Each constructor returns a module that is yours until a parent takes it over, or NULL on error, with the
+ * sentence in tg_error_message(): TG_EINVAL for an argument out of its range, TG_ENOMEM; then nothing has
+ * changed, the generator included. A short form takes the arguments that torch.nn requires, `_with` an
+ * options struct that the matching …_defaults() has filled; tg_module_create takes every argument by torch's
+ * name:
  *     tg_module_create(rt, "GELU", (tg_attr[]){{"approximate", TG_ATTR_CHOICE, {.s = "tanh"}}}, 1)
- * Parameters take the runtime's dtype (tg_runtime_set_dtype). All formulae are torch.nn's; what the two modes do
- * stands in docs/modes.md. */
+ *
+ * Parameters take the runtime's dtype (tg_runtime_set_dtype). All formulae are torch.nn's; what the two modes
+ * do stands in docs/modes.md. */
 #ifndef TAPEGRAD_LAYERS_H
 #define TAPEGRAD_LAYERS_H
 
@@ -16,20 +18,22 @@
 extern "C" {
 #endif
 
-/* -- Sequential: each child's output is the next one's input -------------------------------------------------------- */
+/* -- Sequential: each child's output is the next one's input ----------------------------------------- */
 
-/* Children are called "0", "1", …; it takes them over. Where one is NULL because its constructor failed, it destroys
- * the others and returns NULL, and the constructor's sentence stands. */
+/* Children are called "0", "1", …; it takes them over. Where one is NULL because its constructor failed, it
+ * destroys the others and returns NULL, and the constructor's sentence stands. */
 TG_API tg_module *tg_nn_sequential_n(tg_runtime *rt, tg_module *const children[], size_t n);
-/* Appends a child with one input and one output and takes it over, also on failure. `name` NULL: its number. */
+/* Appends a child with one input and one output and takes it over, also on failure. `name` NULL: its
+ * number. */
 TG_API tg_status tg_nn_sequential_append(tg_module *sequential, const char *name, tg_module *child);
 #ifndef __cplusplus
 /* tg_nn_sequential(rt, tg_nn_linear(rt, 10, 20), tg_nn_relu(rt)) */
-#define tg_nn_sequential(rt, ...)                                                                                      \
-    tg_nn_sequential_n(rt, (tg_module *const[]){__VA_ARGS__}, sizeof((tg_module *const[]){__VA_ARGS__}) / sizeof(tg_module *))
+#define tg_nn_sequential(rt, ...)                                                                            \
+    tg_nn_sequential_n(rt, (tg_module *const[]){__VA_ARGS__},                                                \
+                       sizeof((tg_module *const[]){__VA_ARGS__}) / sizeof(tg_module *))
 #endif
 
-/* -- Linear --------------------------------------------------------------------------------------------------------- */
+/* -- Linear ------------------------------------------------------------------------------------------ */
 
 typedef struct tg_linear_options {
     size_t struct_size;
@@ -41,7 +45,7 @@ TG_API tg_linear_options tg_linear_defaults(int64_t in_features, int64_t out_fea
 TG_API tg_module *tg_nn_linear(tg_runtime *rt, int64_t in_features, int64_t out_features);
 TG_API tg_module *tg_nn_linear_with(tg_runtime *rt, const tg_linear_options *options);
 
-/* -- normalisation -------------------------------------------------------------------------------------------------- */
+/* -- normalisation ----------------------------------------------------------------------------------- */
 
 typedef struct tg_batch_norm_options {
     size_t struct_size;
@@ -55,10 +59,11 @@ typedef struct tg_batch_norm_options {
 } tg_batch_norm_options;
 TG_API tg_batch_norm_options tg_batch_norm_defaults(int64_t num_features);
 /* y = (x − μ)/√(v + eps)·weight + bias per channel. Train mode: the batch's μ and biased v; afterwards
- * running_mean ← (1 − m)·running_mean + m·μ, running_var ← (1 − m)·running_var + m·v·n/(n − 1), num_batches_tracked += 1,
- * with n values per channel, m the momentum; all committed when the outermost tg_forward has succeeded. Eval mode, or
- * statistics frozen: the running ones, which do not change. One value per channel with batch statistics is TG_ESHAPE
- * (tg_loader's TG_LAST_MERGE avoids it); an empty batch gives an empty result and changes nothing. */
+ * running_mean ← (1 − m)·running_mean + m·μ, running_var ← (1 − m)·running_var + m·v·n/(n − 1),
+ * num_batches_tracked += 1, with n values per channel, m the momentum; all committed when the outermost
+ * tg_forward has succeeded. Eval mode, or statistics frozen: the running ones, which do not change. One value
+ * per channel with batch statistics is TG_ESHAPE (tg_loader's TG_LAST_MERGE avoids it); an empty batch gives
+ * an empty result and changes nothing. */
 TG_API tg_module *tg_nn_batch_norm1d(tg_runtime *rt, int64_t num_features); /* [N, C] or [N, C, L] */
 TG_API tg_module *tg_nn_batch_norm2d(tg_runtime *rt, int64_t num_features); /* [N, C, H, W]        */
 TG_API tg_module *tg_nn_batch_norm3d(tg_runtime *rt, int64_t num_features); /* [N, C, D, H, W]     */
@@ -74,48 +79,51 @@ typedef struct tg_layer_norm_options {
     bool bias;                /* true                                                                     */
 } tg_layer_norm_options;
 TG_API tg_layer_norm_options tg_layer_norm_defaults(const int64_t *normalized_shape, size_t ndim);
-/* y = (x − μ)/√(v + eps)·weight + bias with the mean and the biased variance of each example over the last dims, which
- * must equal normalized_shape. The same in both modes. */
+/* y = (x − μ)/√(v + eps)·weight + bias with the mean and the biased variance of each example over the last
+ * dims, which must equal normalized_shape. The same in both modes. */
 TG_API tg_module *tg_nn_layer_norm(tg_runtime *rt, const int64_t *normalized_shape, size_t ndim);
 TG_API tg_module *tg_nn_layer_norm_with(tg_runtime *rt, const tg_layer_norm_options *options);
 
-/* -- Dropout -------------------------------------------------------------------------------------------------------- */
+/* -- Dropout ----------------------------------------------------------------------------------------- */
 
-/* p: the probability of dropping, in [0, 1] (TG_EINVAL otherwise, NaN too). Train mode: x/(1 − p) with probability
- * 1 − p, else 0, also for an inf or NaN that is dropped; eval mode, or p = 0: x itself. torch's argument inplace is
- * accepted by name and without effect, here and for the activations: nothing works in place. */
+/* p: the probability of dropping, in [0, 1] (TG_EINVAL otherwise, NaN too). Train mode: x/(1 − p) with
+ * probability 1 − p, else 0, also for an inf or NaN that is dropped; eval mode, or p = 0: x itself. torch's
+ * argument inplace is accepted by name and without effect, here and for the activations: nothing works in
+ * place. */
 TG_API tg_module *tg_nn_dropout(tg_runtime *rt, double p);
 
-/* -- shapes --------------------------------------------------------------------------------------------------------- */
+/* -- shapes ------------------------------------------------------------------------------------------ */
 
 /* y = x, the very tensor. */
 TG_API tg_module *tg_nn_identity(tg_runtime *rt);
 /* Merges the dims 1 … −1 into one; by name: start_dim, end_dim. */
 TG_API tg_module *tg_nn_flatten(tg_runtime *rt);
 
-/* -- activations: elementwise, of any shape, the same in both modes -------------------------------------------------- */
+/* -- activations: elementwise, of any shape, the same in both modes ---------------------------------- */
 
-TG_API tg_module *tg_nn_relu(tg_runtime *rt);                               /* max(x, 0)                           */
-TG_API tg_module *tg_nn_leaky_relu(tg_runtime *rt, double negative_slope);  /* x > 0 ? x : slope·x; torch: 0.01    */
-TG_API tg_module *tg_nn_elu(tg_runtime *rt, double alpha);                  /* x > 0 ? x : α(eˣ − 1); torch: 1     */
-TG_API tg_module *tg_nn_selu(tg_runtime *rt);                               /* 1.0507…·ELU of α = 1.6733…          */
-TG_API tg_module *tg_nn_celu(tg_runtime *rt, double alpha);                 /* x > 0 ? x : α(exp(x/α) − 1); α ≠ 0  */
-TG_API tg_module *tg_nn_gelu(tg_runtime *rt);                               /* x·Φ(x); by name: approximate "tanh" */
-TG_API tg_module *tg_nn_silu(tg_runtime *rt);                               /* x·σ(x)                              */
-TG_API tg_module *tg_nn_mish(tg_runtime *rt);                               /* x·tanh(log(1 + eˣ))                 */
-TG_API tg_module *tg_nn_sigmoid(tg_runtime *rt);                            /* 1/(1 + e⁻ˣ)                         */
-TG_API tg_module *tg_nn_log_sigmoid(tg_runtime *rt);                        /* log σ(x)                            */
-TG_API tg_module *tg_nn_tanh(tg_runtime *rt);
-TG_API tg_module *tg_nn_softplus(tg_runtime *rt);                           /* log(1 + eˣ); by name: beta, threshold */
-TG_API tg_module *tg_nn_softsign(tg_runtime *rt);                           /* x/(1 + |x|)                         */
-TG_API tg_module *tg_nn_hardtanh(tg_runtime *rt);                           /* held in [−1, 1]; by name: min_val, max_val */
-TG_API tg_module *tg_nn_relu6(tg_runtime *rt);                              /* held in [0, 6]                      */
+/* clang-format off */
+TG_API tg_module *tg_nn_relu(tg_runtime *rt);                      /* max(x, 0)                             */
+TG_API tg_module *tg_nn_leaky_relu(tg_runtime *rt, double slope);  /* x > 0 ? x : slope·x; torch: 0.01      */
+TG_API tg_module *tg_nn_elu(tg_runtime *rt, double alpha);         /* x > 0 ? x : α(eˣ − 1); torch: 1       */
+TG_API tg_module *tg_nn_selu(tg_runtime *rt);                      /* 1.0507…·ELU of α = 1.6733…            */
+TG_API tg_module *tg_nn_celu(tg_runtime *rt, double alpha);        /* x > 0 ? x : α(exp(x/α) − 1); α ≠ 0    */
+TG_API tg_module *tg_nn_gelu(tg_runtime *rt);                      /* x·Φ(x); by name: approximate          */
+TG_API tg_module *tg_nn_silu(tg_runtime *rt);                      /* x·σ(x)                                */
+TG_API tg_module *tg_nn_mish(tg_runtime *rt);                      /* x·tanh(log(1 + eˣ))                   */
+TG_API tg_module *tg_nn_sigmoid(tg_runtime *rt);                   /* 1/(1 + e⁻ˣ)                           */
+TG_API tg_module *tg_nn_log_sigmoid(tg_runtime *rt);               /* log σ(x)                              */
+TG_API tg_module *tg_nn_tanh(tg_runtime *rt);                      /* tanh x                                */
+TG_API tg_module *tg_nn_softplus(tg_runtime *rt);                  /* log(1 + eˣ); by name: beta, threshold */
+TG_API tg_module *tg_nn_softsign(tg_runtime *rt);                  /* x/(1 + |x|)                           */
+TG_API tg_module *tg_nn_hardtanh(tg_runtime *rt);                  /* in [−1, 1]; by name: min_val, max_val */
+TG_API tg_module *tg_nn_relu6(tg_runtime *rt);                     /* in [0, 6]                             */
+/* clang-format on */
 
 /* Along `dim`, which then sums to 1; TG_NONE_INT is torch's None: dim 0 of 0, 1 and 3 dims, else dim 1. */
 TG_API tg_module *tg_nn_softmax(tg_runtime *rt, int64_t dim);
 TG_API tg_module *tg_nn_log_softmax(tg_runtime *rt, int64_t dim);
 
-/* -- losses: called with (input, target) through tg_forward_n; the same in both modes ------------------------------- */
+/* -- losses: called with (input, target) through tg_forward_n; the same in both modes ---------------- */
 
 typedef struct tg_cross_entropy_options {
     size_t struct_size;
@@ -125,8 +133,9 @@ typedef struct tg_cross_entropy_options {
     double label_smoothing; /* 0; in [0, 1]: the part of the target spread over classes */
 } tg_cross_entropy_options;
 TG_API tg_cross_entropy_options tg_cross_entropy_defaults(void);
-/* −weight[t]·log_softmax(input)[t]; input [N, C, *] or [C], target i64 classes [N, *], or probabilities of input's
- * shape. The mean is divided by Σ weight[t]. TG_EINDEX for a class outside [0, C) that is not ignore_index. */
+/* −weight[t]·log_softmax(input)[t]; input [N, C, *] or [C], target i64 classes [N, *], or probabilities of
+ * input's shape. The mean is divided by Σ weight[t]. TG_EINDEX for a class outside [0, C) that is not
+ * ignore_index. */
 TG_API tg_module *tg_nn_cross_entropy_loss(tg_runtime *rt);
 TG_API tg_module *tg_nn_cross_entropy_loss_with(tg_runtime *rt, const tg_cross_entropy_options *options);
 

@@ -1,6 +1,6 @@
 /* Modules: what torch.nn.Module is. A module owns its parameters, buffers and children; a parent destroys its
- * children with itself. A module may be read by several tapes at once in eval mode; everything that changes it
- * (train-mode forwards, modes, freezing, adding parts, the lists below) belongs to one thread at a time. */
+ * children with itself. A module may be read by several tapes at once in eval mode; everything that changes
+ * it (train-mode forwards, modes, freezing, adding parts, the lists below) is for one thread at a time. */
 #ifndef TAPEGRAD_MODULE_H
 #define TAPEGRAD_MODULE_H
 
@@ -12,35 +12,36 @@ extern "C" {
 
 typedef struct tg_module tg_module;
 
-/* -- making and destroying ------------------------------------------------------------------------------ */
+/* -- making and destroying --------------------------------------------------------------------------- */
 
 /* By torch.nn name and named arguments:
  *     tg_module_create(rt, "Dropout", (tg_attr[]){{"p", TG_ATTR_REAL, {.f = 0.3}}}, 1)
  * NULL on error: TG_EUNKNOWN class or argument, TG_EINVAL value, missing or doubled argument, TG_ENOMEM; then
  * nothing has changed, the runtime's generator included. */
 TG_API tg_module *tg_module_create(tg_runtime *rt, const char *name, const tg_attr *attrs, size_t n);
-/* Destroys it and everything below; its tensors become stale. NULL is fine. Does nothing to a module that has a
- * parent: the parent destroys it. */
+/* Destroys it and everything below; its tensors become stale. NULL is fine. Does nothing to a module that has
+ * a parent: the parent destroys it. */
 TG_API void tg_module_destroy(tg_module *module);
 
-/* -- calling -------------------------------------------------------------------------------------------- */
+/* -- calling ----------------------------------------------------------------------------------------- */
 
-/* One input, one output. Runs the forward of the module's mode, recorded where the tape records. When it is the
- * outermost call (and no tg_step_begin is open), it commits staged statistics and draws at its end, or, failed,
- * leaves parameters, buffers, the random state and the tape's values as they were. What it neither returns nor
- * keeps for backward is given back at its end. NULL on error, with the sticky error set: the layer's or operator's
- * sentence behind the module's path, "2 (BatchNorm1d): …". */
+/* One input, one output. Runs the forward of the module's mode, recorded where the tape records. When it is
+ * the outermost call (and no tg_step_begin is open), it commits staged statistics and draws at its end, or,
+ * failed, leaves parameters, buffers, the random state and the tape's values as they were. What it neither
+ * returns nor keeps for backward is given back at its end. NULL on error, with the sticky error set: the
+ * layer's or operator's sentence behind the module's path, "2 (BatchNorm1d): …". */
 TG_API tg_tensor *tg_forward(tg_tape *tape, tg_module *module, tg_tensor *x);
-/* Several inputs and outputs, in the order of the class; optional inputs may be NULL, trailing ones left out. On
- * error every out[i] is NULL. TG_EINVAL for a number that the class does not take. */
+/* Several inputs and outputs, in the order of the class; optional inputs may be NULL, trailing ones left out.
+ * On error every out[i] is NULL. TG_EINVAL for a number that the class does not take. */
 TG_API tg_status tg_forward_n(tg_tape *tape, tg_module *module, tg_tensor *const in[], size_t n_in,
                               tg_tensor *out[], size_t n_out);
 
-/* -- modes ---------------------------------------------------------------------------------------------- */
+/* -- modes ------------------------------------------------------------------------------------------- */
 
-/* Sets the mode of the module and all below. A module is born in train mode, whatever its parent's mode; a child
- * that is added later keeps its own. The mode is read when forward runs and kept for backward: changing it between
- * the two changes nothing. It is apart from recording (tg_tape_set_recording) and from requires_grad. */
+/* Sets the mode of the module and all below. A module is born in train mode, whatever its parent's mode; a
+ * child that is added later keeps its own. The mode is read when forward runs and kept for backward: changing
+ * it between the two changes nothing. It is apart from recording (tg_tape_set_recording) and from
+ * requires_grad. */
 TG_API void tg_module_train(tg_module *module);
 TG_API void tg_module_eval(tg_module *module);
 TG_API void tg_module_set_mode(tg_module *module, tg_mode mode);
@@ -51,19 +52,20 @@ enum {
     TG_FREEZE_AFFINE = 2u,     /* parameters take no gradient; one that is there is dropped          */
     TG_FREEZE_ALL = 3u
 };
-/* Freezes the module and all below as it is now; sticky: tg_module_train does not undo it. A layer without running
- * statistics has nothing that TG_FREEZE_STATISTICS could stop. A tied parameter is frozen for all that share it. */
+/* Freezes the module and all below as it is now; sticky: tg_module_train does not undo it. A layer without
+ * running statistics has nothing that TG_FREEZE_STATISTICS could stop. A tied parameter is frozen for all
+ * that share it. */
 TG_API void tg_module_freeze(tg_module *module, unsigned what);
 /* The reverse. Parameters want a gradient again if it was a freeze that took it. */
 TG_API void tg_module_unfreeze(tg_module *module, unsigned what);
 /* The bits in force on this very module. */
 TG_API unsigned tg_module_frozen(const tg_module *module);
 
-/* -- parts ---------------------------------------------------------------------------------------------- */
+/* -- parts ------------------------------------------------------------------------------------------- */
 
 /* Named tensors in torch.nn's order: a module's own in order of declaration, then each child's ("0.weight",
- * "0.bias", "1.running_mean"). Borrowed from the module, valid until it (or a part) gains a part or is destroyed.
- * NULL on TG_ENOMEM. */
+ * "0.bias", "1.running_mean"). Borrowed from the module, valid until it (or a part) gains a part or is
+ * destroyed. NULL on TG_ENOMEM. */
 typedef struct tg_named_tensors {
     size_t n;
     const char *const *name;
@@ -87,8 +89,8 @@ TG_API tg_module *tg_module_find(tg_module *module, const char *path);
 TG_API tg_tensor *tg_module_tensor(tg_module *module, const char *path);
 TG_API tg_runtime *tg_module_runtime(const tg_module *module);
 
-/* A checksum (64-bit FNV-1a over names, dtypes, shapes and bytes) of all parameters and buffers: equal before and
- * after an evaluation. TG_ENOMEM. */
+/* A checksum (64-bit FNV-1a over names, dtypes, shapes and bytes) of all parameters and buffers: equal before
+ * and after an evaluation. TG_ENOMEM. */
 TG_API tg_status tg_module_checksum(tg_module *module, uint64_t *out);
 
 #ifndef TG_NO_LOCATION

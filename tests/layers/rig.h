@@ -1,5 +1,5 @@
-/* A runtime in f64 on the reference backend whose allocator counts, and a tape; small helpers for layer tests. Each
- * case opens its own, and closing it must give back every allocation. */
+/* A runtime in f64 on the reference backend whose allocator counts, and a tape; small helpers for layer
+ * tests. Each case opens its own, and closing it must give back every allocation. */
 #ifndef TG_TESTS_RIG_H
 #define TG_TESTS_RIG_H
 
@@ -41,8 +41,12 @@ UNUSED static void rig_free(void *arg, void *p)
 UNUSED static tg_status rig_open_runtime(tg_dtype dtype, int threads, const char *backend)
 {
     static const tg_allocator allocator = {rig_alloc, rig_free, NULL};
-    tg_runtime_options options = {.struct_size = sizeof options, .backend = backend, .allocator = &allocator, .seed = 7,
-                                  .threads = threads, .dtype = dtype};
+    tg_runtime_options options = {.struct_size = sizeof options,
+                                  .backend = backend,
+                                  .allocator = &allocator,
+                                  .seed = 7,
+                                  .threads = threads,
+                                  .dtype = dtype};
     rig_live = rig_calls = rig_fail_at = 0;
     return tg_runtime_open(&rt, &options);
 }
@@ -64,7 +68,8 @@ UNUSED static void rig_close(void)
     ck_assert_msg(rig_live == 0, "%ld allocations were not given back", (long)rig_live);
 }
 
-/* -- values ----------------------------------------------------------------------------------------------- */
+/* -- values -----------------------------------------------------------------------------------------------
+ */
 
 /* The same numbers in [−1, 1) for a seed, always. */
 UNUSED static double noise(unsigned seed, size_t i)
@@ -122,8 +127,8 @@ UNUSED static void put(tg_tensor *t, const double *values, size_t n)
 UNUSED static void near_to(const double *got, const double *want, size_t n, double tolerance)
 {
     for (size_t i = 0; i < n; i++)
-        ck_assert_msg(fabs(got[i] - want[i]) <= tolerance * (1 + fabs(want[i])), "element %zu: got %.17g, want %.17g", i,
-                      got[i], want[i]);
+        ck_assert_msg(fabs(got[i] - want[i]) <= tolerance * (1 + fabs(want[i])),
+                      "element %zu: got %.17g, want %.17g", i, got[i], want[i]);
 }
 
 UNUSED static uint64_t checksum(tg_module *m)
@@ -141,7 +146,8 @@ UNUSED static bool same_state(tg_random_state a, tg_random_state b)
 /* The last call failed with this status, and its sentence holds the text. */
 UNUSED static void failed_with(tg_status got, tg_status want, const char *text)
 {
-    ck_assert_msg(got == want, "got %s (%s), want %s", tg_status_name(got), tg_error_message(), tg_status_name(want));
+    ck_assert_msg(got == want, "got %s (%s), want %s", tg_status_name(got), tg_error_message(),
+                  tg_status_name(want));
     ck_assert_msg(strstr(tg_error_message(), text) != NULL, "\"%s\" lacks \"%s\"", tg_error_message(), text);
 }
 
@@ -150,7 +156,8 @@ UNUSED static void tape_failed_with(tg_status want, const char *text)
 {
     ck_assert_msg(tg_tape_status(tape) == want, "got %s (%s), want %s", tg_status_name(tg_tape_status(tape)),
                   tg_tape_error(tape), tg_status_name(want));
-    ck_assert_msg(strstr(tg_tape_error(tape), text) != NULL, "\"%s\" lacks \"%s\"", tg_tape_error(tape), text);
+    ck_assert_msg(strstr(tg_tape_error(tape), text) != NULL, "\"%s\" lacks \"%s\"", tg_tape_error(tape),
+                  text);
     tg_tape_clear_error(tape);
 }
 

@@ -85,7 +85,9 @@ static const struct wrong {
     {TG_EINVAL, "has no name", {NULL, TG_ATTR_INT, {.i = 1}}},
     {TG_EINVAL, "axis is a number", {"axis", TG_ATTR_REAL, {.f = 1}}},
     {TG_EINVAL, "axis is a bool", {"axis", TG_ATTR_BOOL, {.b = true}}},
-    {TG_EINVAL, "kind is \"average\", expected one of none|mean|sum", {"kind", TG_ATTR_CHOICE, {.s = "average"}}},
+    {TG_EINVAL,
+     "kind is \"average\", expected one of none|mean|sum",
+     {"kind", TG_ATTR_CHOICE, {.s = "average"}}},
     {TG_EINVAL, "kind is \"\"", {"kind", TG_ATTR_CHOICE, {.s = ""}}},
     {TG_EINVAL, "kind is \"mea\"", {"kind", TG_ATTR_CHOICE, {.s = "mea"}}},
     {TG_EINVAL, "kind is a word", {"kind", TG_ATTR_CHOICE, {.s = NULL}}},
@@ -117,12 +119,12 @@ START_TEST(wrong_calls)
     options o;
     failed_with(fill(&o, NULL, 0), TG_EINVAL, "count is missing");
     failed_with(fill(&o, NULL, 2), TG_EINVAL, "NULL");
-    failed_with(tg_attrs_fill("Thing", specs, &o, 8, (tg_attr[]){{"count", TG_ATTR_INT, {.i = 1}}}, 1), TG_EINVAL,
-                "does not fit");
-    failed_with(tg_attrs_fill("Thing", specs, NULL, 0, (tg_attr[]){{"count", TG_ATTR_INT, {.i = 1}}}, 1), TG_EINVAL,
-                "does not fit");
-    failed_with(tg_attrs_fill("Thing", NULL, NULL, 0, (tg_attr[]){{"count", TG_ATTR_INT, {.i = 1}}}, 1), TG_EUNKNOWN,
-                "it has none");
+    failed_with(tg_attrs_fill("Thing", specs, &o, 8, (tg_attr[]){{"count", TG_ATTR_INT, {.i = 1}}}, 1),
+                TG_EINVAL, "does not fit");
+    failed_with(tg_attrs_fill("Thing", specs, NULL, 0, (tg_attr[]){{"count", TG_ATTR_INT, {.i = 1}}}, 1),
+                TG_EINVAL, "does not fit");
+    failed_with(tg_attrs_fill("Thing", NULL, NULL, 0, (tg_attr[]){{"count", TG_ATTR_INT, {.i = 1}}}, 1),
+                TG_EUNKNOWN, "it has none");
     ck_assert_int_eq(tg_attrs_fill("Thing", NULL, NULL, 0, NULL, 0), TG_OK);
 }
 END_TEST
@@ -176,7 +178,9 @@ END_TEST
 /* An older, shorter options struct: what it lacks keeps its default. */
 START_TEST(shorter_options)
 {
-    tg_batch_norm_options o = {.struct_size = offsetof(tg_batch_norm_options, momentum), .num_features = 3, .eps = 0.25,
+    tg_batch_norm_options o = {.struct_size = offsetof(tg_batch_norm_options, momentum),
+                               .num_features = 3,
+                               .eps = 0.25,
                                .momentum = -7};
     tg_module *m = tg_nn_batch_norm1d_with(rt, &o);
     ck_assert_msg(m != NULL, "%s", tg_error_message());

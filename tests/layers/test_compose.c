@@ -1,8 +1,8 @@
-/* Models composed by a user: a C struct with a forward of its own, several inputs and outputs, tied weights, layers
- * with a backward of their own. */
+/* Models composed by a user: a C struct with a forward of its own, several inputs and outputs, tied weights,
+ * layers with a backward of their own. */
 #include "layers/rig.h"
 
-/* -- two inputs, one of them optional, two outputs ------------------------------------------------------------- */
+/* -- two inputs, one of them optional, two outputs --------------------------------------------------- */
 
 typedef struct two_heads {
     tg_module *trunk, *norm, *left, *right;
@@ -32,7 +32,8 @@ static tg_status two_heads_init(tg_module *m, const void *attrs)
     return status;
 }
 
-static tg_status two_heads_forward(tg_module *m, tg_tape *t, tg_tensor *const in[], size_t n, tg_tensor *out[])
+static tg_status two_heads_forward(tg_module *m, tg_tape *t, tg_tensor *const in[], size_t n,
+                                   tg_tensor *out[])
 {
     two_heads *self = tg_module_self(m);
     ck_assert_uint_eq(n, 2); /* a trailing optional one that the caller left out is there, as NULL */
@@ -57,11 +58,18 @@ static const tg_attr_spec two_heads_specs[] = {
     {NULL, TG_ATTR_NONE, 0, 0, 0, NULL, NULL, NULL},
 };
 static const char *const two_heads_inputs[] = {"input", "skip"};
-static const tg_layer_class two_heads_class = {
-    .struct_size = sizeof(tg_layer_class), .name = "TwoHeads", .attrs = two_heads_specs,
-    .attrs_size = sizeof(two_heads_options), .state_size = sizeof(two_heads), .n_in = 2, .n_out = 2,
-    .optional = TG_OP_IN(1), .in_names = two_heads_inputs, .init = two_heads_init,
-    .forward = {two_heads_forward, two_heads_forward}, .finish = two_heads_finish};
+static const tg_layer_class two_heads_class = {.struct_size = sizeof(tg_layer_class),
+                                               .name = "TwoHeads",
+                                               .attrs = two_heads_specs,
+                                               .attrs_size = sizeof(two_heads_options),
+                                               .state_size = sizeof(two_heads),
+                                               .n_in = 2,
+                                               .n_out = 2,
+                                               .optional = TG_OP_IN(1),
+                                               .in_names = two_heads_inputs,
+                                               .init = two_heads_init,
+                                               .forward = {two_heads_forward, two_heads_forward},
+                                               .finish = two_heads_finish};
 
 START_TEST(several_inputs_and_outputs)
 {
@@ -144,7 +152,7 @@ START_TEST(modules_within_a_sequential)
 }
 END_TEST
 
-/* -- tied weights: y = x·Wᵀ·W ------------------------------------------------------------------------------------ */
+/* -- tied weights: y = x·Wᵀ·W ------------------------------------------------------------------------ */
 
 typedef struct autoencoder {
     tg_module *encoder;
@@ -165,7 +173,8 @@ static tg_status autoencoder_init(tg_module *m, const void *attrs)
     return tg_module_tie_parameter(m, "decoder", self->tied);
 }
 
-static tg_status autoencoder_forward(tg_module *m, tg_tape *t, tg_tensor *const in[], size_t n, tg_tensor *out[])
+static tg_status autoencoder_forward(tg_module *m, tg_tape *t, tg_tensor *const in[], size_t n,
+                                     tg_tensor *out[])
 {
     (void)n;
     autoencoder *self = tg_module_self(m);
@@ -173,11 +182,16 @@ static tg_status autoencoder_forward(tg_module *m, tg_tape *t, tg_tensor *const 
     return tg_tape_status(t);
 }
 
-static const tg_layer_class autoencoder_class = {
-    .struct_size = sizeof(tg_layer_class), .name = "Autoencoder", .state_size = sizeof(autoencoder), .n_in = 1,
-    .n_out = 1, .init = autoencoder_init, .forward = {autoencoder_forward, autoencoder_forward}};
+static const tg_layer_class autoencoder_class = {.struct_size = sizeof(tg_layer_class),
+                                                 .name = "Autoencoder",
+                                                 .state_size = sizeof(autoencoder),
+                                                 .n_in = 1,
+                                                 .n_out = 1,
+                                                 .init = autoencoder_init,
+                                                 .forward = {autoencoder_forward, autoencoder_forward}};
 
-static tg_status checked(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status checked(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                         size_t n_out)
 {
     (void)n_in;
     return tg_forward_n(t, arg, in, 1, out, n_out);
@@ -205,7 +219,7 @@ START_TEST(tied_weights_learn_from_both_uses)
 }
 END_TEST
 
-/* -- a backward of its own ------------------------------------------------------------------------------------------ */
+/* -- a backward of its own --------------------------------------------------------------------------- */
 
 /* y = w·x in train, the very input in eval; out[1] = x. */
 static tg_status scale_init(tg_module *m, const void *attrs)
@@ -224,7 +238,8 @@ static tg_status scale_forward(tg_module *m, tg_tape *t, tg_tensor *const in[], 
 
 static int backward_runs[TG_N_MODES];
 
-static tg_status scale_backward(tg_module *m, tg_tape *t, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
+static tg_status scale_backward(tg_module *m, tg_tape *t, const tg_node *node, tg_tensor *const gy[],
+                                tg_tensor *gx[])
 {
     (void)m;
     backward_runs[tg_node_mode(node)]++;
@@ -238,8 +253,12 @@ static tg_status scale_backward(tg_module *m, tg_tape *t, const tg_node *node, t
 
 static tg_layer_class scale_class(void)
 {
-    return (tg_layer_class){.struct_size = sizeof(tg_layer_class), .name = "Scale", .n_in = 1, .n_out = 2,
-                            .init = scale_init, .forward = {scale_forward, scale_forward},
+    return (tg_layer_class){.struct_size = sizeof(tg_layer_class),
+                            .name = "Scale",
+                            .n_in = 1,
+                            .n_out = 2,
+                            .init = scale_init,
+                            .forward = {scale_forward, scale_forward},
                             .backward = {scale_backward, scale_backward}};
 }
 

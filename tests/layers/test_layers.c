@@ -1,8 +1,9 @@
 /* The layers themselves: values against the formulae, initialisation, state names, wrong input. */
 #include "layers/rig.h"
 
-/* -- elementwise and along a dim: against the formula ---------------------------------------------------------- */
+/* -- elementwise and along a dim: against the formula ------------------------------------------------ */
 
+/* clang-format off */
 static double f_relu(double x) { return x > 0 ? x : 0; }
 static double f_relu6(double x) { return x < 0 ? 0 : x > 6 ? 6 : x; }
 static double f_leaky(double x) { return x > 0 ? x : 0.01 * x; }
@@ -28,6 +29,8 @@ static double f_identity(double x) { return x; }
 static double f_narrow(double x) { return x < -0.5 ? -0.5 : x > 0.25 ? 0.25 : x; }
 static double f_softplus_2_1(double x) { return 2 * x > 1 ? x : log1p(exp(2 * x)) / 2; }
 
+/* clang-format on */
+
 static const struct activation {
     const char *cls;
     double (*f)(double);
@@ -50,7 +53,10 @@ static const struct activation {
     {"LogSigmoid", f_log_sigmoid, 0, {{0}}},
     {"Softsign", f_softsign, 0, {{0}}},
     {"Hardtanh", f_hardtanh, 0, {{0}}},
-    {"Hardtanh", f_narrow, 2, {{"min_val", TG_ATTR_REAL, {.f = -0.5}}, {"max_val", TG_ATTR_REAL, {.f = 0.25}}}},
+    {"Hardtanh",
+     f_narrow,
+     2,
+     {{"min_val", TG_ATTR_REAL, {.f = -0.5}}, {"max_val", TG_ATTR_REAL, {.f = 0.25}}}},
     {"Tanh", f_tanh, 0, {{0}}},
     {"Identity", f_identity, 0, {{0}}},
 };
@@ -81,15 +87,31 @@ START_TEST(constructors_give_their_class)
         const char *cls;
         tg_module *m;
     } all[] = {
-        {"ReLU", tg_nn_relu(rt)}, {"ReLU6", tg_nn_relu6(rt)}, {"LeakyReLU", tg_nn_leaky_relu(rt, 0.1)},
-        {"ELU", tg_nn_elu(rt, 2)}, {"SELU", tg_nn_selu(rt)}, {"CELU", tg_nn_celu(rt, 2)}, {"GELU", tg_nn_gelu(rt)},
-        {"SiLU", tg_nn_silu(rt)}, {"Mish", tg_nn_mish(rt)}, {"Sigmoid", tg_nn_sigmoid(rt)},
-        {"LogSigmoid", tg_nn_log_sigmoid(rt)}, {"Tanh", tg_nn_tanh(rt)}, {"Softplus", tg_nn_softplus(rt)},
-        {"Softsign", tg_nn_softsign(rt)}, {"Hardtanh", tg_nn_hardtanh(rt)}, {"Softmax", tg_nn_softmax(rt, 1)},
-        {"LogSoftmax", tg_nn_log_softmax(rt, 1)}, {"Flatten", tg_nn_flatten(rt)}, {"Identity", tg_nn_identity(rt)},
-        {"Dropout", tg_nn_dropout(rt, 0.5)}, {"CrossEntropyLoss", tg_nn_cross_entropy_loss(rt)},
-        {"NLLLoss", tg_nn_nll_loss(rt)}, {"MSELoss", tg_nn_mse_loss(rt, TG_REDUCE_SUM)},
-        {"LayerNorm", tg_nn_layer_norm(rt, DIMS(4))}, {"BatchNorm2d", tg_nn_batch_norm2d(rt, 4)},
+        {"ReLU", tg_nn_relu(rt)},
+        {"ReLU6", tg_nn_relu6(rt)},
+        {"LeakyReLU", tg_nn_leaky_relu(rt, 0.1)},
+        {"ELU", tg_nn_elu(rt, 2)},
+        {"SELU", tg_nn_selu(rt)},
+        {"CELU", tg_nn_celu(rt, 2)},
+        {"GELU", tg_nn_gelu(rt)},
+        {"SiLU", tg_nn_silu(rt)},
+        {"Mish", tg_nn_mish(rt)},
+        {"Sigmoid", tg_nn_sigmoid(rt)},
+        {"LogSigmoid", tg_nn_log_sigmoid(rt)},
+        {"Tanh", tg_nn_tanh(rt)},
+        {"Softplus", tg_nn_softplus(rt)},
+        {"Softsign", tg_nn_softsign(rt)},
+        {"Hardtanh", tg_nn_hardtanh(rt)},
+        {"Softmax", tg_nn_softmax(rt, 1)},
+        {"LogSoftmax", tg_nn_log_softmax(rt, 1)},
+        {"Flatten", tg_nn_flatten(rt)},
+        {"Identity", tg_nn_identity(rt)},
+        {"Dropout", tg_nn_dropout(rt, 0.5)},
+        {"CrossEntropyLoss", tg_nn_cross_entropy_loss(rt)},
+        {"NLLLoss", tg_nn_nll_loss(rt)},
+        {"MSELoss", tg_nn_mse_loss(rt, TG_REDUCE_SUM)},
+        {"LayerNorm", tg_nn_layer_norm(rt, DIMS(4))},
+        {"BatchNorm2d", tg_nn_batch_norm2d(rt, 4)},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         ck_assert_str_eq(tg_module_class_name(all[i].m), all[i].cls);
@@ -113,7 +135,8 @@ START_TEST(softmax_without_a_dim)
             size_t n = (size_t)tg_tensor_count(x);
             double got[64], want[64];
             get(tg_forward(tape, none, x), got, n);
-            get(log ? tg_log_softmax(tape, x, cases[i].implied) : tg_softmax(tape, x, cases[i].implied), want, n);
+            get(log ? tg_log_softmax(tape, x, cases[i].implied) : tg_softmax(tape, x, cases[i].implied), want,
+                n);
             ck_assert_mem_eq(got, want, n * sizeof *got);
             tg_module_destroy(none);
         }
@@ -129,8 +152,9 @@ START_TEST(flatten)
     tg_tensor *x = noisy(1, DIMS(2, 3, 2, 2)), *y = tg_forward(tape, m, x);
     ck_assert(tg_tensor_ndim(y) == 2 && tg_tensor_dim(y, 0) == 2 && tg_tensor_dim(y, 1) == 12);
     tg_module_destroy(m);
-    m = tg_module_create(rt, "Flatten",
-                         (tg_attr[]){{"start_dim", TG_ATTR_INT, {.i = 0}}, {"end_dim", TG_ATTR_INT, {.i = -2}}}, 2);
+    m = tg_module_create(
+        rt, "Flatten", (tg_attr[]){{"start_dim", TG_ATTR_INT, {.i = 0}}, {"end_dim", TG_ATTR_INT, {.i = -2}}},
+        2);
     y = tg_forward(tape, m, x);
     ck_assert(tg_tensor_ndim(y) == 2 && tg_tensor_dim(y, 0) == 12 && tg_tensor_dim(y, 1) == 2);
     tg_module_destroy(m);
@@ -143,7 +167,7 @@ START_TEST(flatten)
 }
 END_TEST
 
-/* -- Linear ------------------------------------------------------------------------------------------------------ */
+/* -- Linear ------------------------------------------------------------------------------------------ */
 
 START_TEST(linear)
 {
@@ -243,7 +267,7 @@ START_TEST(nan_and_inf_pass_through_linear)
 }
 END_TEST
 
-/* -- LayerNorm --------------------------------------------------------------------------------------------------- */
+/* -- LayerNorm --------------------------------------------------------------------------------------- */
 
 START_TEST(layer_norm)
 {
@@ -303,21 +327,23 @@ START_TEST(layer_norm_options)
 }
 END_TEST
 
-/* -- activations' options ----------------------------------------------------------------------------------------- */
+/* -- activations' options ---------------------------------------------------------------------------- */
 
 START_TEST(activation_options_out_of_range)
 {
     ck_assert_ptr_null(tg_nn_celu(rt, 0));
     failed_with(TG_EINVAL, TG_EINVAL, "alpha");
     ck_assert_ptr_null(tg_module_create(
-        rt, "Hardtanh", (tg_attr[]){{"min_val", TG_ATTR_REAL, {.f = 1}}, {"max_val", TG_ATTR_REAL, {.f = 1}}}, 2));
+        rt, "Hardtanh", (tg_attr[]){{"min_val", TG_ATTR_REAL, {.f = 1}}, {"max_val", TG_ATTR_REAL, {.f = 1}}},
+        2));
     failed_with(TG_EINVAL, TG_EINVAL, "min_val");
-    ck_assert_ptr_null(tg_module_create(rt, "GELU", (tg_attr[]){{"approximate", TG_ATTR_CHOICE, {.s = "erf"}}}, 1));
+    ck_assert_ptr_null(
+        tg_module_create(rt, "GELU", (tg_attr[]){{"approximate", TG_ATTR_CHOICE, {.s = "erf"}}}, 1));
     failed_with(TG_EINVAL, TG_EINVAL, "none|tanh");
 }
 END_TEST
 
-/* -- losses ---------------------------------------------------------------------------------------------------------- */
+/* -- losses ------------------------------------------------------------------------------------------ */
 
 static double loss_of(tg_module *m, tg_tensor *a, tg_tensor *b)
 {
@@ -409,7 +435,8 @@ START_TEST(losses_wrong)
     failed_with(TG_EINVAL, TG_EINVAL, "reduction");
     static const char *const classes[] = {"CrossEntropyLoss", "NLLLoss", "MSELoss"};
     for (int i = 0; i < 3; i++)
-        ck_assert_ptr_null(tg_module_create(rt, classes[i], (tg_attr[]){{"reduction", TG_ATTR_CHOICE, {.s = "avg"}}}, 1));
+        ck_assert_ptr_null(
+            tg_module_create(rt, classes[i], (tg_attr[]){{"reduction", TG_ATTR_CHOICE, {.s = "avg"}}}, 1));
     tg_cross_entropy_options o = tg_cross_entropy_defaults();
     o.label_smoothing = 1.5;
     ck_assert_ptr_null(tg_nn_cross_entropy_loss_with(rt, &o));

@@ -1,12 +1,27 @@
-/* Each allocation of a constructor fails once in turn: NULL and a sentence come back, nothing leaks (rig_close counts),
- * and the runtime is as it was. The same for a forward and for the lists. */
+/* Each allocation of a constructor fails once in turn: NULL and a sentence come back, nothing leaks
+ * (rig_close counts), and the runtime is as it was. The same for a forward and for the lists. */
 #include "layers/rig.h"
 
-static tg_module *make_linear(void) { return tg_nn_linear(rt, 4, 3); }
-static tg_module *make_bn(void) { return tg_nn_batch_norm2d(rt, 3); }
-static tg_module *make_ln(void) { return tg_nn_layer_norm(rt, DIMS(3, 4)); }
-static tg_module *make_dropout(void) { return tg_nn_dropout(rt, 0.5); }
-static tg_module *make_relu(void) { return tg_nn_relu(rt); }
+static tg_module *make_linear(void)
+{
+    return tg_nn_linear(rt, 4, 3);
+}
+static tg_module *make_bn(void)
+{
+    return tg_nn_batch_norm2d(rt, 3);
+}
+static tg_module *make_ln(void)
+{
+    return tg_nn_layer_norm(rt, DIMS(3, 4));
+}
+static tg_module *make_dropout(void)
+{
+    return tg_nn_dropout(rt, 0.5);
+}
+static tg_module *make_relu(void)
+{
+    return tg_nn_relu(rt);
+}
 static tg_module *make_by_name(void)
 {
     return tg_module_create(rt, "BatchNorm1d", (tg_attr[]){{"num_features", TG_ATTR_INT, {.i = 3}}}, 1);
@@ -24,8 +39,8 @@ static tg_module *make_loss(void)
 }
 static tg_module *make_net(void)
 {
-    return tg_nn_sequential(rt, tg_nn_linear(rt, 4, 3), tg_nn_batch_norm1d(rt, 3), tg_nn_relu(rt), tg_nn_dropout(rt, 0.3),
-                            tg_nn_sequential(rt, tg_nn_linear(rt, 3, 2)));
+    return tg_nn_sequential(rt, tg_nn_linear(rt, 4, 3), tg_nn_batch_norm1d(rt, 3), tg_nn_relu(rt),
+                            tg_nn_dropout(rt, 0.3), tg_nn_sequential(rt, tg_nn_linear(rt, 3, 2)));
 }
 
 static const struct maker {
@@ -66,7 +81,8 @@ START_TEST(constructors)
         tg_module *m = maker->make();
         rig_fail_at = 0;
         tg_module_destroy(m);
-        ck_assert_msg(rig_live == live, "%s, allocation %ld: %ld allocations stay", maker->name, k, rig_live - live);
+        ck_assert_msg(rig_live == live, "%s, allocation %ld: %ld allocations stay", maker->name, k,
+                      rig_live - live);
     }
 }
 END_TEST

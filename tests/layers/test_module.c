@@ -24,8 +24,8 @@ START_TEST(names_are_torchs_in_torchs_order)
     tg_module *net = mlp();
     LISTED(tg_module_parameters(net), "0.weight", "0.bias", "1.weight", "1.bias", "2.0.weight", "2.0.bias");
     LISTED(tg_module_buffers(net), "1.running_mean", "1.running_var", "1.num_batches_tracked");
-    LISTED(tg_module_state(net), "0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var",
-           "1.num_batches_tracked", "2.0.weight", "2.0.bias");
+    LISTED(tg_module_state(net), "0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean",
+           "1.running_var", "1.num_batches_tracked", "2.0.weight", "2.0.bias");
     ck_assert_ptr_eq(tg_module_state(net)->tensor[7], tg_module_tensor(net, "2.0.weight"));
     tg_module_destroy(net);
 }
@@ -59,7 +59,8 @@ START_TEST(paths)
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         ck_assert_msg(tg_module_find(net, none[i]) == NULL, "'%s'", none[i]);
     ck_assert_ptr_nonnull(tg_module_tensor(net, "1.running_mean"));
-    static const char *const no_tensor[] = {"", "1", "1.", "1.running", "1.running_mean.x", "weight", "9.weight"};
+    static const char *const no_tensor[] = {"",       "1",       "1.", "1.running", "1.running_mean.x",
+                                            "weight", "9.weight"};
     for (size_t i = 0; i < sizeof no_tensor / sizeof *no_tensor; i++)
         ck_assert_msg(tg_module_tensor(net, no_tensor[i]) == NULL, "'%s'", no_tensor[i]);
     ck_assert_ptr_null(tg_module_find(net, NULL));
@@ -129,7 +130,7 @@ START_TEST(a_sequential_refuses_children_it_cannot_call)
 }
 END_TEST
 
-/* -- a class of one's own: parts ------------------------------------------------------------------------------ */
+/* -- a class of one's own: parts --------------------------------------------------------------------- */
 
 static tg_status pass(tg_module *m, tg_tape *t, tg_tensor *const in[], size_t n, tg_tensor *out[])
 {
@@ -150,7 +151,8 @@ static tg_status silent(tg_module *m, tg_tape *t, tg_tensor *const in[], size_t 
     return TG_EINDEX;
 }
 
-static const tg_sample sample = {.label = "x", .n_in = 1, .in = {{.ndim = 1, .dim = {2}, .low = 0, .high = 1}}};
+static const tg_sample sample = {
+    .label = "x", .n_in = 1, .in = {{.ndim = 1, .dim = {2}, .low = 0, .high = 1}}};
 static const tg_sample *samples(size_t *n)
 {
     *n = 1;
@@ -159,8 +161,12 @@ static const tg_sample *samples(size_t *n)
 
 static tg_layer_class plain_class(void)
 {
-    return (tg_layer_class){.struct_size = sizeof(tg_layer_class), .name = "Plain", .n_in = 1, .n_out = 1,
-                            .forward = {pass, pass}, .samples = samples};
+    return (tg_layer_class){.struct_size = sizeof(tg_layer_class),
+                            .name = "Plain",
+                            .n_in = 1,
+                            .n_out = 1,
+                            .forward = {pass, pass},
+                            .samples = samples};
 }
 
 START_TEST(names_of_parts)
@@ -225,7 +231,7 @@ START_TEST(tied_weights)
 }
 END_TEST
 
-/* -- registration ---------------------------------------------------------------------------------------------- */
+/* -- registration ------------------------------------------------------------------------------------ */
 
 static void without_samples(tg_layer_class *c)
 {
@@ -267,13 +273,13 @@ static void many_outputs(tg_layer_class *c)
     c->n_out = 17;
 }
 
-
 static const struct broken {
     const char *says;
     void (*breaks)(tg_layer_class *);
 } broken[] = {
-    {"samples", without_samples}, {"train", without_train},      {"eval", without_eval},     {"name", without_name},
-    {"taken", taken},             {"struct_size", without_size}, {"inputs", without_inputs}, {"outputs", many_outputs},
+    {"samples", without_samples}, {"train", without_train},  {"eval", without_eval},
+    {"name", without_name},       {"taken", taken},          {"struct_size", without_size},
+    {"inputs", without_inputs},   {"outputs", many_outputs},
 };
 enum { N_BROKEN = sizeof broken / sizeof *broken };
 
@@ -329,7 +335,7 @@ START_TEST(every_builtin_class_is_whole)
 }
 END_TEST
 
-/* -- calls ------------------------------------------------------------------------------------------------------- */
+/* -- calls ------------------------------------------------------------------------------------------- */
 
 START_TEST(bad_calls)
 {
@@ -435,7 +441,7 @@ START_TEST(values_inside_a_forward_are_given_back)
 }
 END_TEST
 
-/* -- checksum ------------------------------------------------------------------------------------------------------ */
+/* -- checksum ---------------------------------------------------------------------------------------- */
 
 START_TEST(checksums)
 {

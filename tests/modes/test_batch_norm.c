@@ -9,11 +9,9 @@ static const struct shape {
     size_t ndim;
     int64_t dim[5];
 } shapes[] = {
-    {"BatchNorm1d", 2, {5, C}},
-    {"BatchNorm1d", 3, {4, C, 3}},
-    {"BatchNorm2d", 4, {2, C, 3, 2}},
-    {"BatchNorm3d", 5, {2, C, 2, 1, 3}},
-    {"BatchNorm1d", 3, {1, C, 2}}, /* one example, two values per channel */
+    {"BatchNorm1d", 2, {5, C}},          {"BatchNorm1d", 3, {4, C, 3}}, {"BatchNorm2d", 4, {2, C, 3, 2}},
+    {"BatchNorm3d", 5, {2, C, 2, 1, 3}}, {"BatchNorm1d", 3, {1, C, 2}}, /* one example, two values per channel
+                                                                         */
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -67,8 +65,8 @@ static tg_module *make(const struct shape *s, const tg_attr *attrs, size_t n)
     return bn;
 }
 
-static void normalised(const struct shape *s, const double *x, const double *mean, const double *var, bool affine,
-                       double *y)
+static void normalised(const struct shape *s, const double *x, const double *mean, const double *var,
+                       bool affine, double *y)
 {
     for (size_t i = 0; i < count(s); i++) {
         size_t c = channel(s, i);
@@ -208,16 +206,16 @@ START_TEST(without_bias_only_a_weight)
 }
 END_TEST
 
-/* -- one value per channel, none at all ---------------------------------------------------------------------- */
+/* -- one value per channel, none at all -------------------------------------------------------------- */
 
 static const struct one {
     struct shape shape;
     bool tracks;
     tg_mode mode;
 } ones[] = {
-    {{"BatchNorm1d", 2, {1, C}}, true, TG_TRAIN},           {{"BatchNorm1d", 3, {1, C, 1}}, true, TG_TRAIN},
-    {{"BatchNorm2d", 4, {1, C, 1, 1}}, true, TG_TRAIN},     {{"BatchNorm3d", 5, {1, C, 1, 1, 1}}, true, TG_TRAIN},
-    {{"BatchNorm1d", 2, {1, C}}, false, TG_TRAIN},          {{"BatchNorm1d", 2, {1, C}}, false, TG_EVAL},
+    {{"BatchNorm1d", 2, {1, C}}, true, TG_TRAIN},       {{"BatchNorm1d", 3, {1, C, 1}}, true, TG_TRAIN},
+    {{"BatchNorm2d", 4, {1, C, 1, 1}}, true, TG_TRAIN}, {{"BatchNorm3d", 5, {1, C, 1, 1, 1}}, true, TG_TRAIN},
+    {{"BatchNorm1d", 2, {1, C}}, false, TG_TRAIN},      {{"BatchNorm1d", 2, {1, C}}, false, TG_EVAL},
 };
 enum { N_ONES = sizeof ones / sizeof *ones };
 
@@ -257,7 +255,9 @@ START_TEST(eval_takes_one_value_per_channel)
 END_TEST
 
 static const struct shape empties[] = {
-    {"BatchNorm1d", 2, {0, C}}, {"BatchNorm1d", 3, {4, C, 0}}, {"BatchNorm2d", 4, {0, C, 2, 2}},
+    {"BatchNorm1d", 2, {0, C}},
+    {"BatchNorm1d", 3, {4, C, 0}},
+    {"BatchNorm2d", 4, {0, C, 2, 2}},
     {"BatchNorm3d", 5, {0, C, 2, 2, 2}},
 };
 enum { N_EMPTIES = sizeof empties / sizeof *empties };
@@ -286,7 +286,7 @@ START_TEST(an_empty_batch_gives_an_empty_output)
 }
 END_TEST
 
-/* -- backward ------------------------------------------------------------------------------------------------- */
+/* -- backward ---------------------------------------------------------------------------------------- */
 
 START_TEST(backward_in_train)
 {
@@ -351,7 +351,7 @@ START_TEST(backward_in_eval)
 }
 END_TEST
 
-/* -- numbers --------------------------------------------------------------------------------------------------- */
+/* -- numbers ----------------------------------------------------------------------------------------- */
 
 START_TEST(state_follows_the_runtimes_dtype)
 {
@@ -390,7 +390,7 @@ START_TEST(nan_and_inf_stay_in_their_channel)
     double v[4 * C], y[4 * C];
     for (int i = 0; i < 4 * C; i++)
         v[i] = noise(1, (size_t)i);
-    v[0] = NAN; /* channel 0 */
+    v[0] = NAN;          /* channel 0 */
     v[C + 1] = INFINITY; /* channel 1 */
     tg_module *bn = make(&shapes[0], NULL, 0);
     get(tg_forward(tape, bn, input(DIMS(4, C), v)), y, 4 * C);
@@ -405,7 +405,7 @@ START_TEST(nan_and_inf_stay_in_their_channel)
 }
 END_TEST
 
-/* -- learning and evaluating ----------------------------------------------------------------------------------- */
+/* -- learning and evaluating ------------------------------------------------------------------------- */
 
 START_TEST(gamma_and_beta_learn_in_eval)
 {
@@ -458,7 +458,7 @@ START_TEST(evaluating_changes_nothing)
 }
 END_TEST
 
-/* -- bad input -------------------------------------------------------------------------------------------------- */
+/* -- bad input --------------------------------------------------------------------------------------- */
 
 static const struct bad {
     const char *name;
@@ -485,8 +485,8 @@ START_TEST(options_out_of_range)
         tg_attr attrs[2] = {bad[_i].attr, {"num_features", TG_ATTR_INT, {.i = C}}};
         size_t n = strcmp(bad[_i].name, "num_features") == 0 ? 1 : 2;
         ck_assert_ptr_null(tg_module_create(rt, classes[i], attrs, n));
-        ck_assert_msg(strstr(tg_error_message(), bad[_i].name) && strstr(tg_error_message(), classes[i]), "%s",
-                      tg_error_message());
+        ck_assert_msg(strstr(tg_error_message(), bad[_i].name) && strstr(tg_error_message(), classes[i]),
+                      "%s", tg_error_message());
     }
 }
 END_TEST
@@ -515,8 +515,8 @@ START_TEST(options_struct_out_of_range)
 END_TEST
 
 static const struct shape wrong[] = {
-    {"BatchNorm1d", 1, {C}},          {"BatchNorm1d", 4, {2, C, 2, 2}}, {"BatchNorm1d", 2, {4, C + 1}},
-    {"BatchNorm2d", 3, {2, C, 4}},    {"BatchNorm2d", 4, {2, 1, 2, 2}}, {"BatchNorm3d", 4, {2, C, 2, 2}},
+    {"BatchNorm1d", 1, {C}},       {"BatchNorm1d", 4, {2, C, 2, 2}}, {"BatchNorm1d", 2, {4, C + 1}},
+    {"BatchNorm2d", 3, {2, C, 4}}, {"BatchNorm2d", 4, {2, 1, 2, 2}}, {"BatchNorm3d", 4, {2, C, 2, 2}},
     {"BatchNorm1d", 0, {0}},
 };
 enum { N_WRONG = sizeof wrong / sizeof *wrong };

@@ -169,8 +169,9 @@ END_TEST
 START_TEST(inplace_is_accepted_and_changes_nothing)
 {
     static double v[N];
-    tg_module *d = tg_module_create(rt, "Dropout",
-                                    (tg_attr[]){{"p", TG_ATTR_REAL, {.f = 0.5}}, {"inplace", TG_ATTR_BOOL, {.b = true}}}, 2);
+    tg_module *d = tg_module_create(
+        rt, "Dropout", (tg_attr[]){{"p", TG_ATTR_REAL, {.f = 0.5}}, {"inplace", TG_ATTR_BOOL, {.b = true}}},
+        2);
     ck_assert_ptr_nonnull(d);
     tg_tensor *x = ones();
     ck_assert_ptr_ne(tg_forward(tape, d, x), x);

@@ -5,7 +5,8 @@
 
 static tg_module *bn_net(void)
 {
-    tg_module *net = tg_nn_sequential(rt, tg_nn_linear(rt, 4, 3), tg_nn_batch_norm1d(rt, 3), tg_nn_dropout(rt, 0.5));
+    tg_module *net =
+        tg_nn_sequential(rt, tg_nn_linear(rt, 4, 3), tg_nn_batch_norm1d(rt, 3), tg_nn_dropout(rt, 0.5));
     ck_assert_msg(net != NULL, "%s", tg_error_message());
     return net;
 }
@@ -48,7 +49,7 @@ START_TEST(mixed_trees_are_legal)
     tg_random_state random = tg_tape_random_state(tape);
     tg_tensor *y = tg_forward(tape, net, noisy(1, DIMS(8, 4)));
     ck_assert_ptr_nonnull(y);
-    ck_assert_uint_eq(checksum(net), before);                                  /* the BatchNorm did not train */
+    ck_assert_uint_eq(checksum(net), before);                            /* the BatchNorm did not train */
     ck_assert_uint_eq(tg_tape_random_state(tape).draw, random.draw + 1); /* the Dropout did              */
     tg_module_destroy(net);
 }
@@ -149,7 +150,8 @@ START_TEST(dropout_keeps_its_mask_for_backward_after_eval)
 }
 END_TEST
 
-/* -- freeze ------------------------------------------------------------------------------------------------- */
+/* -- freeze -------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(freeze_statistics_is_sticky)
 {
@@ -242,7 +244,7 @@ START_TEST(freeze_all_holds_everything)
 }
 END_TEST
 
-/* -- where PyTorch is wrong ----------------------------------------------------------------------------------- */
+/* -- where PyTorch is wrong -------------------------------------------------------------------------- */
 
 /* PyTorch's issue 13402. */
 START_TEST(eval_then_train_then_backward)
@@ -308,7 +310,7 @@ START_TEST(the_mode_is_an_argument)
 }
 END_TEST
 
-/* -- many tapes, one model ------------------------------------------------------------------------------------- */
+/* -- many tapes, one model --------------------------------------------------------------------------- */
 
 typedef struct reader {
     tg_module *net;

@@ -1,7 +1,8 @@
 /* MODES.md, "State changes are staged": when they are committed, in which order, and when never. */
 #include "layers/rig.h"
 
-/* A model of one's own: calls its BatchNorm `calls` times, looks at the counter between, and then fails or not. */
+/* A model of one's own: calls its BatchNorm `calls` times, looks at the counter between, and then fails or
+ * not. */
 typedef struct probe {
     tg_module *bn, *drop;
     int calls;
@@ -39,9 +40,13 @@ static tg_status probe_forward(tg_module *m, tg_tape *t, tg_tensor *const in[], 
     return tg_tape_status(t);
 }
 
-static const tg_layer_class probe_class = {
-    .struct_size = sizeof(tg_layer_class), .name = "Probe", .state_size = sizeof(probe), .n_in = 1, .n_out = 1,
-    .init = probe_init, .forward = {probe_forward, probe_forward}};
+static const tg_layer_class probe_class = {.struct_size = sizeof(tg_layer_class),
+                                           .name = "Probe",
+                                           .state_size = sizeof(probe),
+                                           .n_in = 1,
+                                           .n_out = 1,
+                                           .init = probe_init,
+                                           .forward = {probe_forward, probe_forward}};
 
 static tg_module *net;
 static probe *self;
@@ -127,7 +132,8 @@ END_TEST
 /* The batch is rejected by a layer behind the BatchNorm. */
 START_TEST(a_rejected_batch_leaves_everything)
 {
-    tg_module *wrong = tg_nn_sequential(rt, tg_nn_batch_norm1d(rt, 3), tg_nn_dropout(rt, 0.5), tg_nn_linear(rt, 4, 2));
+    tg_module *wrong =
+        tg_nn_sequential(rt, tg_nn_batch_norm1d(rt, 3), tg_nn_dropout(rt, 0.5), tg_nn_linear(rt, 4, 2));
     uint64_t before = checksum(wrong);
     tg_random_state random = tg_tape_random_state(tape);
     ck_assert_ptr_null(tg_forward(tape, wrong, x));
@@ -211,7 +217,8 @@ START_TEST(a_reset_within_a_step_commits_nothing)
 }
 END_TEST
 
-static tg_status checked(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status checked(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                         size_t n_out)
 {
     return tg_forward_n(t, arg, in, n_in, out, n_out);
 }
@@ -234,11 +241,12 @@ START_TEST(a_gradient_check_commits_nothing)
 }
 END_TEST
 
-/* -- a recomputation ------------------------------------------------------------------------------------------- */
+/* -- a recomputation --------------------------------------------------------------------------------- */
 
-/* One node with a backward of its own over a BatchNorm and a Dropout: when the sweep is recorded, the forward runs a
- * second time. */
-static tg_status block_backward(tg_module *m, tg_tape *t, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
+/* One node with a backward of its own over a BatchNorm and a Dropout: when the sweep is recorded, the forward
+ * runs a second time. */
+static tg_status block_backward(tg_module *m, tg_tape *t, const tg_node *node, tg_tensor *const gy[],
+                                tg_tensor *gx[])
 {
     (void)m, (void)node;
     gx[0] = tg_mul_scalar(t, gy[0], 1);
