@@ -278,25 +278,62 @@ static const tg_operator row_index_range = {
 
 /* -- the functions of ops.h ----------------------------------------------------------------------------- */
 
+/* A scalar counts as a vector of one, as in torch. */
+static bool is_scalar(const tg_tensor *x)
+{
+    return tg_tensor_is_alive(x) && tg_tensor_ndim(x) == 0;
+}
+
+static tg_tensor *as_vector(tg_tape *tape, tg_tensor *x)
+{
+    return is_scalar(x) ? tg_reshape_dims(tape, x, (const int64_t[]){1}, 1) : x;
+}
+
+static tg_tensor *as_scalar_if(tg_tape *tape, tg_tensor *x, bool scalar)
+{
+    return scalar && x ? tg_reshape_dims(tape, x, NULL, 0) : x;
+}
+
 tg_tensor *tg_gather(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index)
 {
+    bool scalar = is_scalar(index);
+    x = as_vector(tape, x);
     if (!tg_sliceable(tape, x, "gather", &dim))
         return NULL;
-    return tg_row2(tape, &row_gather, x, index, &(tg_index_attrs){dim}, NULL);
+    if (scalar && tg_tensor_ndim(x) == 1)
+        index = as_vector(tape, index);
+    tg_tensor *y = tg_row2(tape, &row_gather, x, index, &(tg_index_attrs){dim}, NULL);
+    return as_scalar_if(tape, y, scalar);
 }
 
 tg_tensor *tg_scatter_add(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index, tg_tensor *src)
 {
+    bool scalar = is_scalar(x);
+    x = as_vector(tape, x);
     if (!tg_sliceable(tape, x, "scatter_add", &dim))
         return NULL;
-    return tg_row3(tape, &row_scatter_add, x, index, src, &(tg_index_attrs){dim});
+    if (tg_tensor_ndim(x) == 1) {
+        index = as_vector(tape, index);
+        src = as_vector(tape, src);
+    }
+    tg_tensor *y = tg_row3(tape, &row_scatter_add, x, index, src, &(tg_index_attrs){dim});
+    return as_scalar_if(tape, y, scalar);
 }
 
 tg_tensor *tg_index_select(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index)
 {
+    bool scalar = is_scalar(x);
+    x = as_vector(tape, x);
     if (!tg_sliceable(tape, x, "index_select", &dim))
         return NULL;
-    return tg_row2(tape, &row_index_select, x, index, &(tg_index_attrs){dim}, NULL);
+    index = as_vector(tape, index);
+    if (scalar && index && tg_tensor_count(index) != 1) {
+        tg_fail(tape, TG_ESHAPE, "index_select: a scalar is selected from by one index, not %lld",
+                (long long)tg_tensor_count(index));
+        return NULL;
+    }
+    tg_tensor *y = tg_row2(tape, &row_index_select, x, index, &(tg_index_attrs){dim}, NULL);
+    return as_scalar_if(tape, y, scalar);
 }
 
 const tg_operator *const tg_ops_index[] = {
