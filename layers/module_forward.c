@@ -3,8 +3,13 @@
 
 #include "layers/internal.h"
 
-/* Has a module below already put its path before the error that is under way? */
-static thread_local bool blamed;
+/* The tape's count of errors when a module last put its path before one: a module above leaves that one alone. */
+static thread_local uint64_t blamed;
+
+static bool is_blamed(const tg_tape *tape)
+{
+    return tape->status && blamed == tape->n_errors;
+}
 
 static size_t write_path(const tg_module *m, char *buf, size_t size)
 {
@@ -44,7 +49,6 @@ static void blame(const tg_module *m, tg_tape *tape, tg_status status)
     char who[256], text[sizeof tape->error];
     const char *file = tg_here_file();
     int line = tg_here_line();
-    blamed = true;
     tg_module_describe(m, who, sizeof who);
     if (!tape->status) {
         tg_fail(tape, status, "%s: the forward failed with %s", who, tg_status_name(status));
@@ -161,8 +165,10 @@ static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tens
         if (!out[o] || !tg_resolve(out[o]))
             status = tg_layer_fail(m, tape, TG_EINVAL, "its forward left output %zu %s", o,
                                    out[o] ? "stale" : "NULL");
-    if (status && !blamed)
+    if (status && !is_blamed(tape)) {
         blame(m, tape, status);
+        blamed = tape->n_errors;
+    }
     status = tg_forward_leave(tape, &scope, status, out, cls->n_out);
     for (size_t o = 0; o < cls->n_out && status; o++)
         out[o] = NULL;
@@ -179,7 +185,7 @@ tg_status tg_forward_n(tg_tape *tape, tg_module *module, tg_tensor *const in[], 
     if (tape->status)
         return tape->status;
     if (tape->forward_depth == 0)
-        blamed = false;
+        blamed = UINT64_MAX; /* another tape's count may be the same */
     tg_status status = check_call(module, tape, n_in, n_out);
     if (!status && (!in || !out))
         status = tg_layer_fail(module, tape, TG_EINVAL, "the array of %s is NULL", in ? "outputs" : "inputs");
@@ -189,7 +195,7 @@ tg_status tg_forward_n(tg_tape *tape, tg_module *module, tg_tensor *const in[], 
         status = check_inputs(module, tape, all);
     }
     if (status) {
-        blamed = true;
+        blamed = tape->n_errors;
         return status;
     }
     return run(module, tape, all, out);

@@ -411,6 +411,27 @@ START_TEST(a_forward_that_breaks_its_promise)
 }
 END_TEST
 
+/* Forgives its child's error and has one of its own. */
+static tg_status second_thoughts(tg_module *m, tg_tape *t, tg_tensor *const in[], size_t n, tg_tensor *out[])
+{
+    (void)n, (void)out;
+    ck_assert_ptr_null(tg_forward(t, tg_module_child(m, 0), in[0]));
+    tg_tape_clear_error(t);
+    return tg_fail(t, TG_EINVAL, "and yet");
+}
+
+START_TEST(an_error_after_a_forgiven_one_is_named_too)
+{
+    tg_layer_class cls = plain_class();
+    cls.forward[TG_TRAIN] = second_thoughts;
+    tg_module *m = tg_module_new(rt, &cls, NULL);
+    ck_assert_int_eq(tg_module_add_child(m, "inner", tg_nn_linear(rt, 7, 1)), TG_OK);
+    ck_assert_ptr_null(tg_forward(tape, m, noisy(1, DIMS(2))));
+    tape_failed_with(TG_EINVAL, "Plain: and yet");
+    tg_module_destroy(m);
+}
+END_TEST
+
 START_TEST(two_runtimes)
 {
     tg_runtime *other = NULL;
@@ -495,6 +516,7 @@ static Suite *suite(void)
     tcase_add_test(f, a_sticky_error_passes_through);
     tcase_add_test(f, an_operators_error_names_the_module_once);
     tcase_add_test(f, a_forward_that_breaks_its_promise);
+    tcase_add_test(f, an_error_after_a_forgiven_one_is_named_too);
     tcase_add_test(f, two_runtimes);
     tcase_add_test(f, values_inside_a_forward_are_given_back);
     suite_add_tcase(s, f);
