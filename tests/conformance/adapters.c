@@ -42,8 +42,6 @@ UNARY(a_selu, tg_selu)
 UNARY(a_softsign, tg_softsign)
 UNARY(a_log_sigmoid, tg_log_sigmoid)
 UNARY(a_clone, tg_clone)
-UNARY(a_zeros_like, tg_zeros_like)
-UNARY(a_ones_like, tg_ones_like)
 
 static void a_positive(op_call *c)
 {
@@ -166,6 +164,27 @@ static tg_tensor *in_dtype(op_call *c)
         cannot(c, "dtype %s has no counterpart here", name ? name : "?");
     }
     return x;
+}
+
+/* Ours live on the host. */
+static void on_the_host(op_call *c)
+{
+    for (size_t i = 0; i < c->n_args; i++)
+        if (!strcmp(c->arg[i].name, "device") && has(c, "device") &&
+            (!json_is_string(c->arg[i].value) || strcmp(json_string_value(c->arg[i].value), "cpu")))
+            cannot(c, "a device other than the cpu has no counterpart here");
+}
+
+static void a_zeros_like(op_call *c)
+{
+    on_the_host(c);
+    give(c, tg_zeros_like(c->tape, in_dtype(c)));
+}
+
+static void a_ones_like(op_call *c)
+{
+    on_the_host(c);
+    give(c, tg_ones_like(c->tape, in_dtype(c)));
 }
 
 typedef tg_tensor *(*reduction_fn)(tg_tape *, tg_tensor *, const int64_t *, size_t, bool);

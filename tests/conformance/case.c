@@ -131,7 +131,15 @@ tg_tensor *golden_tensor(golden *g, const char *name)
     const tg_file_tensor *t = find(g, name);
     if (!t)
         return NULL;
-    tg_dtype dtype = tg_dtype_is_float((int32_t)t->dtype) ? g->dtype : t->dtype == TG_BOOL ? TG_BOOL : TG_I64;
+    bool is_float = tg_dtype_is_float((int32_t)t->dtype);
+    return golden_tensor_as(g, name, is_float ? g->dtype : t->dtype == TG_BOOL ? TG_BOOL : TG_I64);
+}
+
+tg_tensor *golden_tensor_as(golden *g, const char *name, tg_dtype dtype)
+{
+    const tg_file_tensor *t = find(g, name);
+    if (!t)
+        return NULL;
     if (g->n_owned == g->capacity) {
         size_t capacity = 2 * g->capacity + 16;
         tg_tensor **owned = realloc(g->owned, capacity * sizeof(tg_tensor *));

@@ -34,6 +34,8 @@ verdict refused(golden *g, tg_status status, const char *what);
 bool golden_has(const golden *g, const char *name);
 /* A tensor of the run's dtype (i64 for I32 and I64), that the case owns. NULL: fail() was called. */
 tg_tensor *golden_tensor(golden *g, const char *name);
+/* The same in a dtype of the caller's choice. */
+tg_tensor *golden_tensor_as(golden *g, const char *name, tg_dtype dtype);
 /* Writes the file's tensor into one that exists (a parameter, a buffer). */
 verdict golden_load(golden *g, const char *name, tg_tensor *to);
 

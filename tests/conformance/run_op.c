@@ -154,7 +154,7 @@ static verdict make_cotangents(op_call *c, tg_tensor *gy[MAX_OUT], const char *g
         if (!t)
             continue;
         gy_name[i] = t->name;
-        gy[i] = golden_tensor(c->g, t->name);
+        gy[i] = golden_tensor_as(c->g, t->name, tg_tensor_dtype(c->out[i]));
         if (!gy[i])
             return FAILED;
         tg_status status = wanted ? tg_tensor_set_requires_grad(gy[i], true) : TG_OK;
