@@ -20,8 +20,8 @@ typedef struct tuning {
     double narrow_from;              /* where neither m nor n is above 32                            */
 } tuning;
 static const tuning tunings[] = {
-    {"skx", 12, 6e3, 3e5, 1e9},
-    {NULL, 2, 6e3, 3e4, 3e4},
+    {"skx", 12, 6e3, 5.5e5, 1e9},
+    {NULL, 2, 6e3, 1.2e5, 1.2e5},
 };
 
 /* Below the first, threads cost more than they bring; up to the second, halves of the product on one thread each beat

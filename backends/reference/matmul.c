@@ -105,50 +105,27 @@ static int64_t batch_offset(const tg_desc *d, const tg_desc *out, int64_t index)
     return offset;
 }
 
-/* C block += packed A panel · packed B panel over `depth`. */
-CLONES static void multiply(int64_t rows, int64_t cols, int64_t depth, const double *a, const double *b, double *c,
-                            int64_t c_step)
-{
-    typedef double vec __attribute__((vector_size(NR * sizeof(double)), aligned(sizeof(double)), may_alias));
-    for (int64_t j = 0; j < cols; j += NR)
-        for (int64_t i = 0; i < rows; i += MR) {
-            const double *pa = a + i * depth, *pb = b + j * depth;
-            double *pc = c + i * c_step + j;
-            vec c0 = *(vec *)pc, c1 = *(vec *)(pc + c_step), c2 = *(vec *)(pc + 2 * c_step),
-                c3 = *(vec *)(pc + 3 * c_step), c4 = *(vec *)(pc + 4 * c_step), c5 = *(vec *)(pc + 5 * c_step),
-                c6 = *(vec *)(pc + 6 * c_step), c7 = *(vec *)(pc + 7 * c_step);
-            for (int64_t p = 0; p < depth; p++, pa += MR, pb += NR) {
-                vec row = *(const vec *)pb;
-                c0 += pa[0] * row;
-                c1 += pa[1] * row;
-                c2 += pa[2] * row;
-                c3 += pa[3] * row;
-                c4 += pa[4] * row;
-                c5 += pa[5] * row;
-                c6 += pa[6] * row;
-                c7 += pa[7] * row;
-            }
-            *(vec *)pc = c0;
-            *(vec *)(pc + c_step) = c1;
-            *(vec *)(pc + 2 * c_step) = c2;
-            *(vec *)(pc + 3 * c_step) = c3;
-            *(vec *)(pc + 4 * c_step) = c4;
-            *(vec *)(pc + 5 * c_step) = c5;
-            *(vec *)(pc + 6 * c_step) = c6;
-            *(vec *)(pc + 7 * c_step) = c7;
-        }
-}
+/* A product of two floats is exact in double, so fusing it with the addition rounds as not fusing does. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define EXACT_PRODUCTS __attribute__((optimize("fp-contract=fast")))
+#else
+#define EXACT_PRODUCTS
+#endif
 
+#define FUSED EXACT_PRODUCTS
 #define T float
 #define NAME(x) x##_f32
 #include "backends/reference/matmul_typed.h"
 #undef T
 #undef NAME
+#undef FUSED
+#define FUSED
 #define T double
 #define NAME(x) x##_f64
 #include "backends/reference/matmul_typed.h"
 #undef T
 #undef NAME
+#undef FUSED
 
 static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
 {

@@ -162,7 +162,7 @@ START_TEST(batches_run_on_blis)
 {
     if (!HAVE_BLIS)
         TG_SKIP("built without BLIS");
-    enum { B = 5, N = 60 };
+    enum { B = 5, N = 70 };
     static float x[B * N * N], y[2][B * N * N];
     for (int i = 0; i < B * N * N; i++)
         x[i] = (float)(i * 37 % 64) / 32 - 1;
