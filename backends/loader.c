@@ -209,13 +209,13 @@ static tg_status load(tg_loaded *l)
         void *file = dlopen(l->path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
         if (!file) {
             const char *why = dlerror();
-            return refuse(l, TG_EBACKEND, "cannot be loaded: %s", why ? why : l->path);
+            return refuse(l, TG_EBACKEND, "%s", why ? why : "the dynamic loader refused it");
         }
         tg_backend_entry_fn entry;
         *(void **)&entry = dlsym(file, TG_BACKEND_ENTRY);
         if (!entry) {
             dlclose(file);
-            return refuse(l, TG_EABI, "%s is not a plug-in of Tapegrad's: it exports no %s", l->path, TG_BACKEND_ENTRY);
+            return refuse(l, TG_EABI, "it is no plug-in of Tapegrad's: it exports no %s", TG_BACKEND_ENTRY);
         }
         b = entry();
     }
@@ -225,7 +225,7 @@ static tg_status load(tg_loaded *l)
     const char *reason = NULL;
     l->score = b->score(&reason);
     if (l->score <= 0)
-        return refuse(l, TG_EBACKEND, "cannot run on this machine: %s", reason ? reason : "its score is 0");
+        return refuse(l, TG_EBACKEND, "this machine cannot run it: %s", reason ? reason : "its score is 0");
     snprintf(l->reason, sizeof l->reason, "%s", reason ? reason : "");
     l->backend = b;
     return TG_OK;
@@ -253,7 +253,7 @@ static tg_status open_one(tg_runtime *rt, tg_loaded *l)
     status = b->open(&l->host, &l->state);
     if (status) {
         l->state = NULL;
-        return refuse(l, status == TG_ENOMEM ? TG_ENOMEM : TG_EBACKEND, "could not be opened: %s",
+        return refuse(l, status == TG_ENOMEM ? TG_ENOMEM : TG_EBACKEND, "it could not be opened: %s",
                       l->error[0] ? l->error : tg_status_name(status));
     }
     l->loaded = true;
@@ -333,7 +333,7 @@ static tg_status choose(tg_runtime *rt)
         best = &rt->backends[rt->n_chain - 1];
         tg_status status = open_one(rt, best);
         if (status == TG_ENOMEM)
-            return tg_fail(NULL, status, "backend \"%s\" %s", best->name, best->reason);
+            return tg_fail(NULL, status, "backend \"%s\": %s", best->name, best->reason);
         if (status) {
             tg_runtime_log(rt, TG_LOG_WARNING, "backend %s: %s", best->name, best->reason);
             best->in_chain = best->explicit_in_chain = false;
@@ -349,7 +349,7 @@ static tg_status open_named(tg_runtime *rt, const char *source)
         tg_status status = open_one(rt, l);
         char list[512];
         if (status)
-            return tg_fail(NULL, status, "backend \"%s\" of %s %s; known here: %s", l->name, source, l->reason,
+            return tg_fail(NULL, status, "backend \"%s\" of %s cannot be used: %s; known here: %s", l->name, source, l->reason,
                            known(rt, list, sizeof list));
     }
     return TG_OK;

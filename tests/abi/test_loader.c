@@ -10,7 +10,7 @@ static const struct {
     tg_status status;
     const char *says;
 } broken[] = {
-    {"text", TG_EBACKEND, "cannot be loaded"},
+    {"text", TG_EBACKEND, "text.so"},
     {"noentry", TG_EABI, "exports no tg_backend_entry"},
     {"nullentry", TG_EABI, "returned NULL"},
     {"othermajor", TG_EABI, "plug-in ABI 2.0, this library has 1.0"},
@@ -30,6 +30,7 @@ START_TEST(named_in_a_chain_it_is_an_error)
     ck_assert_int_eq(refused(broken[_i].name), broken[_i].status);
     has(tg_error_message(), broken[_i].name);
     has(tg_error_message(), broken[_i].says);
+    has(tg_error_message(), "cannot be used: ");
     has(tg_error_message(), "known here: ");
 }
 END_TEST

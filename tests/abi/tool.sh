@@ -32,7 +32,7 @@ expect "an unknown command" 2 "usage: tapegrad" "$tool" frobnicate
 expect "too many arguments" 2 "usage: tapegrad" "$tool" version twice
 expect "backends: the reference" 0 "reference" "$tool" backends
 expect "backends: a plug-in" 0 "library Test 1.2.3  kernels portable" "$tool" backends
-expect "backends: why one is not loaded" 0 "not loaded: cannot run on this machine: it wants a quantum processor" \
+expect "backends: why one is not loaded" 0 "not loaded: this machine cannot run it: it wants a quantum processor" \
     "$tool" backends
 expect "backends: another ABI" 0 "it was built for plug-in ABI 2.0" "$tool" backends
 expect "backends: the chain" 0 "chain: newerminor,reference" env TAPEGRAD_BACKEND=newerminor "$tool" backends
