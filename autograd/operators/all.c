@@ -3,8 +3,9 @@
 tg_status tg_operators_register_builtin(tg_runtime *rt)
 {
     static const tg_operator *const *const families[] = {
-        tg_ops_elementwise, tg_ops_activation, tg_ops_reduce, tg_ops_shape, tg_ops_copy,   tg_ops_matmul,
-        tg_ops_softmax,     tg_ops_loss,       tg_ops_norm,   tg_ops_index, tg_ops_random, tg_ops_optim,
+        tg_ops_elementwise, tg_ops_activation, tg_ops_reduce, tg_ops_shape,         tg_ops_copy,
+        tg_ops_matmul,      tg_ops_softmax,    tg_ops_loss,   tg_ops_cross_entropy, tg_ops_norm,
+        tg_ops_index,       tg_ops_random,     tg_ops_optim,
     };
     for (size_t f = 0; f < sizeof families / sizeof *families; f++)
         for (const tg_operator *const *op = families[f]; *op; op++) {

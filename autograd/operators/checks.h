@@ -1,4 +1,5 @@
-/* What infer asks of descriptors in the families softmax, loss, norm and random, and how their samples are drawn. */
+/* What infer asks of descriptors in the families softmax, loss, norm and random, and how their samples are
+ * drawn. */
 #ifndef TG_CHECKS_H
 #define TG_CHECKS_H
 
@@ -36,7 +37,8 @@ static inline tg_status check_shape(const tg_infer *q, size_t i, const char *arg
     if (same_dtype && tg_desc_same_dims(q->in[i], &want))
         return TG_OK;
     return tg_infer_fail(q, same_dtype ? TG_ESHAPE : TG_EDTYPE, "%s is %s, expected %s", argument,
-                         tg_desc_format(q->in[i], got, sizeof got), tg_desc_format(&want, expected, sizeof expected));
+                         tg_desc_format(q->in[i], got, sizeof got),
+                         tg_desc_format(&want, expected, sizeof expected));
 }
 
 /* The dtype and the dims of input `like`. */
@@ -77,17 +79,34 @@ static inline tg_tensor *apply_first(tg_tape *tape, const tg_operator *op, tg_te
 
 /* Inputs of samples: values from [low, high), then the dims. */
 #define DRAWN_DIMS(...) .ndim = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), .dim = {__VA_ARGS__}
-#define DRAWN(low_, high_, ...) {.low = (low_), .high = (high_), DRAWN_DIMS(__VA_ARGS__)}
+#define DRAWN(low_, high_, ...)                                                                              \
+    {                                                                                                        \
+        .low = (low_), .high = (high_), DRAWN_DIMS(__VA_ARGS__)                                              \
+    }
 #define STRIDED(low_, high_, ...)                                                                            \
-    {.low = (low_), .high = (high_), .flags = TG_SAMPLE_STRIDED, DRAWN_DIMS(__VA_ARGS__)}
+    {                                                                                                        \
+        .low = (low_), .high = (high_), .flags = TG_SAMPLE_STRIDED, DRAWN_DIMS(__VA_ARGS__)                  \
+    }
 #define CONSTANT(low_, high_, ...)                                                                           \
-    {.low = (low_), .high = (high_), .flags = TG_SAMPLE_NO_GRAD, DRAWN_DIMS(__VA_ARGS__)}
+    {                                                                                                        \
+        .low = (low_), .high = (high_), .flags = TG_SAMPLE_NO_GRAD, DRAWN_DIMS(__VA_ARGS__)                  \
+    }
 #define LABELS(low_, high_, ...)                                                                             \
-    {.low = (low_), .high = (high_), .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, DRAWN_DIMS(__VA_ARGS__)}
+    {                                                                                                        \
+        .low = (low_), .high = (high_), .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, DRAWN_DIMS(__VA_ARGS__) \
+    }
 #define STRIDED_LABELS(low_, high_, ...)                                                                     \
-    {.low = (low_), .high = (high_), .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD | TG_SAMPLE_STRIDED,        \
-     DRAWN_DIMS(__VA_ARGS__)}
-#define DRAWN_SCALAR(low_, high_) {.low = (low_), .high = (high_)}
-#define ABSENT {.flags = TG_SAMPLE_ABSENT | TG_SAMPLE_NO_GRAD}
+    {                                                                                                        \
+        .low = (low_), .high = (high_), .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD | TG_SAMPLE_STRIDED,     \
+        DRAWN_DIMS(__VA_ARGS__)                                                                              \
+    }
+#define DRAWN_SCALAR(low_, high_)                                                                            \
+    {                                                                                                        \
+        .low = (low_), .high = (high_)                                                                       \
+    }
+#define ABSENT                                                                                               \
+    {                                                                                                        \
+        .flags = TG_SAMPLE_ABSENT | TG_SAMPLE_NO_GRAD                                                        \
+    }
 
 #endif

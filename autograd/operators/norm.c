@@ -1,8 +1,8 @@
-/* Batch norm and layer norm. Their gradients are fused rows; when the gradient itself is recorded, the same formulae
- * stand as an expression of x, because mean and invstd are functions of x too. */
+/* Batch norm and layer norm. Their gradients are fused rows; when the gradient itself is recorded, the same
+ * formulae stand as an expression of x, because mean and invstd are functions of x too. */
 #include "autograd/operators/checks.h"
 
-/* -- infer -------------------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
 static tg_status check_eps(const tg_infer *q, double eps)
 {
@@ -15,7 +15,8 @@ static tg_status check_channels(const tg_infer *q, size_t x)
 {
     tg_status status = check_float(q, x, "x");
     if (!status && q->in[x]->ndim < 2)
-        status = tg_infer_fail(q, TG_ESHAPE, "x has %d dims, expected [N, C] or [N, C, *]", (int)q->in[x]->ndim);
+        status =
+            tg_infer_fail(q, TG_ESHAPE, "x has %d dims, expected [N, C] or [N, C, *]", (int)q->in[x]->ndim);
     return status;
 }
 
@@ -66,10 +67,12 @@ static tg_status make_gradients(const tg_infer *q, int64_t want, const int64_t *
     const int64_t none = 0;
     if (want < 0 || want > (TG_WANT_SRC | TG_WANT_WEIGHT | TG_WANT_BIAS))
         return tg_infer_fail(q, TG_EINVAL, "want is %lld, expected a set of 1, 2 and 4", (long long)want);
-    tg_status status = want & TG_WANT_SRC ? infer_out_like(x, q->out) : tg_desc_make(q->out, (tg_dtype)x->dtype, &none, 1);
+    tg_status status =
+        want & TG_WANT_SRC ? infer_out_like(x, q->out) : tg_desc_make(q->out, (tg_dtype)x->dtype, &none, 1);
     for (int o = 1; o < 3 && !status; o++) {
         bool wanted = want & (o == 1 ? TG_WANT_WEIGHT : TG_WANT_BIAS);
-        status = tg_desc_make(&q->out[o], (tg_dtype)x->dtype, wanted ? dims : &none, wanted ? (size_t)ndim : 1);
+        status =
+            tg_desc_make(&q->out[o], (tg_dtype)x->dtype, wanted ? dims : &none, wanted ? (size_t)ndim : 1);
     }
     return status;
 }
@@ -109,8 +112,8 @@ static tg_status check_normalized(const tg_infer *q, size_t x, int64_t n)
 {
     tg_status status = check_float(q, x, "x");
     if (!status && (n < 1 || n > q->in[x]->ndim))
-        status = tg_infer_fail(q, TG_ESHAPE, "%lld trailing dims of x are to be normalised, expected 1 … %d", (long long)n,
-                               (int)q->in[x]->ndim);
+        status = tg_infer_fail(q, TG_ESHAPE, "%lld trailing dims of x are to be normalised, expected 1 … %d",
+                               (long long)n, (int)q->in[x]->ndim);
     return status;
 }
 
@@ -166,28 +169,30 @@ static tg_status infer_layer_norm_backward(const tg_infer *q)
     return status ? status : make_gradients(q, a->want, &x->dim[x->ndim - n], (int32_t)n);
 }
 
-/* -- rules -------------------------------------------------------------------------------------------------------- */
+/* -- rules ---------------------------------------------------------------------------------------------- */
 
-static const tg_operator batch_norm_train, batch_norm_eval, batch_norm_backward, batch_norm_update, layer_norm,
-    layer_norm_backward;
+static const tg_operator batch_norm_train, batch_norm_eval, batch_norm_backward, batch_norm_update,
+    layer_norm, layer_norm_backward;
 
-/* One forward's data for its rule: where weight and bias stand among the inputs, and over which dims the sums go. */
+/* One forward's data for its rule: where weight and bias stand among the inputs, and over which dims the sums
+ * go. */
 typedef struct norm {
     size_t weight, bias;
     tg_tensor *x, *w, *mean, *invstd;
-    int64_t view[TG_MAX_DIM];                              /* a parameter's dims beside x                     */
-    int64_t stat[TG_MAX_DIM], param[TG_MAX_DIM];           /* dims summed for a statistic, for a parameter    */
+    int64_t view[TG_MAX_DIM];                    /* a parameter's dims beside x                     */
+    int64_t stat[TG_MAX_DIM], param[TG_MAX_DIM]; /* dims summed for a statistic, for a parameter    */
     size_t ndim, n_stat, n_param;
 } norm;
 
 static int64_t wanted(const tg_node *node, const norm *m)
 {
-    return (tg_node_needs(node, 0) ? TG_WANT_SRC : 0) | (tg_node_needs(node, m->weight) ? TG_WANT_WEIGHT : 0) |
+    return (tg_node_needs(node, 0) ? TG_WANT_SRC : 0) |
+           (tg_node_needs(node, m->weight) ? TG_WANT_WEIGHT : 0) |
            (tg_node_needs(node, m->bias) ? TG_WANT_BIAS : 0);
 }
 
-static tg_status fused(tg_tape *tape, const tg_node *node, const norm *m, const tg_operator *op, const void *attrs,
-                       tg_tensor *gy, tg_tensor *gx[])
+static tg_status fused(tg_tape *tape, const tg_node *node, const norm *m, const tg_operator *op,
+                       const void *attrs, tg_tensor *gy, tg_tensor *gx[])
 {
     tg_tensor *const in[] = {gy, m->x, m->w, m->mean, m->invstd};
     tg_tensor *out[3];
@@ -220,7 +225,8 @@ static void of_parameters(tg_tape *tape, const tg_node *node, const norm *m, tg_
 }
 
 /* invstd·(g − mean(g) − x̂·mean(g·x̂)) with g = gy·weight, everything from x. */
-static tg_status composed(tg_tape *tape, const tg_node *node, const norm *m, double eps, tg_tensor *gy, tg_tensor *gx[])
+static tg_status composed(tg_tape *tape, const tg_node *node, const norm *m, double eps, tg_tensor *gy,
+                          tg_tensor *gx[])
 {
     tg_tensor *centred = tg_sub(tape, m->x, tg_mean_dims(tape, m->x, m->stat, m->n_stat, true));
     tg_tensor *var = tg_mean_dims(tape, tg_square(tape, centred), m->stat, m->n_stat, true);
@@ -253,8 +259,12 @@ static tg_status describe_channels(norm *m)
 
 TG_RULE(batch_norm_train)
 {
-    norm m = {.weight = 1, .bias = 2, .x = tg_node_input(node, 0), .w = tg_node_input(node, 1),
-              .mean = tg_node_output(node, 1), .invstd = tg_node_output(node, 3)};
+    norm m = {.weight = 1,
+              .bias = 2,
+              .x = tg_node_input(node, 0),
+              .w = tg_node_input(node, 1),
+              .mean = tg_node_output(node, 1),
+              .invstd = tg_node_output(node, 3)};
     tg_batch_norm_backward_attrs a = {.want = wanted(node, &m), .batch_stats = 1};
     if (!tg_tape_recording(tape))
         return fused(tape, node, &m, &batch_norm_backward, &a, gy[0], gx);
@@ -267,8 +277,12 @@ TG_RULE(batch_norm_train)
 /* The statistics are the node's own copies: what happens to the buffers later does not matter. */
 TG_RULE(batch_norm_eval)
 {
-    norm m = {.weight = 3, .bias = 4, .x = tg_node_input(node, 0), .w = tg_node_input(node, 3),
-              .mean = tg_node_output(node, 1), .invstd = tg_node_output(node, 2)};
+    norm m = {.weight = 3,
+              .bias = 4,
+              .x = tg_node_input(node, 0),
+              .w = tg_node_input(node, 3),
+              .mean = tg_node_output(node, 1),
+              .invstd = tg_node_output(node, 2)};
     tg_batch_norm_backward_attrs a = {.want = wanted(node, &m), .batch_stats = 0};
     if (!tg_tape_recording(tape))
         return fused(tape, node, &m, &batch_norm_backward, &a, gy[0], gx);
@@ -289,8 +303,12 @@ TG_RULE(batch_norm_eval)
 TG_RULE(layer_norm)
 {
     const tg_layer_norm_attrs *attrs = tg_node_attrs(node);
-    norm m = {.weight = 1, .bias = 2, .x = tg_node_input(node, 0), .w = tg_node_input(node, 1),
-              .mean = tg_node_output(node, 1), .invstd = tg_node_output(node, 2)};
+    norm m = {.weight = 1,
+              .bias = 2,
+              .x = tg_node_input(node, 0),
+              .w = tg_node_input(node, 1),
+              .mean = tg_node_output(node, 1),
+              .invstd = tg_node_output(node, 2)};
     tg_layer_norm_backward_attrs a = {.normalized_ndim = attrs->normalized_ndim, .want = wanted(node, &m)};
     if (!tg_tape_recording(tape))
         return fused(tape, node, &m, &layer_norm_backward, &a, gy[0], gx);
@@ -311,8 +329,9 @@ TG_RULE(layer_norm)
     return composed(tape, node, &m, attrs->eps, gy[0], gx);
 }
 
-/* -- samples ------------------------------------------------------------------------------------------------------ */
+/* -- samples -------------------------------------------------------------------------------------------- */
 
+/* clang-format off */
 #define EPS(value) &(const tg_batch_norm_attrs){.eps = value}
 
 TG_SAMPLES(samples_batch_norm_train,
@@ -332,44 +351,52 @@ TG_SAMPLES(samples_batch_norm_train,
 
 TG_SAMPLES(samples_batch_norm_eval,
            {.label = "rows", .n_in = 5, .attrs = EPS(1e-5),
-            .in = {DRAWN(-2, 2, 5, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), DRAWN(0.5, 2, 3), DRAWN(-1, 1, 3)}},
+            .in = {DRAWN(-2, 2, 5, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), DRAWN(0.5, 2, 3),
+                   DRAWN(-1, 1, 3)}},
            {.label = "plain", .n_in = 5, .attrs = EPS(1e-5),
             .in = {DRAWN(-2, 2, 4, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), ABSENT, ABSENT}},
            {.label = "images, strided", .n_in = 5, .attrs = EPS(1e-3),
             .in = {STRIDED(-2, 2, 2, 3, 3, 2), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), STRIDED(0.5, 2, 3),
                    STRIDED(-1, 1, 3)}},
            {.label = "one sequence", .n_in = 5, .attrs = EPS(1e-5),
-            .in = {DRAWN(-2, 2, 1, 2, 17), CONSTANT(-1, 1, 2), CONSTANT(0.5, 2, 2), DRAWN(0.5, 2, 2), ABSENT}},
+            .in = {DRAWN(-2, 2, 1, 2, 17), CONSTANT(-1, 1, 2), CONSTANT(0.5, 2, 2), DRAWN(0.5, 2, 2),
+                   ABSENT}},
            {.label = "empty batch", .n_in = 5, .attrs = EPS(1e-5),
-            .in = {DRAWN(-2, 2, 0, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), DRAWN(0.5, 2, 3), DRAWN(-1, 1, 3)}})
+            .in = {DRAWN(-2, 2, 0, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), DRAWN(0.5, 2, 3),
+                   DRAWN(-1, 1, 3)}})
 
 #define WANT(set, batch) &(const tg_batch_norm_backward_attrs){.want = set, .batch_stats = batch}
 
 TG_SAMPLES(samples_batch_norm_backward,
            {.label = "all, batch statistics", .n_in = 5, .attrs = WANT(7, 1),
-            .in = {DRAWN(-2, 2, 5, 3), DRAWN(-2, 2, 5, 3), DRAWN(0.5, 2, 3), DRAWN(-1, 1, 3), DRAWN(0.5, 2, 3)}},
+            .in = {DRAWN(-2, 2, 5, 3), DRAWN(-2, 2, 5, 3), DRAWN(0.5, 2, 3), DRAWN(-1, 1, 3),
+                   DRAWN(0.5, 2, 3)}},
            {.label = "source, constants", .n_in = 5, .attrs = WANT(1, 0),
             .in = {STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3), ABSENT, DRAWN(-1, 1, 3), DRAWN(0.5, 2, 3)}},
            {.label = "images", .n_in = 5, .attrs = WANT(7, 1),
             .in = {DRAWN(-2, 2, 2, 2, 3, 7), DRAWN(-2, 2, 2, 2, 3, 7), DRAWN(0.5, 2, 2), DRAWN(-1, 1, 2),
                    DRAWN(0.5, 2, 2)}},
            {.label = "parameters, constants", .n_in = 5, .attrs = WANT(6, 0),
-            .in = {DRAWN(-2, 2, 2, 2, 3), DRAWN(-2, 2, 2, 2, 3), DRAWN(0.5, 2, 2), DRAWN(-1, 1, 2), DRAWN(0.5, 2, 2)}})
+            .in = {DRAWN(-2, 2, 2, 2, 3), DRAWN(-2, 2, 2, 2, 3), DRAWN(0.5, 2, 2), DRAWN(-1, 1, 2),
+                   DRAWN(0.5, 2, 2)}})
 
 #define TRACKED {.low = 0, .high = 9, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD}
 
 TG_SAMPLES(samples_batch_norm_update,
            {.label = "momentum", .n_in = 5, .scalars = (const double[]){0.1, 8.0},
-            .in = {CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), TRACKED, CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3)}},
+            .in = {CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), TRACKED, CONSTANT(-1, 1, 3),
+                   CONSTANT(0.5, 2, 3)}},
            {.label = "plain average", .n_in = 5, .scalars = (const double[]){(double)NAN, 5.0},
-            .in = {CONSTANT(-1, 1, 7), CONSTANT(0.5, 2, 7), TRACKED, CONSTANT(-1, 1, 7), CONSTANT(0.5, 2, 7)}})
+            .in = {CONSTANT(-1, 1, 7), CONSTANT(0.5, 2, 7), TRACKED, CONSTANT(-1, 1, 7),
+                   CONSTANT(0.5, 2, 7)}})
 
 #define TRAILING(n_dims, value) &(const tg_layer_norm_attrs){.normalized_ndim = n_dims, .eps = value}
 
 TG_SAMPLES(samples_layer_norm,
            {.label = "rows", .n_in = 3, .attrs = TRAILING(1, 1e-5),
             .in = {DRAWN(-2, 2, 3, 5), DRAWN(0.5, 2, 5), DRAWN(-1, 1, 5)}},
-           {.label = "plain", .n_in = 3, .attrs = TRAILING(1, 1e-5), .in = {DRAWN(-2, 2, 2, 2, 4), ABSENT, ABSENT}},
+           {.label = "plain", .n_in = 3,
+            .attrs = TRAILING(1, 1e-5), .in = {DRAWN(-2, 2, 2, 2, 4), ABSENT, ABSENT}},
            {.label = "two dims, strided", .n_in = 3, .attrs = TRAILING(2, 1e-3),
             .in = {STRIDED(-2, 2, 3, 2, 3), STRIDED(0.5, 2, 2, 3), STRIDED(-1, 1, 2, 3)}},
            {.label = "all dims", .n_in = 3, .attrs = TRAILING(2, 1e-5),
@@ -383,49 +410,74 @@ TG_SAMPLES(samples_layer_norm,
 
 TG_SAMPLES(samples_layer_norm_backward,
            {.label = "all", .n_in = 5, .attrs = LAYER_WANT(1, 7),
-            .in = {DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5), DRAWN(0.5, 2, 5), DRAWN(-1, 1, 3, 1), DRAWN(0.5, 2, 3, 1)}},
+            .in = {DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5), DRAWN(0.5, 2, 5), DRAWN(-1, 1, 3, 1),
+                   DRAWN(0.5, 2, 3, 1)}},
            {.label = "source, two dims, strided", .n_in = 5, .attrs = LAYER_WANT(2, 1),
             .in = {STRIDED(-2, 2, 2, 3, 7), STRIDED(-2, 2, 2, 3, 7), ABSENT, DRAWN(-1, 1, 2, 1, 1),
                    DRAWN(0.5, 2, 2, 1, 1)}},
            {.label = "parameters", .n_in = 5, .attrs = LAYER_WANT(1, 6),
             .in = {DRAWN(-2, 2, 4, 19), DRAWN(-2, 2, 4, 19), DRAWN(0.5, 2, 19), DRAWN(-1, 1, 4, 1),
                    DRAWN(0.5, 2, 4, 1)}})
+/* clang-format on */
 
-/* -- rows --------------------------------------------------------------------------------------------------------- */
+/* -- rows
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static const tg_attr_spec eps_spec[] = {
-    {.name = "eps", .type = TG_ATTR_REAL, .offset = offsetof(tg_batch_norm_attrs, eps), .value = 1e-5,
+    {.name = "eps",
+     .type = TG_ATTR_REAL,
+     .offset = offsetof(tg_batch_norm_attrs, eps),
+     .value = 1e-5,
      .doc = "added to the variance"},
     {0},
 };
 
 static const tg_attr_spec back_specs[] = {
-    {.name = "want", .type = TG_ATTR_INT, .offset = offsetof(tg_batch_norm_backward_attrs, want), .value = 7,
+    {.name = "want",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_batch_norm_backward_attrs, want),
+     .value = 7,
      .doc = "a set of 1 (diff_src), 2 (diff_weight), 4 (diff_bias)"},
-    {.name = "batch_stats", .type = TG_ATTR_INT, .offset = offsetof(tg_batch_norm_backward_attrs, batch_stats),
-     .value = 1, .doc = "1: mean and invstd are those of x; 0: constants"},
+    {.name = "batch_stats",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_batch_norm_backward_attrs, batch_stats),
+     .value = 1,
+     .doc = "1: mean and invstd are those of x; 0: constants"},
     {0},
 };
 
 static const tg_attr_spec layer_specs[] = {
-    {.name = "normalized_ndim", .type = TG_ATTR_INT, .flags = TG_ATTR_REQUIRED,
-     .offset = offsetof(tg_layer_norm_attrs, normalized_ndim), .doc = "how many trailing dims"},
-    {.name = "eps", .type = TG_ATTR_REAL, .offset = offsetof(tg_layer_norm_attrs, eps), .value = 1e-5,
+    {.name = "normalized_ndim",
+     .type = TG_ATTR_INT,
+     .flags = TG_ATTR_REQUIRED,
+     .offset = offsetof(tg_layer_norm_attrs, normalized_ndim),
+     .doc = "how many trailing dims"},
+    {.name = "eps",
+     .type = TG_ATTR_REAL,
+     .offset = offsetof(tg_layer_norm_attrs, eps),
+     .value = 1e-5,
      .doc = "added to the variance"},
     {0},
 };
 
 static const tg_attr_spec layer_back_specs[] = {
-    {.name = "normalized_ndim", .type = TG_ATTR_INT, .flags = TG_ATTR_REQUIRED,
-     .offset = offsetof(tg_layer_norm_backward_attrs, normalized_ndim), .doc = "how many trailing dims"},
-    {.name = "want", .type = TG_ATTR_INT, .offset = offsetof(tg_layer_norm_backward_attrs, want), .value = 7,
+    {.name = "normalized_ndim",
+     .type = TG_ATTR_INT,
+     .flags = TG_ATTR_REQUIRED,
+     .offset = offsetof(tg_layer_norm_backward_attrs, normalized_ndim),
+     .doc = "how many trailing dims"},
+    {.name = "want",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_layer_norm_backward_attrs, want),
+     .value = 7,
      .doc = "a set of 1 (diff_src), 2 (diff_weight), 4 (diff_bias)"},
     {0},
 };
 
 static const tg_operator batch_norm_train = {
-    TG_ROW("batch_norm_train",
-           "y = (x − μ)·invstd·weight + bias, μ and biased v of the batch, invstd = 1/√(v + eps) (Ioffe, Szegedy 2015)"),
+    TG_ROW("batch_norm_train", "y = (x − μ)·invstd·weight + bias, μ and biased v of the batch, invstd = "
+                               "1/√(v + eps) (Ioffe, Szegedy 2015)"),
     TG_ATTRS(tg_batch_norm_attrs, eps_spec),
     .flags = TG_OP_DENSE,
     .saves = TG_OP_IN(0) | TG_OP_IN(1) | TG_OP_OUT(1) | TG_OP_OUT(3),
@@ -440,7 +492,8 @@ static const tg_operator batch_norm_train = {
 };
 
 static const tg_operator batch_norm_eval = {
-    TG_ROW("batch_norm_eval", "y = (x − running_mean)/√(running_var + eps)·weight + bias, the statistics constants"),
+    TG_ROW("batch_norm_eval",
+           "y = (x − running_mean)/√(running_var + eps)·weight + bias, the statistics constants"),
     TG_ATTRS(tg_batch_norm_attrs, eps_spec),
     .flags = TG_OP_DENSE,
     .saves = TG_OP_IN(0) | TG_OP_IN(3) | TG_OP_OUT(1) | TG_OP_OUT(2),
@@ -455,8 +508,8 @@ static const tg_operator batch_norm_eval = {
 };
 
 static const tg_operator batch_norm_backward = {
-    TG_ROW("batch_norm_backward",
-           "Σgy·x̂, Σgy, and weight·invstd·(gy − mean(gy) − x̂·mean(gy·x̂)), or weight·invstd·gy for constant statistics"),
+    TG_ROW("batch_norm_backward", "Σgy·x̂, Σgy, and weight·invstd·(gy − mean(gy) − x̂·mean(gy·x̂)), or "
+                                  "weight·invstd·gy for constant statistics"),
     TG_ATTRS(tg_batch_norm_backward_attrs, back_specs),
     .flags = TG_OP_DENSE | TG_OP_NONDIFF,
     .n_in = 5,
@@ -467,7 +520,8 @@ static const tg_operator batch_norm_backward = {
 };
 
 static const tg_operator batch_norm_update = {
-    TG_ROW("batch_norm_update", "rm ← (1−m)·rm + m·mean; rv ← (1−m)·rv + m·var·n/(n−1); num_batches_tracked += 1"),
+    TG_ROW("batch_norm_update",
+           "rm ← (1−m)·rm + m·mean; rv ← (1−m)·rv + m·var·n/(n−1); num_batches_tracked += 1"),
     .flags = TG_OP_NONDIFF,
     .n_in = TG_OP_VARIADIC,
     .n_out = 0,
@@ -505,11 +559,16 @@ static const tg_operator layer_norm_backward = {
 };
 
 const tg_operator *const tg_ops_norm[] = {
-    &batch_norm_train, &batch_norm_eval, &batch_norm_backward, &batch_norm_update, &layer_norm, &layer_norm_backward,
+    &batch_norm_train,
+    &batch_norm_eval,
+    &batch_norm_backward,
+    &batch_norm_update,
+    &layer_norm,
+    &layer_norm_backward,
     NULL,
 };
 
-/* -- wrappers ----------------------------------------------------------------------------------------------------- */
+/* -- wrappers ------------------------------------------------------------------------------------------- */
 
 tg_tensor *tg_batch_norm_train(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias, double eps,
                                tg_tensor **mean, tg_tensor **var)
@@ -531,8 +590,8 @@ tg_tensor *tg_batch_norm_eval(tg_tape *tape, tg_tensor *x, tg_tensor *running_me
     return apply_first(tape, &batch_norm_eval, in, 5, &(tg_batch_norm_attrs){.eps = eps});
 }
 
-tg_tensor *tg_layer_norm(tg_tape *tape, tg_tensor *x, size_t normalized_ndim, tg_tensor *weight, tg_tensor *bias,
-                         double eps)
+tg_tensor *tg_layer_norm(tg_tape *tape, tg_tensor *x, size_t normalized_ndim, tg_tensor *weight,
+                         tg_tensor *bias, double eps)
 {
     tg_tensor *const in[] = {x, weight, bias};
     tg_layer_norm_attrs a = {.normalized_ndim = (int64_t)normalized_ndim, .eps = eps};

@@ -1,8 +1,8 @@
-/* Random rows. The values are a function of (seed, draw, element), so that dropout keeps no mask: its gradient is the
- * same row with the same draw. */
+/* Random rows. The values are a function of (seed, draw, element), so that dropout keeps no mask: its
+ * gradient is the same row with the same draw. */
 #include "autograd/operators/checks.h"
 
-/* -- infer -------------------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
 static tg_status infer_dropout(const tg_infer *q)
 {
@@ -24,7 +24,7 @@ static tg_status infer_fill(const tg_infer *q)
     return check_float(q, 0, "dst");
 }
 
-/* -- rules -------------------------------------------------------------------------------------------------------- */
+/* -- rules ---------------------------------------------------------------------------------------------- */
 
 static const tg_operator dropout, rand_like, randn_like, uniform_, normal_;
 
@@ -33,14 +33,16 @@ TG_RULE(dropout)
     return tg_apply_draw(tape, &dropout, gy, 1, tg_node_attrs(node), NULL, tg_node_draw(node), gx);
 }
 
-/* -- samples ------------------------------------------------------------------------------------------------------ */
+/* -- samples -------------------------------------------------------------------------------------------- */
 
+/* clang-format off */
 #define P(value) &(const tg_dropout_attrs){.p = value}
 
 TG_SAMPLES(samples_dropout,
            {.label = "half", .n_in = 1, .in = {DRAWN(-2, 2, 5, 7)}, .attrs = P(0.5)},
            {.label = "most, strided", .n_in = 1, .in = {STRIDED(-2, 2, 4, 3, 3)}, .attrs = P(0.8)},
-           {.label = "few, past one batch of counters", .n_in = 1, .in = {DRAWN(-2, 2, 131)}, .attrs = P(0.1)},
+           {.label = "few, past one batch of counters", .n_in = 1, .in = {DRAWN(-2, 2, 131)},
+            .attrs = P(0.1)},
            {.label = "scalar", .n_in = 1, .in = {DRAWN_SCALAR(-2, 2)}, .attrs = P(0.3)},
            {.label = "all", .n_in = 1, .in = {DRAWN(-2, 2, 6)}, .attrs = P(1)},
            {.label = "none", .n_in = 1, .in = {DRAWN(-2, 2, 6)}, .attrs = P(0)},
@@ -53,21 +55,30 @@ TG_SAMPLES(samples_random_like,
            {.label = "empty", .n_in = 1, .in = {CONSTANT(-1, 1, 0, 3)}})
 
 TG_SAMPLES(samples_fill,
-           {.label = "matrix", .n_in = 1, .in = {CONSTANT(-1, 1, 5, 7)}, .scalars = (const double[]){-1.0, 2.0}},
+           {.label = "matrix", .n_in = 1,
+            .in = {CONSTANT(-1, 1, 5, 7)}, .scalars = (const double[]){-1.0, 2.0}},
            {.label = "strided", .n_in = 1, .scalars = (const double[]){0.0, 1.0},
             .in = {{.low = -1, .high = 1, .flags = TG_SAMPLE_STRIDED | TG_SAMPLE_NO_GRAD, DRAWN_DIMS(3, 4)}}},
-           {.label = "odd count", .n_in = 1, .in = {CONSTANT(-1, 1, 131)}, .scalars = (const double[]){0.5, 0.25}})
+           {.label = "odd count", .n_in = 1,
+            .in = {CONSTANT(-1, 1, 131)}, .scalars = (const double[]){0.5, 0.25}})
+/* clang-format on */
 
-/* -- rows --------------------------------------------------------------------------------------------------------- */
+/* -- rows
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static const tg_attr_spec dropout_specs[] = {
-    {.name = "p", .type = TG_ATTR_REAL, .offset = offsetof(tg_dropout_attrs, p), .value = 0.5,
+    {.name = "p",
+     .type = TG_ATTR_REAL,
+     .offset = offsetof(tg_dropout_attrs, p),
+     .value = 0.5,
      .doc = "probability of dropping, 0 … 1"},
     {0},
 };
 
 static const tg_operator dropout = {
-    TG_ROW("dropout", "y = x/(1−p) where word(seed, draw, element) < round((1−p)·2³²), else 0 (Srivastava et al. 2014)"),
+    TG_ROW("dropout",
+           "y = x/(1−p) where word(seed, draw, element) < round((1−p)·2³²), else 0 (Srivastava et al. 2014)"),
     TG_ATTRS(tg_dropout_attrs, dropout_specs),
     .flags = TG_OP_DENSE | TG_OP_RANDOM,
     .n_in = 1,
@@ -119,7 +130,7 @@ static const tg_operator normal_ = {
 
 const tg_operator *const tg_ops_random[] = {&dropout, &rand_like, &randn_like, &uniform_, &normal_, NULL};
 
-/* -- wrappers ----------------------------------------------------------------------------------------------------- */
+/* -- wrappers ------------------------------------------------------------------------------------------- */
 
 /* No element, no draw. */
 static tg_tensor *draw(tg_tape *tape, const tg_operator *op, tg_tensor *x, const void *attrs)

@@ -1,7 +1,8 @@
-/* softmax, log_softmax, logsumexp. Their gradients are rows with rules of their own, so that every order is covered. */
+/* softmax, log_softmax, logsumexp. Their gradients are rows with rules of their own, so that every order is
+ * covered. */
 #include "autograd/operators/checks.h"
 
-/* -- infer -------------------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
 static tg_status infer_forward(const tg_infer *q)
 {
@@ -29,7 +30,8 @@ static tg_status marked(const tg_infer *q, const tg_ints *dims, int32_t ndim, bo
     for (int i = 0; i < TG_MAX_DIM; i++)
         reduce[i] = dims->n == 0;
     if (dims->n < 0 || dims->n > TG_MAX_DIM)
-        return tg_infer_fail(q, TG_EINVAL, "%lld dims listed, expected 0 … %d", (long long)dims->n, TG_MAX_DIM);
+        return tg_infer_fail(q, TG_EINVAL, "%lld dims listed, expected 0 … %d", (long long)dims->n,
+                             TG_MAX_DIM);
     for (int64_t i = 0; i < dims->n; i++) {
         tg_status status = check_dim(q, dims->v[i], ndim);
         if (status)
@@ -60,7 +62,7 @@ static tg_status infer_logsumexp(const tg_infer *q)
     return tg_desc_make(q->out, (tg_dtype)x->dtype, dims, n);
 }
 
-/* -- rules -------------------------------------------------------------------------------------------------------- */
+/* -- rules ---------------------------------------------------------------------------------------------- */
 
 static const tg_operator softmax, log_softmax, softmax_backward, log_softmax_backward, logsumexp;
 
@@ -84,7 +86,8 @@ static tg_status vjp_log_softmax(tg_tape *tape, const tg_node *node, tg_tensor *
 }
 
 /* r = y·(g − Σg·y): symmetric in g, so that its own transpose is itself. */
-static tg_status vjp_softmax_backward(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
+static tg_status vjp_softmax_backward(tg_tape *tape, const tg_node *node, tg_tensor *const gy[],
+                                      tg_tensor *gx[])
 {
     const tg_softmax_attrs *a = tg_node_attrs(node);
     tg_tensor *v = gy[0], *g = tg_node_input(node, 0), *y = tg_node_input(node, 1);
@@ -99,7 +102,8 @@ static tg_status vjp_softmax_backward(tg_tape *tape, const tg_node *node, tg_ten
 }
 
 /* r = g − exp(y)·Σg */
-static tg_status vjp_log_softmax_backward(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
+static tg_status vjp_log_softmax_backward(tg_tape *tape, const tg_node *node, tg_tensor *const gy[],
+                                          tg_tensor *gx[])
 {
     const tg_softmax_attrs *a = tg_node_attrs(node);
     tg_tensor *v = gy[0], *g = tg_node_input(node, 0), *y = tg_node_input(node, 1);
@@ -132,61 +136,78 @@ static tg_status vjp_logsumexp(tg_tape *tape, const tg_node *node, tg_tensor *co
     return tg_tape_status(tape);
 }
 
-/* -- samples ------------------------------------------------------------------------------------------------------ */
+/* -- samples -------------------------------------------------------------------------------------------- */
 
+/* clang-format off */
 #define DIM(d) &(const tg_softmax_attrs){.dim = d}
 
 TG_SAMPLES(samples_forward,
-            {.label = "rows", .n_in = 1, .in = {DRAWN(-3, 3, 5, 7)}, .attrs = DIM(1)},
-            {.label = "columns", .n_in = 1, .in = {DRAWN(-3, 3, 5, 3)}, .attrs = DIM(0)},
-            {.label = "middle of four, from the end", .n_in = 1, .in = {DRAWN(-3, 3, 2, 3, 2, 3)}, .attrs = DIM(-3)},
-            {.label = "strided", .n_in = 1, .in = {STRIDED(-3, 3, 4, 6)}, .attrs = DIM(-1)},
-            {.label = "past one vector", .n_in = 1, .in = {DRAWN(-3, 3, 2, 37)}, .attrs = DIM(1)},
-            {.label = "one class", .n_in = 1, .in = {DRAWN(-3, 3, 3, 1)}, .attrs = DIM(1)},
-            {.label = "scalar", .n_in = 1, .in = {DRAWN_SCALAR(-3, 3)}, .attrs = DIM(0)},
-            {.label = "no rows", .n_in = 1, .in = {DRAWN(-3, 3, 0, 4)}, .attrs = DIM(1)})
+           {.label = "rows", .n_in = 1, .in = {DRAWN(-3, 3, 5, 7)}, .attrs = DIM(1)},
+           {.label = "columns", .n_in = 1, .in = {DRAWN(-3, 3, 5, 3)}, .attrs = DIM(0)},
+           {.label = "middle of four, from the end", .n_in = 1, .in = {DRAWN(-3, 3, 2, 3, 2, 3)},
+            .attrs = DIM(-3)},
+           {.label = "strided", .n_in = 1, .in = {STRIDED(-3, 3, 4, 6)}, .attrs = DIM(-1)},
+           {.label = "past one vector", .n_in = 1, .in = {DRAWN(-3, 3, 2, 37)}, .attrs = DIM(1)},
+           {.label = "one class", .n_in = 1, .in = {DRAWN(-3, 3, 3, 1)}, .attrs = DIM(1)},
+           {.label = "scalar", .n_in = 1, .in = {DRAWN_SCALAR(-3, 3)}, .attrs = DIM(0)},
+           {.label = "no rows", .n_in = 1, .in = {DRAWN(-3, 3, 0, 4)}, .attrs = DIM(1)})
 
 TG_SAMPLES(samples_softmax_backward,
-            {.label = "rows", .n_in = 2, .in = {DRAWN(-2, 2, 3, 5), DRAWN(0.1, 0.9, 3, 5)}, .attrs = DIM(1)},
-            {.label = "columns", .n_in = 2, .in = {DRAWN(-2, 2, 4, 3), DRAWN(0.1, 0.9, 4, 3)}, .attrs = DIM(0)},
-            {.label = "strided", .n_in = 2, .in = {STRIDED(-2, 2, 2, 3, 4), STRIDED(0.1, 0.9, 2, 3, 4)},
-             .attrs = DIM(-2)},
-            {.label = "past one vector", .n_in = 2, .in = {DRAWN(-2, 2, 2, 35), DRAWN(0.1, 0.9, 2, 35)},
-             .attrs = DIM(1)},
-            {.label = "scalar", .n_in = 2, .in = {DRAWN_SCALAR(-2, 2), DRAWN_SCALAR(0.1, 0.9)}, .attrs = DIM(-1)})
+           {.label = "rows", .n_in = 2, .in = {DRAWN(-2, 2, 3, 5), DRAWN(0.1, 0.9, 3, 5)}, .attrs = DIM(1)},
+           {.label = "columns", .n_in = 2, .in = {DRAWN(-2, 2, 4, 3), DRAWN(0.1, 0.9, 4, 3)},
+            .attrs = DIM(0)},
+           {.label = "strided", .n_in = 2, .in = {STRIDED(-2, 2, 2, 3, 4), STRIDED(0.1, 0.9, 2, 3, 4)},
+            .attrs = DIM(-2)},
+           {.label = "past one vector", .n_in = 2, .in = {DRAWN(-2, 2, 2, 35), DRAWN(0.1, 0.9, 2, 35)},
+            .attrs = DIM(1)},
+           {.label = "scalar", .n_in = 2, .in = {DRAWN_SCALAR(-2, 2), DRAWN_SCALAR(0.1, 0.9)},
+            .attrs = DIM(-1)})
 
 TG_SAMPLES(samples_log_softmax_backward,
-            {.label = "rows", .n_in = 2, .in = {DRAWN(-2, 2, 3, 5), DRAWN(-2, 0, 3, 5)}, .attrs = DIM(1)},
-            {.label = "columns", .n_in = 2, .in = {DRAWN(-2, 2, 4, 3), DRAWN(-2, 0, 4, 3)}, .attrs = DIM(0)},
-            {.label = "strided", .n_in = 2, .in = {STRIDED(-2, 2, 2, 3, 4), STRIDED(-2, 0, 2, 3, 4)},
-             .attrs = DIM(-2)},
-            {.label = "past one vector", .n_in = 2, .in = {DRAWN(-2, 2, 2, 35), DRAWN(-2, 0, 2, 35)},
-             .attrs = DIM(1)},
-            {.label = "scalar", .n_in = 2, .in = {DRAWN_SCALAR(-2, 2), DRAWN_SCALAR(-2, 0)}, .attrs = DIM(-1)})
+           {.label = "rows", .n_in = 2, .in = {DRAWN(-2, 2, 3, 5), DRAWN(-2, 0, 3, 5)}, .attrs = DIM(1)},
+           {.label = "columns", .n_in = 2, .in = {DRAWN(-2, 2, 4, 3), DRAWN(-2, 0, 4, 3)}, .attrs = DIM(0)},
+           {.label = "strided", .n_in = 2, .in = {STRIDED(-2, 2, 2, 3, 4), STRIDED(-2, 0, 2, 3, 4)},
+            .attrs = DIM(-2)},
+           {.label = "past one vector", .n_in = 2, .in = {DRAWN(-2, 2, 2, 35), DRAWN(-2, 0, 2, 35)},
+            .attrs = DIM(1)},
+           {.label = "scalar", .n_in = 2, .in = {DRAWN_SCALAR(-2, 2), DRAWN_SCALAR(-2, 0)},
+            .attrs = DIM(-1)})
 
-#define OVER(keep, count, ...) &(const tg_logsumexp_attrs){.keepdim = keep, .dims = {.n = count, .v = {__VA_ARGS__}}}
+#define OVER(keep, count, ...)                                                                               \
+    &(const tg_logsumexp_attrs){.keepdim = keep, .dims = {.n = count, .v = {__VA_ARGS__}}}
 
 TG_SAMPLES(samples_logsumexp,
-            {.label = "rows", .n_in = 1, .in = {DRAWN(-3, 3, 3, 5)}, .attrs = OVER(0, 1, 1)},
-            {.label = "columns, kept", .n_in = 1, .in = {DRAWN(-3, 3, 4, 3)}, .attrs = OVER(1, 1, 0)},
-            {.label = "two dims apart", .n_in = 1, .in = {DRAWN(-3, 3, 2, 3, 4)}, .attrs = OVER(0, 2, -1, 0)},
-            {.label = "all", .n_in = 1, .in = {STRIDED(-3, 3, 3, 4)}, .attrs = OVER(0, 0, 0)},
-            {.label = "all, kept", .n_in = 1, .in = {DRAWN(-3, 3, 3, 4)}, .attrs = OVER(1, 0, 0)},
-            {.label = "strided", .n_in = 1, .in = {STRIDED(-3, 3, 4, 3)}, .attrs = OVER(0, 1, -1)},
-            {.label = "scalar", .n_in = 1, .in = {DRAWN_SCALAR(-3, 3)}, .attrs = OVER(0, 1, 0)},
-            {.label = "no rows", .n_in = 1, .in = {DRAWN(-3, 3, 0, 4)}, .attrs = OVER(0, 1, 1)})
+           {.label = "rows", .n_in = 1, .in = {DRAWN(-3, 3, 3, 5)}, .attrs = OVER(0, 1, 1)},
+           {.label = "columns, kept", .n_in = 1, .in = {DRAWN(-3, 3, 4, 3)}, .attrs = OVER(1, 1, 0)},
+           {.label = "two dims apart", .n_in = 1, .in = {DRAWN(-3, 3, 2, 3, 4)}, .attrs = OVER(0, 2, -1, 0)},
+           {.label = "all", .n_in = 1, .in = {STRIDED(-3, 3, 3, 4)}, .attrs = OVER(0, 0, 0)},
+           {.label = "all, kept", .n_in = 1, .in = {DRAWN(-3, 3, 3, 4)}, .attrs = OVER(1, 0, 0)},
+           {.label = "strided", .n_in = 1, .in = {STRIDED(-3, 3, 4, 3)}, .attrs = OVER(0, 1, -1)},
+           {.label = "scalar", .n_in = 1, .in = {DRAWN_SCALAR(-3, 3)}, .attrs = OVER(0, 1, 0)},
+           {.label = "no rows", .n_in = 1, .in = {DRAWN(-3, 3, 0, 4)}, .attrs = OVER(0, 1, 1)})
+/* clang-format on */
 
-/* -- rows --------------------------------------------------------------------------------------------------------- */
+/* -- rows
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static const tg_attr_spec dim_spec[] = {
-    {.name = "dim", .type = TG_ATTR_INT, .flags = TG_ATTR_REQUIRED, .offset = offsetof(tg_softmax_attrs, dim),
+    {.name = "dim",
+     .type = TG_ATTR_INT,
+     .flags = TG_ATTR_REQUIRED,
+     .offset = offsetof(tg_softmax_attrs, dim),
      .doc = "the dim whose values sum to one; negative: from the end"},
     {0},
 };
 
 static const tg_attr_spec logsumexp_specs[] = {
-    {.name = "dim", .type = TG_ATTR_INTS, .offset = offsetof(tg_logsumexp_attrs, dims), .doc = "empty: over all"},
-    {.name = "keepdim", .type = TG_ATTR_INT, .offset = offsetof(tg_logsumexp_attrs, keepdim),
+    {.name = "dim",
+     .type = TG_ATTR_INTS,
+     .offset = offsetof(tg_logsumexp_attrs, dims),
+     .doc = "empty: over all"},
+    {.name = "keepdim",
+     .type = TG_ATTR_INT,
+     .offset = offsetof(tg_logsumexp_attrs, keepdim),
      .doc = "1: reduced dims stay, with size 1"},
     {0},
 };
@@ -275,7 +296,7 @@ const tg_operator *const tg_ops_softmax[] = {
     &softmax, &log_softmax, &softmax_backward, &log_softmax_backward, &logsumexp, NULL,
 };
 
-/* -- wrappers ----------------------------------------------------------------------------------------------------- */
+/* -- wrappers ------------------------------------------------------------------------------------------- */
 
 tg_tensor *tg_softmax(tg_tape *tape, tg_tensor *x, int64_t dim)
 {

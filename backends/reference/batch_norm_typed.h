@@ -1,10 +1,10 @@
-/* The loops of batch norm for one type: T and NAME are defined by the includer. Two layouts: [N, C], where WIDTH
- * channels lie side by side, and [N, C, inner], where each channel's values of a sample do. A task is a block of
- * channels in a chunk of the batch; both depend on the shape alone. */
+/* The loops of batch norm for one type: T and NAME are defined by the includer. Two layouts: [N, C], where
+ * WIDTH channels lie side by side, and [N, C, inner], where each channel's values of a sample do. A task is a
+ * block of channels in a chunk of the batch; both depend on the shape alone. */
 
 /* acc[j] += Σ_rows x, and Σ_rows (x − mean[j])² where `mean` is given. */
-REF_CLONES static void NAME(column_sums)(const T *x, const double *mean, int64_t rows, int64_t step, int64_t w,
-                                         double *restrict acc)
+REF_CLONES static void NAME(column_sums)(const T *x, const double *mean, int64_t rows, int64_t step,
+                                         int64_t w, double *restrict acc)
 {
     for (int64_t j = 0; j < w; j++)
         acc[j] = 0.0;
@@ -36,7 +36,8 @@ REF_CLONES static double NAME(plain_sum)(const T *x, int64_t n)
 }
 
 /* One chunk's share of Σx, or of Σ(x − mean)², of a block of channels. */
-static void NAME(moment)(const layout *q, const T *x, const double *mean, int64_t block, int64_t chunk, double *partial)
+static void NAME(moment)(const layout *q, const T *x, const double *mean, int64_t block, int64_t chunk,
+                         double *partial)
 {
     int64_t c = block * q->width, w = q->channels - c < q->width ? q->channels - c : q->width;
     int64_t from = chunk * q->rows, to = from + q->rows < q->batch ? from + q->rows : q->batch;
@@ -53,23 +54,24 @@ static void NAME(moment)(const layout *q, const T *x, const double *mean, int64_
 }
 
 /* y = ((x − high) − low)·scale + shift; the mean comes in two parts, so that no digit of it is lost. */
-REF_CLONES static void NAME(column_apply)(T *restrict y, const T *restrict x, int64_t rows, int64_t step, int64_t w,
-                                          const T *restrict high, const T *restrict low, const T *restrict scale,
-                                          const T *restrict shift)
+REF_CLONES static void NAME(column_apply)(T *restrict y, const T *restrict x, int64_t rows, int64_t step,
+                                          int64_t w, const T *restrict high, const T *restrict low,
+                                          const T *restrict scale, const T *restrict shift)
 {
     for (int64_t r = 0; r < rows; r++, x += step, y += step)
         for (int64_t j = 0; j < w; j++)
             y[j] = ((x[j] - high[j]) - low[j]) * scale[j] + shift[j];
 }
 
-REF_CLONES static void NAME(run_apply)(T *restrict y, const T *restrict x, int64_t n, T high, T low, T scale, T shift)
+REF_CLONES static void NAME(run_apply)(T *restrict y, const T *restrict x, int64_t n, T high, T low, T scale,
+                                       T shift)
 {
     for (int64_t i = 0; i < n; i++)
         y[i] = ((x[i] - high) - low) * scale + shift;
 }
 
-static void NAME(normalise)(const layout *q, T *y, const T *x, const double *mean, const double *invstd, const T *weight,
-                            const T *bias, int64_t block, int64_t chunk)
+static void NAME(normalise)(const layout *q, T *y, const T *x, const double *mean, const double *invstd,
+                            const T *weight, const T *bias, int64_t block, int64_t chunk)
 {
     int64_t c = block * q->width, w = q->channels - c < q->width ? q->channels - c : q->width;
     int64_t from = chunk * q->rows, to = from + q->rows < q->batch ? from + q->rows : q->batch;
@@ -88,8 +90,8 @@ static void NAME(normalise)(const layout *q, T *y, const T *x, const double *mea
             NAME(run_apply)(y + at, x + at, q->inner, *high, *low, *scale, *shift);
 }
 
-static void NAME(finish_var)(const layout *q, int64_t block, double eps, const double *partial, const double *mean,
-                             double *invstd, T *const out[3])
+static void NAME(finish_var)(const layout *q, int64_t block, double eps, const double *partial,
+                             const double *mean, double *invstd, T *const out[3])
 {
     int64_t c = block * q->width, end = c + q->width < q->channels ? c + q->width : q->channels;
     for (; c < end; c++) {
@@ -105,8 +107,8 @@ static void NAME(finish_var)(const layout *q, int64_t block, double eps, const d
 }
 
 /* scratch: mean, invstd, then the partial sums, chunk by chunk. */
-static void NAME(train)(const layout *q, double eps, const T *x, const T *weight, const T *bias, T *y, T *const out[3],
-                        double *scratch, int threads)
+static void NAME(train)(const layout *q, double eps, const T *x, const T *weight, const T *bias, T *y,
+                        T *const out[3], double *scratch, int threads)
 {
     double *mean = scratch, *invstd = mean + q->channels, *partial = invstd + q->channels;
     int64_t tasks = q->blocks * q->chunks;
@@ -156,7 +158,7 @@ static void NAME(eval)(const layout *q, double eps, const T *x, const T *running
         NAME(normalise)(q, y, x, m, s, weight, bias, t % q->blocks, t / q->blocks);
 }
 
-/* -- backward ----------------------------------------------------------------------------------------------------- */
+/* -- backward ------------------------------------------------------------------------------------------- */
 
 /* a[j] = Σ_rows dy, b[j] = Σ_rows dy·(x − mean[j]) */
 REF_CLONES static void NAME(column_back_sums)(const T *dy, const T *x, const T *restrict mean, int64_t rows,
@@ -183,8 +185,8 @@ REF_CLONES static double NAME(centred_dot)(const T *dy, const T *x, double mean,
     return s + ref_lanes_sum(lane);
 }
 
-static void NAME(back_moment)(const layout *q, const T *dy, const T *x, const T *mean, int64_t block, int64_t chunk,
-                              double *partial)
+static void NAME(back_moment)(const layout *q, const T *dy, const T *x, const T *mean, int64_t block,
+                              int64_t chunk, double *partial)
 {
     int64_t c = block * q->width, w = q->channels - c < q->width ? q->channels - c : q->width;
     int64_t from = chunk * q->rows, to = from + q->rows < q->batch ? from + q->rows : q->batch;
@@ -204,24 +206,25 @@ static void NAME(back_moment)(const layout *q, const T *dy, const T *x, const T 
 }
 
 /* dx = scale·((dy − offset) − (x − mean)·slope) */
-REF_CLONES static void NAME(column_back)(T *restrict dx, const T *restrict dy, const T *restrict x, int64_t rows,
-                                         int64_t step, int64_t w, const T *restrict mean, const T *restrict scale,
-                                         const T *restrict offset, const T *restrict slope)
+REF_CLONES static void NAME(column_back)(T *restrict dx, const T *restrict dy, const T *restrict x,
+                                         int64_t rows, int64_t step, int64_t w, const T *restrict mean,
+                                         const T *restrict scale, const T *restrict offset,
+                                         const T *restrict slope)
 {
     for (int64_t r = 0; r < rows; r++, dx += step, dy += step, x += step)
         for (int64_t j = 0; j < w; j++)
             dx[j] = scale[j] * ((dy[j] - offset[j]) - (x[j] - mean[j]) * slope[j]);
 }
 
-REF_CLONES static void NAME(run_back)(T *restrict dx, const T *restrict dy, const T *restrict x, int64_t n, T mean,
-                                      T scale, T offset, T slope)
+REF_CLONES static void NAME(run_back)(T *restrict dx, const T *restrict dy, const T *restrict x, int64_t n,
+                                      T mean, T scale, T offset, T slope)
 {
     for (int64_t i = 0; i < n; i++)
         dx[i] = scale * ((dy[i] - offset) - (x[i] - mean) * slope);
 }
 
-REF_CLONES static void NAME(column_scale)(T *restrict dx, const T *restrict dy, int64_t rows, int64_t step, int64_t w,
-                                          const T *restrict scale)
+REF_CLONES static void NAME(column_scale)(T *restrict dx, const T *restrict dy, int64_t rows, int64_t step,
+                                          int64_t w, const T *restrict scale)
 {
     for (int64_t r = 0; r < rows; r++, dx += step, dy += step)
         for (int64_t j = 0; j < w; j++)
@@ -229,8 +232,8 @@ REF_CLONES static void NAME(column_scale)(T *restrict dx, const T *restrict dy, 
 }
 
 /* a and b: the channels' whole sums; NULL where the statistics are constants. */
-static void NAME(back_apply)(const layout *q, const back_data *d, const double *a, const double *b, int64_t block,
-                             int64_t chunk)
+static void NAME(back_apply)(const layout *q, const back_data *d, const double *a, const double *b,
+                             int64_t block, int64_t chunk)
 {
     int64_t c = block * q->width, w = q->channels - c < q->width ? q->channels - c : q->width;
     int64_t from = chunk * q->rows, to = from + q->rows < q->batch ? from + q->rows : q->batch;
@@ -273,7 +276,8 @@ static void NAME(back_finish)(const layout *q, const back_data *d, int64_t block
     }
 }
 
-static void NAME(backward)(const layout *q, const back_data *d, bool batch_stats, double *scratch, int threads)
+static void NAME(backward)(const layout *q, const back_data *d, bool batch_stats, double *scratch,
+                           int threads)
 {
     double *a = scratch, *b = a + q->chunks * q->channels;
     bool sums = d->dweight || d->dbias || (d->dx && batch_stats);

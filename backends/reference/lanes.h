@@ -1,5 +1,6 @@
-/* What the kernels of softmax, losses and normalisation share: clones for wider vectors, sums in 16 lanes of f64 (one
- * fixed order, whatever the vectors' width and the number of threads), and an exponential that vectorises. */
+/* What the kernels of softmax, losses and normalisation share: clones for wider vectors, sums in 16 lanes of
+ * f64 (one fixed order, whatever the vectors' width and the number of threads), and an exponential that
+ * vectorises. */
 #ifndef TG_REF_LANES_H
 #define TG_REF_LANES_H
 
@@ -60,6 +61,7 @@ static inline double ref_exp(double x)
 }
 
 /* softmax.c: y = x − log Σexp(x) along the middle of a dense [outer, n, inner], n ≥ 1. */
-void ref_log_softmax(int32_t dtype, int64_t outer, int64_t n, int64_t inner, void *y, const void *x, int threads);
+void ref_log_softmax(int32_t dtype, int64_t outer, int64_t n, int64_t inner, void *y, const void *x,
+                     int threads);
 
 #endif

@@ -1,7 +1,7 @@
 /* The loops of layer norm for one type: T and NAME are defined by the includer. */
 
-REF_CLONES static void NAME(layer_rows)(const T *x, const T *restrict weight, const T *restrict bias, T *restrict y,
-                                        T *mean, T *rstd, double eps, int64_t rows, int64_t n)
+REF_CLONES static void NAME(layer_rows)(const T *x, const T *restrict weight, const T *restrict bias,
+                                        T *restrict y, T *mean, T *rstd, double eps, int64_t rows, int64_t n)
 {
     for (int64_t r = 0; r < rows; r++, x += n, y += n) {
         double m = NAME(sum)(x, n) / (double)n;
@@ -21,13 +21,14 @@ REF_CLONES static void NAME(layer_rows)(const T *x, const T *restrict weight, co
 }
 
 /* dx of some rows, and their sums for the parameters, added to a (Σdy·x̂) and b (Σdy) where given. */
-REF_CLONES static void NAME(layer_back_rows)(const back_data *d, int64_t from, int64_t to, int64_t n, double *restrict a,
-                                             double *restrict b)
+REF_CLONES static void NAME(layer_back_rows)(const back_data *d, int64_t from, int64_t to, int64_t n,
+                                             double *restrict a, double *restrict b)
 {
     const T *weight = d->weight;
     for (int64_t r = from; r < to; r++) {
         const T *dy = (const T *)d->dy + r * n, *x = (const T *)d->x + r * n;
-        T mean = ((const T *)d->mean)[r], rstd = ((const T *)d->invstd)[r], *dx = d->dx ? (T *)d->dx + r * n : NULL;
+        T mean = ((const T *)d->mean)[r], rstd = ((const T *)d->invstd)[r],
+          *dx = d->dx ? (T *)d->dx + r * n : NULL;
         double lane[2][REF_LANES] = {{0}}, s[2] = {0};
         int64_t i = 0;
         for (; a && i < n; i++)
@@ -56,8 +57,8 @@ REF_CLONES static void NAME(layer_back_rows)(const back_data *d, int64_t from, i
     }
 }
 
-static void NAME(layer)(const rows_shape *q, double eps, const T *x, const T *weight, const T *bias, T *y, T *mean,
-                        T *rstd, int threads)
+static void NAME(layer)(const rows_shape *q, double eps, const T *x, const T *weight, const T *bias, T *y,
+                        T *mean, T *rstd, int threads)
 {
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t k = 0; k < q->chunks; k++) {
@@ -78,8 +79,8 @@ static void NAME(layer_back)(const rows_shape *q, const back_data *d, double *sc
                 ak[i] = 0.0;
             for (int64_t i = 0; bk && i < q->n; i++)
                 bk[i] = 0.0;
-            NAME(layer_back_rows)(d, k * q->step, k * q->step + q->step < q->rows ? k * q->step + q->step : q->rows,
-                                  q->n, ak, bk);
+            NAME(layer_back_rows)
+            (d, k * q->step, k * q->step + q->step < q->rows ? k * q->step + q->step : q->rows, q->n, ak, bk);
         }
 #pragma omp for
         for (int64_t i = 0; i < q->n; i++) {

@@ -12,7 +12,8 @@ typedef struct nll {
     double smoothing, weights; /* Σ_c w[c] */
 } nll;
 
-/* The host has refused other labels than these and ignore_index; a kernel must not trust it with its memory. */
+/* The host has refused other labels than these and ignore_index; a kernel must not trust it with its memory.
+ */
 static inline bool counts(const nll *q, int64_t label)
 {
     return label != q->ignore && (uint64_t)label < (uint64_t)q->classes;
@@ -62,7 +63,8 @@ static tg_status run_mse_loss(tg_backend_state *s, const tg_call *c, const tg_pr
     return TG_OK;
 }
 
-static tg_status run_mse_loss_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_mse_loss_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                       const tg_run *r)
 {
     (void)s, (void)p;
     const tg_mse_loss_attrs *a = c->attrs;
@@ -98,7 +100,8 @@ static tg_status run_label_range(tg_backend_state *s, const tg_call *c, const tg
 
 static nll describe(const tg_desc *input, const tg_nll_loss_attrs *a)
 {
-    nll q = {.inner = 1, .ignore = a->ignore_index, .reduction = a->reduction, .smoothing = a->label_smoothing};
+    nll q = {
+        .inner = 1, .ignore = a->ignore_index, .reduction = a->reduction, .smoothing = a->label_smoothing};
     q.classes = input->dim[input->ndim > 1];
     for (int i = 2; i < input->ndim; i++)
         q.inner *= input->dim[i];
@@ -123,7 +126,8 @@ static tg_status run_nll_loss(tg_backend_state *s, const tg_call *c, const tg_pr
     return nll_forward(c, r, r->in[0]);
 }
 
-static tg_status run_cross_entropy(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_cross_entropy(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                   const tg_run *r)
 {
     (void)s, (void)p;
     nll q = describe(c->in[0], c->attrs);
@@ -150,7 +154,8 @@ static tg_status nll_backward(const tg_call *c, const tg_run *r, const void *log
     return TG_OK;
 }
 
-static tg_status run_nll_loss_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_nll_loss_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                       const tg_run *r)
 {
     (void)s, (void)p;
     return nll_backward(c, r, NULL, 1);
@@ -163,8 +168,10 @@ static tg_status run_cross_entropy_backward(tg_backend_state *s, const tg_call *
     return nll_backward(c, r, r->in[1], 2);
 }
 
-#define WITH_SCRATCH(name, run_fn)                                                                                     \
-    {.struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare, .run = run_fn}
+#define WITH_SCRATCH(name, run_fn)                                                                           \
+    {                                                                                                        \
+        .struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare, .run = run_fn        \
+    }
 
 const tg_kernel tg_ref_loss[] = {
     WITH_SCRATCH("mse_loss", run_mse_loss),

@@ -60,10 +60,12 @@ static void NAME(mse_backward)(const tg_run *r, int64_t reduction, int64_t n, in
     T factor = (T)(each ? 2.0 : 2.0 * (double)dy[0] / (reduction == TG_REDUCE_MEAN ? (double)n : 1.0));
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < n; i += REF_CHUNK)
-        NAME(difference)(dx + i, factor, each ? dy + i : NULL, a + i, b + i, n - i < REF_CHUNK ? n - i : REF_CHUNK);
+        NAME(difference)
+    (dx + i, factor, each ? dy + i : NULL, a + i, b + i, n - i < REF_CHUNK ? n - i : REF_CHUNK);
 }
 
-/* The losses of positions [i, end), each written where `y` is given; adds to sum[0] the losses, to sum[1] the weights. */
+/* The losses of positions [i, end), each written where `y` is given; adds to sum[0] the losses, to sum[1] the
+ * weights. */
 static void NAME(nll_some)(const nll *q, const T *x, const int64_t *target, const T *weight, T *y, int64_t i,
                            int64_t end, double *sum)
 {
@@ -92,8 +94,8 @@ static void NAME(nll_some)(const nll *q, const T *x, const int64_t *target, cons
     }
 }
 
-static void NAME(nll_loss)(const nll *q, const T *x, const int64_t *target, const T *weight, T *y, double *partial,
-                           int threads)
+static void NAME(nll_loss)(const nll *q, const T *x, const int64_t *target, const T *weight, T *y,
+                           double *partial, int threads)
 {
     int64_t chunks = (q->count + REF_CHUNK - 1) / REF_CHUNK;
     double sum[2] = {0};
@@ -123,7 +125,8 @@ static double NAME(divisor)(const nll *q, const int64_t *target, const T *weight
     return sum;
 }
 
-/* Rows of classes (inner = 1), from `from` up to `to`. log_probs NULL: nll_loss's gradient, else cross_entropy's. */
+/* Rows of classes (inner = 1), from `from` up to `to`. log_probs NULL: nll_loss's gradient, else
+ * cross_entropy's. */
 REF_CLONES static void NAME(back_rows)(const nll *q, T *dx, const T *dy, double scale, const T *log_probs,
                                        const int64_t *target, const T *weight, int64_t from, int64_t to)
 {
@@ -177,8 +180,8 @@ REF_CLONES static void NAME(back_columns)(const nll *q, T *dx, const T *dy, doub
     }
 }
 
-static void NAME(nll_back)(nll *q, T *dx, const T *dy, const T *log_probs, const int64_t *target, const T *weight,
-                           int threads)
+static void NAME(nll_back)(nll *q, T *dx, const T *dy, const T *log_probs, const int64_t *target,
+                           const T *weight, int threads)
 {
     double scale = 1.0 / NAME(divisor)(q, target, weight);
     q->weights = (double)q->classes;
@@ -192,7 +195,8 @@ static void NAME(nll_back)(nll *q, T *dx, const T *dy, const T *log_probs, const
         int64_t step = q->classes < REF_CHUNK ? REF_CHUNK / q->classes : 1;
 #pragma omp parallel for num_threads(threads) if (threads > 1)
         for (int64_t i = 0; i < q->count; i += step)
-            NAME(back_rows)(q, dx, dy, scale, log_probs, target, weight, i, i + step < q->count ? i + step : q->count);
+            NAME(back_rows)
+        (q, dx, dy, scale, log_probs, target, weight, i, i + step < q->count ? i + step : q->count);
         return;
     }
     int64_t blocks = (q->inner + WIDTH - 1) / WIDTH, samples = q->count / q->inner;
@@ -200,7 +204,7 @@ static void NAME(nll_back)(nll *q, T *dx, const T *dy, const T *log_probs, const
     for (int64_t b = 0; b < samples * blocks; b++) {
         int64_t j = b % blocks * WIDTH, w = q->inner - j < WIDTH ? q->inner - j : WIDTH;
         int64_t i = b / blocks * q->inner + j, at = b / blocks * q->classes * q->inner + j;
-        NAME(back_columns)(q, dx + at, each ? dy + i : dy, scale, log_probs ? log_probs + at : NULL, target + i, weight,
-                           w);
+        NAME(back_columns)
+        (q, dx + at, each ? dy + i : dy, scale, log_probs ? log_probs + at : NULL, target + i, weight, w);
     }
 }

@@ -52,7 +52,7 @@ static void finish_mean(const layout *q, int64_t block, const double *partial, d
 #undef T
 #undef NAME
 
-/* -- batch norm --------------------------------------------------------------------------------------------------- */
+/* -- batch norm ----------------------------------------------------------------------------------------- */
 
 static layout cut(const tg_desc *x)
 {
@@ -98,7 +98,8 @@ static void fill(int32_t dtype, void *dst, int64_t n, double value)
             ((double *)dst)[i] = value;
 }
 
-static tg_status run_batch_norm_train(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_batch_norm_train(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                      const tg_run *r)
 {
     (void)s, (void)p;
     layout q = cut(c->in[0]);
@@ -118,32 +119,38 @@ static tg_status run_batch_norm_train(tg_backend_state *s, const tg_call *c, con
     return TG_OK;
 }
 
-static tg_status run_batch_norm_eval(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_batch_norm_eval(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                     const tg_run *r)
 {
     (void)s, (void)p;
     layout q = cut(c->in[0]);
     double eps = ((const tg_batch_norm_attrs *)c->attrs)->eps;
     int threads = threads_for(&q, r->threads);
     if (c->in[0]->dtype == TG_F32)
-        eval_f32(&q, eps, r->in[0], r->in[1], r->in[2], r->in[3], r->in[4], r->out[0], r->out[1], r->out[2], r->scratch,
-                 threads);
+        eval_f32(&q, eps, r->in[0], r->in[1], r->in[2], r->in[3], r->in[4], r->out[0], r->out[1], r->out[2],
+                 r->scratch, threads);
     else
-        eval_f64(&q, eps, r->in[0], r->in[1], r->in[2], r->in[3], r->in[4], r->out[0], r->out[1], r->out[2], r->scratch,
-                 threads);
+        eval_f64(&q, eps, r->in[0], r->in[1], r->in[2], r->in[3], r->in[4], r->out[0], r->out[1], r->out[2],
+                 r->scratch, threads);
     return TG_OK;
 }
 
 static back_data back_arguments(const tg_run *r, int64_t want)
 {
     return (back_data){
-        .dy = r->in[0], .x = r->in[1], .weight = r->in[2], .mean = r->in[3], .invstd = r->in[4],
+        .dy = r->in[0],
+        .x = r->in[1],
+        .weight = r->in[2],
+        .mean = r->in[3],
+        .invstd = r->in[4],
         .dx = want & TG_WANT_SRC ? r->out[0] : NULL,
         .dweight = want & TG_WANT_WEIGHT ? r->out[1] : NULL,
         .dbias = want & TG_WANT_BIAS ? r->out[2] : NULL,
     };
 }
 
-static tg_status run_batch_norm_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_batch_norm_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                         const tg_run *r)
 {
     (void)s, (void)p;
     const tg_batch_norm_backward_attrs *a = c->attrs;
@@ -161,7 +168,8 @@ static tg_status run_batch_norm_backward(tg_backend_state *s, const tg_call *c, 
 }
 
 /* One group's buffers: to ← (1 − m)·to + m·factor·from. */
-static void blend(const tg_desc *d, void *to, const void *from, const tg_desc *from_desc, double m, double factor)
+static void blend(const tg_desc *d, void *to, const void *from, const tg_desc *from_desc, double m,
+                  double factor)
 {
     for (int64_t i = 0; i < d->dim[0]; i++) {
         int64_t at = i * d->stride[0], source = i * from_desc->stride[0];
@@ -175,7 +183,8 @@ static void blend(const tg_desc *d, void *to, const void *from, const tg_desc *f
     }
 }
 
-static tg_status run_batch_norm_update(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_batch_norm_update(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                       const tg_run *r)
 {
     (void)s, (void)p;
     for (uint32_t i = 0, g = 0; i + 5 <= c->n_in; i += 5, g++) {
@@ -194,7 +203,7 @@ static tg_status run_batch_norm_update(tg_backend_state *s, const tg_call *c, co
     return TG_OK;
 }
 
-/* -- layer norm --------------------------------------------------------------------------------------------------- */
+/* -- layer norm ----------------------------------------------------------------------------------------- */
 
 static rows_shape cut_rows(const tg_desc *x, int64_t normalized_ndim)
 {
@@ -229,7 +238,8 @@ static tg_status run_layer_norm(tg_backend_state *s, const tg_call *c, const tg_
     return TG_OK;
 }
 
-static tg_status run_layer_norm_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_layer_norm_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                         const tg_run *r)
 {
     (void)s, (void)p;
     const tg_layer_norm_backward_attrs *a = c->attrs;
@@ -243,8 +253,10 @@ static tg_status run_layer_norm_backward(tg_backend_state *s, const tg_call *c, 
     return TG_OK;
 }
 
-#define PREPARED(name, prepare_fn, run_fn)                                                                             \
-    {.struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare_fn, .run = run_fn}
+#define PREPARED(name, prepare_fn, run_fn)                                                                   \
+    {                                                                                                        \
+        .struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare_fn, .run = run_fn     \
+    }
 
 const tg_kernel tg_ref_norm[] = {
     PREPARED("batch_norm_train", prepare_batch_norm, run_batch_norm_train),

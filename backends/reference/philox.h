@@ -1,5 +1,6 @@
-/* Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011), PHILOX_BATCH counters
- * at a time. The loop over lanes is the definition; the vector forms give the same words. */
+/* Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011),
+ * PHILOX_BATCH counters at a time. The loop over lanes is the definition; the vector forms give the same
+ * words. */
 #ifndef TG_REF_PHILOX_H
 #define TG_REF_PHILOX_H
 
@@ -43,8 +44,9 @@ static inline void philox_plain(uint64_t seed, uint64_t draw, uint64_t block, ui
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <immintrin.h>
 
-/* Each 64-bit lane holds one 32-bit word and, above it, what the next product ignores anyway. A shuffle brings the
- * products' upper halves down: it runs beside the multiplications, where a shift would wait for them. */
+/* Each 64-bit lane holds one 32-bit word and, above it, what the next product ignores anyway. A shuffle
+ * brings the products' upper halves down: it runs beside the multiplications, where a shift would wait for
+ * them. */
 __attribute__((target("avx2"))) static inline void philox_avx2(uint64_t seed, uint64_t draw, uint64_t block,
                                                                uint32_t *words)
 {
@@ -81,13 +83,14 @@ __attribute__((target("avx2"))) static inline void philox_avx2(uint64_t seed, ui
     }
 }
 
-__attribute__((target("avx512f"))) static inline void philox_avx512(uint64_t seed, uint64_t draw, uint64_t block,
-                                                                    uint32_t *words)
+__attribute__((target("avx512f"))) static inline void philox_avx512(uint64_t seed, uint64_t draw,
+                                                                    uint64_t block, uint32_t *words)
 {
     enum { LANES = 8, CHAINS = PHILOX_BATCH / LANES, XOR3 = 0x96 };
     const __m512i m0 = _mm512_set1_epi64(PHILOX_M0), m1 = _mm512_set1_epi64(PHILOX_M1);
     const __m512i count = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
-    const __m512i first = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0), last = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
+    const __m512i first = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0),
+                  last = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
     __m512i c0[CHAINS], c1[CHAINS], c2[CHAINS], c3[CHAINS];
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     for (int i = 0; i < CHAINS; i++) {
@@ -116,7 +119,9 @@ __attribute__((target("avx512f"))) static inline void philox_avx512(uint64_t see
 
 static inline philox_fn philox_best(void)
 {
-    return __builtin_cpu_supports("avx512f") ? philox_avx512 : __builtin_cpu_supports("avx2") ? philox_avx2 : philox_plain;
+    return __builtin_cpu_supports("avx512f") ? philox_avx512
+           : __builtin_cpu_supports("avx2")  ? philox_avx2
+                                             : philox_plain;
 }
 #else
 static inline philox_fn philox_best(void)

@@ -57,7 +57,7 @@ static int64_t place(const tg_desc *d, int64_t k)
 #define T double
 #define NAME(x) x##_f64
 #define PER 2
-#define UNIFORM(words, i)                                                                                              \
+#define UNIFORM(words, i)                                                                                    \
     ((double)(((uint64_t)(words)[2 * (i)] | (uint64_t)(words)[2 * (i) + 1] << 32) >> 11) * 0x1p-53)
 #define SQRT sqrt
 #define LOG log
@@ -86,7 +86,8 @@ static tg_status run_dropout(tg_backend_state *s, const tg_call *c, const tg_pre
 }
 
 /* a + b·u below `end`, or a + b·z. */
-static tg_status fill(const tg_desc *d, void *dst, const tg_run *r, bool normal, double a, double b, double end)
+static tg_status fill(const tg_desc *d, void *dst, const tg_run *r, bool normal, double a, double b,
+                      double end)
 {
     int64_t n = elements(d);
     int threads = n < REF_SERIAL ? 1 : r->threads;
@@ -123,10 +124,7 @@ static tg_status run_normal(tg_backend_state *s, const tg_call *c, const tg_prep
 }
 
 const tg_kernel tg_ref_random[] = {
-    TG_REF_KERNEL("dropout", run_dropout),
-    TG_REF_KERNEL("rand_like", run_rand_like),
-    TG_REF_KERNEL("randn_like", run_randn_like),
-    TG_REF_KERNEL("uniform_", run_uniform),
-    TG_REF_KERNEL("normal_", run_normal),
-    {0},
+    TG_REF_KERNEL("dropout", run_dropout),       TG_REF_KERNEL("rand_like", run_rand_like),
+    TG_REF_KERNEL("randn_like", run_randn_like), TG_REF_KERNEL("uniform_", run_uniform),
+    TG_REF_KERNEL("normal_", run_normal),        {0},
 };

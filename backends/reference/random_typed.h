@@ -1,8 +1,8 @@
-/* The loops of random.c for one type: T, NAME, PER (words an element takes), UNIFORM and the mathematics of one T are
- * defined by the includer. A piece is what one batch of counters gives. */
+/* The loops of random.c for one type: T, NAME, PER (words an element takes), UNIFORM and the mathematics of
+ * one T are defined by the includer. A piece is what one batch of counters gives. */
 
-REF_CLONES static void NAME(keep)(T *restrict y, const T *restrict x, const uint32_t *restrict words, uint32_t last,
-                                  T scale, int64_t n)
+REF_CLONES static void NAME(keep)(T *restrict y, const T *restrict x, const uint32_t *restrict words,
+                                  uint32_t last, T scale, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         y[i] = words[i] <= last ? x[i] * scale : (T)0;
@@ -22,7 +22,8 @@ static void NAME(dropout)(const tg_run *r, double p, int64_t n, int threads)
     for (int64_t i = 0; i < n; i += PHILOX_WORDS) {
         uint32_t words[PHILOX_WORDS];
         philox(r->seed, r->draw, (uint64_t)i / 4, words);
-        NAME(keep)(y + i, x + i, words, (uint32_t)(bound - 1), scale, n - i < PHILOX_WORDS ? n - i : PHILOX_WORDS);
+        NAME(keep)
+        (y + i, x + i, words, (uint32_t)(bound - 1), scale, n - i < PHILOX_WORDS ? n - i : PHILOX_WORDS);
     }
 }
 
@@ -52,8 +53,8 @@ REF_CLONES static void NAME(stretch)(T *u, bool normal, double a, double b, doub
         u[i] = u[i] < last ? u[i] : below;
 }
 
-static void NAME(random)(const tg_desc *d, T *dst, uint64_t seed, uint64_t draw, bool normal, double a, double b,
-                         double end, int64_t n, int threads)
+static void NAME(random)(const tg_desc *d, T *dst, uint64_t seed, uint64_t draw, bool normal, double a,
+                         double b, double end, int64_t n, int threads)
 {
     const int64_t piece = PHILOX_WORDS / PER;
     philox_fn philox = philox_best();

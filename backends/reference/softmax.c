@@ -90,7 +90,8 @@ static tg_status softmax_backward(const tg_call *c, const tg_run *r, bool logs)
     return TG_OK;
 }
 
-void ref_log_softmax(int32_t dtype, int64_t outer, int64_t n, int64_t inner, void *y, const void *x, int threads)
+void ref_log_softmax(int32_t dtype, int64_t outer, int64_t n, int64_t inner, void *y, const void *x,
+                     int threads)
 {
     shape p = {outer, n, inner};
     if (dtype == TG_F32)
@@ -111,7 +112,8 @@ static tg_status run_log_softmax(tg_backend_state *s, const tg_call *c, const tg
     return softmax(c, r, true);
 }
 
-static tg_status run_softmax_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_softmax_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                      const tg_run *r)
 {
     (void)s, (void)p;
     return softmax_backward(c, r, false);

@@ -1,7 +1,7 @@
 /* The loops of softmax.c for one type: T, EXP and NAME are defined by the includer. */
 
-/* Rows of n elements, short ones a group at a time, so that the exponentials run over whole vectors. y = x − max first;
- * the exponentials of `logs` go through a buffer. */
+/* Rows of n elements, short ones a group at a time, so that the exponentials run over whole vectors. y = x −
+ * max first; the exponentials of `logs` go through a buffer. */
 REF_CLONES static void NAME(rows)(T *y, const T *x, int64_t rows, int64_t n, bool logs)
 {
     T buffer[PIECE];
@@ -80,8 +80,8 @@ REF_CLONES static void NAME(rows_backward)(T *dx, const T *dy, const T *y, int64
     }
 }
 
-REF_CLONES static void NAME(columns_backward)(T *dx, const T *dy, const T *y, int64_t n, int64_t step, int64_t w,
-                                              bool logs)
+REF_CLONES static void NAME(columns_backward)(T *dx, const T *dy, const T *y, int64_t n, int64_t step,
+                                              int64_t w, bool logs)
 {
     double sum[WIDTH] = {0};
     T s[WIDTH];
@@ -137,7 +137,8 @@ static void NAME(backward)(const shape *p, T *dx, const T *dy, const T *y, bool 
     }
 }
 
-/* log Σexp of one output: runs of `run` elements that lie side by side, started from each offset of the odometer. */
+/* log Σexp of one output: runs of `run` elements that lie side by side, started from each offset of the
+ * odometer. */
 REF_CLONES static T NAME(logsumexp_one)(const T *x, const span *s)
 {
     T max = -(T)INFINITY;

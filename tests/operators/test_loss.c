@@ -1,5 +1,5 @@
-/* mse_loss, nll_loss, cross_entropy: formulae, reductions, what is ignored, wrong labels, errors. Values of PyTorch's are
- * in the golden cases. */
+/* mse_loss, nll_loss, cross_entropy: formulae, reductions, what is ignored, wrong labels, errors. Values of
+ * PyTorch's are in the golden cases. */
 #include "layers/rig.h"
 
 static tg_tensor *labels(const int64_t *dims, size_t ndim, const int64_t *values)
@@ -16,7 +16,8 @@ static void gradient(tg_tensor *y, tg_tensor *x, double *out, size_t n)
     get(g, out, n);
 }
 
-/* -- mse_loss --------------------------------------------------------------------------------------------- */
+/* -- mse_loss ---------------------------------------------------------------------------------------------
+ */
 
 START_TEST(mse_reductions)
 {
@@ -66,7 +67,8 @@ START_TEST(nothing_to_lose)
 }
 END_TEST
 
-/* -- labels ----------------------------------------------------------------------------------------------- */
+/* -- labels -----------------------------------------------------------------------------------------------
+ */
 
 static const double logits[] = {1, 2, 0.5, -1, 0, 3, 0.25, 0.5, 0.75, 2, -2, 1};
 static const double weights[] = {0.5, 2, 1};
@@ -96,12 +98,14 @@ START_TEST(cross_entropy_of_labels)
     const int64_t t[] = {1, 2, -1, 0};
     double each[4], sum[2], got[4], s = _i & 2 ? 0.3 : 0;
     expected(t, _i & 1 ? weights : NULL, s, each, sum);
-    tg_tensor *x = input(DIMS(4, 3), logits), *y = labels(DIMS(4), t), *w = _i & 1 ? input(DIMS(3), weights) : NULL;
+    tg_tensor *x = input(DIMS(4, 3), logits), *y = labels(DIMS(4), t),
+              *w = _i & 1 ? input(DIMS(3), weights) : NULL;
     get(tg_cross_entropy_with(tape, x, y, w, -1, TG_REDUCE_NONE, s), got, 4);
     near_to(got, each, 4, 1e-14);
     ck_assert(got[2] == 0);
     ck_assert(fabs(item(tg_cross_entropy_with(tape, x, y, w, -1, TG_REDUCE_SUM, s)) - sum[0]) < 1e-14);
-    ck_assert(fabs(item(tg_cross_entropy_with(tape, x, y, w, -1, TG_REDUCE_MEAN, s)) - sum[0] / sum[1]) < 1e-14);
+    ck_assert(fabs(item(tg_cross_entropy_with(tape, x, y, w, -1, TG_REDUCE_MEAN, s)) - sum[0] / sum[1]) <
+              1e-14);
     if (s == 0) {
         tg_tensor *lp = tg_log_softmax(tape, x, 1);
         get(tg_nll_loss(tape, lp, y, w, -1, TG_REDUCE_NONE), got, 4);
@@ -120,7 +124,8 @@ START_TEST(layouts_agree)
     tg_tensor *image = tg_transpose(tape, tg_reshape(tape, x, 2, 2, 3), 1, 2);
     get(tg_cross_entropy_with(tape, image, labels(DIMS(2, 2), t), w, -1, TG_REDUCE_NONE, 0.1), planes, 4);
     near_to(planes, rows, 4, 1e-15);
-    one = item(tg_cross_entropy_with(tape, tg_select(tape, x, 0, 1), labels(NULL, 0, t + 1), w, -1, TG_REDUCE_SUM, 0.1));
+    one = item(tg_cross_entropy_with(tape, tg_select(tape, x, 0, 1), labels(NULL, 0, t + 1), w, -1,
+                                     TG_REDUCE_SUM, 0.1));
     ck_assert(fabs(one - rows[1]) < 1e-15);
 }
 END_TEST
@@ -168,7 +173,8 @@ START_TEST(labels_out_of_range)
     tg_tensor *x = noisy(2, DIMS(4, 10));
     size_t nodes = tg_tape_size(tape);
     ck_assert(tg_cross_entropy(tape, x, labels(DIMS(4), bad)) == NULL);
-    tape_failed_with(TG_EINDEX, "the label at position 2 of target is 10, expected 0 … 9 or ignore_index (-100)");
+    tape_failed_with(TG_EINDEX,
+                     "the label at position 2 of target is 10, expected 0 … 9 or ignore_index (-100)");
     ck_assert(tg_cross_entropy(tape, x, labels(DIMS(4), bad)) == NULL);
     tape_failed_with(TG_EINDEX, "2 of 4 labels");
     ck_assert(strstr(tg_error_message(), "test_loss.c:"));
@@ -229,7 +235,8 @@ START_TEST(class_weights_are_constants)
 }
 END_TEST
 
-/* -- probabilities ---------------------------------------------------------------------------------------- */
+/* -- probabilities ----------------------------------------------------------------------------------------
+ */
 
 START_TEST(probabilities)
 {
@@ -244,7 +251,8 @@ START_TEST(probabilities)
         near_to(b, a, 4, 1e-14);
         double sum = a[0] + a[1] + a[2] + a[3];
         ck_assert(fabs(item(tg_cross_entropy_with(tape, x, q, w, -100, TG_REDUCE_SUM, s)) - sum) < 1e-13);
-        ck_assert(fabs(item(tg_cross_entropy_with(tape, x, q, w, -100, TG_REDUCE_MEAN, s)) - sum / 4) < 1e-13);
+        ck_assert(fabs(item(tg_cross_entropy_with(tape, x, q, w, -100, TG_REDUCE_MEAN, s)) - sum / 4) <
+                  1e-13);
     }
     tg_tensor_set_requires_grad(q, true);
     gradient(tg_cross_entropy(tape, x, q), q, g, 12);
@@ -254,7 +262,8 @@ START_TEST(probabilities)
 }
 END_TEST
 
-/* -- a steady state --------------------------------------------------------------------------------------- */
+/* -- a steady state ---------------------------------------------------------------------------------------
+ */
 
 static double step(int threads, int64_t n, const float *v, const int64_t *t, float *g)
 {
@@ -262,7 +271,8 @@ static double step(int threads, int64_t n, const float *v, const int64_t *t, flo
     ck_assert_int_eq(tg_tape_set_threads(tape, threads), TG_OK);
     tg_tensor *x = tg_input(tape, TG_F32, (const int64_t[]){n, 10}, 2, v), *gx = NULL;
     tg_tensor_set_requires_grad(x, true);
-    tg_tensor *y = tg_cross_entropy_with(tape, x, labels((const int64_t[]){n}, 1, t), NULL, 3, TG_REDUCE_MEAN, 0.1);
+    tg_tensor *y =
+        tg_cross_entropy_with(tape, x, labels((const int64_t[]){n}, 1, t), NULL, 3, TG_REDUCE_MEAN, 0.1);
     double loss = item(y);
     ck_assert_msg(tg_grad(tape, y, NULL, &x, 1, &gx, 0) == TG_OK, "%s", tg_tape_error(tape));
     ck_assert_int_eq(tg_tensor_read(gx, g, (size_t)n * 10 * sizeof *g), TG_OK);

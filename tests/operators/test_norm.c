@@ -1,11 +1,12 @@
-/* Batch norm and layer norm against their definitions in long double, ill-conditioned data, copies of the running
- * statistics, the update row, errors, the same bits for any number of threads. */
+/* Batch norm and layer norm against their definitions in long double, ill-conditioned data, copies of the
+ * running statistics, the update row, errors, the same bits for any number of threads. */
 #include "layers/rig.h"
 
 #include <tapegrad/operator.h>
 
 /* [N, C, inner]; the last three are cut into several chunks. */
-static const int64_t shapes[][3] = {{5, 3, 1}, {128, 70, 1}, {4, 3, 6}, {2, 2, 37}, {1, 3, 2}, {3000, 70, 1}, {90, 2, 2000}, {3, 2, 70000}};
+static const int64_t shapes[][3] = {{5, 3, 1}, {128, 70, 1},  {4, 3, 6},     {2, 2, 37},
+                                    {1, 3, 2}, {3000, 70, 1}, {90, 2, 2000}, {3, 2, 70000}};
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
 static tg_tensor *f32(const int64_t *dims, size_t ndim, const float *values)
@@ -75,14 +76,16 @@ static void run_batch_norm(data *d, const int64_t *s, int threads)
     tg_tape_reset(tape);
     ck_assert_int_eq(tg_tape_set_threads(tape, threads), TG_OK);
     size_t ndim = s[2] > 1 ? 3 : 2, channels = (size_t)s[1];
-    tg_tensor *x = f32(s, ndim, d->x), *gy = f32(s, ndim, d->gy), *w = f32(s + 1, 1, d->w), *b = f32(s + 1, 1, d->b);
+    tg_tensor *x = f32(s, ndim, d->x), *gy = f32(s, ndim, d->gy), *w = f32(s + 1, 1, d->w),
+              *b = f32(s + 1, 1, d->b);
     tg_tensor *mean, *var, *g[3];
     tg_tensor *y = tg_batch_norm_train(tape, x, w, b, 1e-3, &mean, &var);
     get_f32(y, d->y, d->count);
     get_f32(mean, d->mean, channels);
     get_f32(var, d->var, channels);
     ck_assert(!tg_tensor_requires_grad(mean) && !tg_tensor_requires_grad(var));
-    ck_assert_msg(tg_grad(tape, y, gy, (tg_tensor *[]){x, w, b}, 3, g, 0) == TG_OK, "%s", tg_tape_error(tape));
+    ck_assert_msg(tg_grad(tape, y, gy, (tg_tensor *[]){x, w, b}, 3, g, 0) == TG_OK, "%s",
+                  tg_tape_error(tape));
     get_f32(g[0], d->gx, d->count);
     get_f32(g[1], d->gw, channels);
     get_f32(g[2], d->gb, channels);
@@ -105,7 +108,8 @@ START_TEST(train_agrees_with_its_definition)
                 int64_t at = (b * s[1] + c) * s[2] + i;
                 long double hat = (d.x[at] - h.mean) * h.invstd;
                 close_to(d.y[at], hat * d.w[c] + d.b[c], 4);
-                close_to(d.gx[at], d.w[c] * h.invstd * (d.gy[at] - h.g / n - hat * h.gx / n), 1 + fabsl(h.invstd));
+                close_to(d.gx[at], d.w[c] * h.invstd * (d.gy[at] - h.g / n - hat * h.gx / n),
+                         1 + fabsl(h.invstd));
             }
     }
     free(d.x);
@@ -119,7 +123,8 @@ START_TEST(threads_change_no_bit)
     run_batch_norm(&one, s, 1);
     run_batch_norm(&two, s, 2);
     ck_assert(memcmp(one.x, two.x, 4 * one.count * sizeof(float)) == 0);
-    ck_assert(memcmp(one.mean, two.mean, (size_t)s[1] * 4) == 0 && memcmp(one.var, two.var, (size_t)s[1] * 4) == 0);
+    ck_assert(memcmp(one.mean, two.mean, (size_t)s[1] * 4) == 0 &&
+              memcmp(one.var, two.var, (size_t)s[1] * 4) == 0);
     ck_assert(memcmp(one.gw, two.gw, (size_t)s[1] * 4) == 0 && memcmp(one.gb, two.gb, (size_t)s[1] * 4) == 0);
     free(one.x), free(two.x);
 }
@@ -165,7 +170,8 @@ START_TEST(eval_keeps_its_own_statistics)
     near_to(g, (const double[]){0, 6, 1, 10}, 4, 1e-15);
     put(mean, (const double[]){50, 50}, 2); /* a train step in between */
     put(var, (const double[]){9, 9}, 2);
-    ck_assert_msg(tg_grad(tape, tg_sum(tape, y), NULL, (tg_tensor *[]){x, w}, 2, gx, 0) == TG_OK, "%s", tg_tape_error(tape));
+    ck_assert_msg(tg_grad(tape, tg_sum(tape, y), NULL, (tg_tensor *[]){x, w}, 2, gx, 0) == TG_OK, "%s",
+                  tg_tape_error(tape));
     get(gx[0], g, 4);
     near_to(g, (const double[]){0.5, 2, 0.5, 2}, 4, 1e-15);
     get(gx[1], g, 2);
@@ -192,7 +198,8 @@ START_TEST(an_empty_batch)
     tg_tensor_set_requires_grad(x, true);
     tg_tensor *y = tg_batch_norm_train(tape, x, w, b, 1e-5, NULL, NULL);
     ck_assert(tg_tensor_ndim(y) == 3 && tg_tensor_count(y) == 0);
-    ck_assert_msg(tg_grad(tape, tg_sum(tape, y), NULL, (tg_tensor *[]){x, w, b}, 3, g, 0) == TG_OK, "%s", tg_tape_error(tape));
+    ck_assert_msg(tg_grad(tape, tg_sum(tape, y), NULL, (tg_tensor *[]){x, w, b}, 3, g, 0) == TG_OK, "%s",
+                  tg_tape_error(tape));
     ck_assert_int_eq(tg_tensor_count(g[0]), 0);
     get(g[1], got, 2);
     ck_assert(got[0] == 0 && got[1] == 0);
@@ -201,7 +208,8 @@ START_TEST(an_empty_batch)
 }
 END_TEST
 
-/* -- running statistics ----------------------------------------------------------------------------------- */
+/* -- running statistics -----------------------------------------------------------------------------------
+ */
 
 START_TEST(updates_run_in_order)
 {
@@ -235,16 +243,19 @@ START_TEST(updates_run_in_order)
 }
 END_TEST
 
-/* -- layer norm ------------------------------------------------------------------------------------------- */
+/* -- layer norm -------------------------------------------------------------------------------------------
+ */
 
 static void run_layer_norm(data *d, const int64_t *s, int threads, float *gw, float *gb)
 {
     tg_tape_reset(tape);
     ck_assert_int_eq(tg_tape_set_threads(tape, threads), TG_OK);
-    tg_tensor *x = f32(s, 2, d->x), *gy = f32(s, 2, d->gy), *w = f32(s + 1, 1, d->w), *b = f32(s + 1, 1, d->b), *g[3];
+    tg_tensor *x = f32(s, 2, d->x), *gy = f32(s, 2, d->gy), *w = f32(s + 1, 1, d->w),
+              *b = f32(s + 1, 1, d->b), *g[3];
     tg_tensor *y = tg_layer_norm(tape, x, 1, w, b, 1e-3);
     get_f32(y, d->y, d->count);
-    ck_assert_msg(tg_grad(tape, y, gy, (tg_tensor *[]){x, w, b}, 3, g, 0) == TG_OK, "%s", tg_tape_error(tape));
+    ck_assert_msg(tg_grad(tape, y, gy, (tg_tensor *[]){x, w, b}, 3, g, 0) == TG_OK, "%s",
+                  tg_tape_error(tape));
     get_f32(g[0], d->gx, d->count);
     get_f32(g[1], gw, (size_t)s[1]);
     get_f32(g[2], gb, (size_t)s[1]);
@@ -314,7 +325,8 @@ START_TEST(what_it_refuses)
     ck_assert(tg_layer_norm(tape, x, 2, row, NULL, 1e-5) == NULL);
     tape_failed_with(TG_ESHAPE, "weight is f64[3], expected f64[4, 3]");
     tg_tensor *mean = x;
-    ck_assert(tg_batch_norm_train(tape, tg_input(tape, TG_I64, DIMS(2, 2), NULL), NULL, NULL, 1e-5, &mean, NULL) == NULL);
+    ck_assert(tg_batch_norm_train(tape, tg_input(tape, TG_I64, DIMS(2, 2), NULL), NULL, NULL, 1e-5, &mean,
+                                  NULL) == NULL);
     ck_assert(mean == NULL);
     tape_failed_with(TG_EDTYPE, "x is i64");
 }

@@ -1,20 +1,21 @@
-/* Philox's known answers, dropout and random fills: the mapping from words, what is selected, draws, moments, the same bits
- * for any number of threads. */
+/* Philox's known answers, dropout and random fills: the mapping from words, what is selected, draws, moments,
+ * the same bits for any number of threads. */
 #include "layers/rig.h"
 
 #include <tapegrad/operator.h>
 
 #include "../../backends/reference/philox.h"
 
-/* -- Philox ----------------------------------------------------------------------------------------------- */
+/* -- Philox -----------------------------------------------------------------------------------------------
+ */
 
 /* From the kat_vectors of Random123 1.14: counter, key, words. */
 static const uint32_t known[][10] = {
     {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
-    {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d, 0x41c83b0e, 0xa20bc7c6,
-     0x6d5451fd},
-    {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420,
-     0x24126ea1},
+    {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d, 0x41c83b0e,
+     0xa20bc7c6, 0x6d5451fd},
+    {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb,
+     0x5001e420, 0x24126ea1},
 };
 
 static uint64_t join(uint32_t low, uint32_t high)
@@ -43,8 +44,8 @@ START_TEST(known_answers)
     const uint32_t *k = known[_i];
     for (int f = 0, n = forms(form); f < n; f++) {
         form[f](join(k[4], k[5]), join(k[2], k[3]), join(k[0], k[1]), words);
-        ck_assert_msg(memcmp(words, k + 6, 16) == 0, "form %d gives %08x %08x %08x %08x", f, words[0], words[1], words[2],
-                      words[3]);
+        ck_assert_msg(memcmp(words, k + 6, 16) == 0, "form %d gives %08x %08x %08x %08x", f, words[0],
+                      words[1], words[2], words[3]);
     }
 }
 END_TEST
@@ -72,7 +73,8 @@ static uint32_t word(tg_random_state s, uint64_t j)
     return words[j % 4];
 }
 
-/* -- dropout ---------------------------------------------------------------------------------------------- */
+/* -- dropout ----------------------------------------------------------------------------------------------
+ */
 
 static tg_tensor *counting(size_t n)
 {
@@ -136,7 +138,8 @@ START_TEST(selects_and_never_multiplies)
     get(gx, g, N);
     int dropped = 0;
     for (int i = 0; i < N; i++) {
-        ck_assert((y[i] == 0 && g[i] == 0) || (i % 3 ? isinf(y[i]) && isinf(g[i]) : isnan(y[i]) && isnan(g[i])));
+        ck_assert((y[i] == 0 && g[i] == 0) ||
+                  (i % 3 ? isinf(y[i]) && isinf(g[i]) : isnan(y[i]) && isnan(g[i])));
         dropped += y[i] == 0;
     }
     ck_assert(dropped > 60 && dropped < 140);
@@ -197,7 +200,8 @@ START_TEST(what_it_refuses)
 }
 END_TEST
 
-/* -- many --------------------------------------------------------------------------------------------------*/
+/* -- many
+ * --------------------------------------------------------------------------------------------------*/
 
 enum { MANY = 1 << 20 };
 static float many[2][MANY];
@@ -286,7 +290,8 @@ START_TEST(normal_moments)
 }
 END_TEST
 
-/* -- fills ------------------------------------------------------------------------------------------------ */
+/* -- fills ------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(words_to_numbers)
 {
@@ -319,7 +324,8 @@ START_TEST(in_place_and_strided)
     tg_random_state s = tg_tape_random_state(tape);
     for (int k = 0; k < 2; k++) {
         const tg_operator *op = tg_operator_find(rt, names[k]);
-        tg_tensor *a = input(DIMS(4, 3), (const double[12]){0}), *b = input(DIMS(3, 4), (const double[12]){0});
+        tg_tensor *a = input(DIMS(4, 3), (const double[12]){0}),
+                  *b = input(DIMS(3, 4), (const double[12]){0});
         tg_tensor *t = tg_transpose(tape, b, 0, 1);
         tg_tape_set_random_state(tape, s);
         ck_assert_msg(tg_apply(tape, op, &a, 1, NULL, scalars, NULL) == TG_OK, "%s", tg_tape_error(tape));

@@ -1,4 +1,5 @@
-/* softmax, log_softmax, logsumexp: values, special values, errors, the same bits for any number of threads. */
+/* softmax, log_softmax, logsumexp: values, special values, errors, the same bits for any number of threads.
+ */
 #include "layers/rig.h"
 
 static tg_tensor *input_f32(const int64_t *dims, size_t ndim, const float *values)
@@ -19,14 +20,16 @@ static long double log_sum(const double *x, size_t n, size_t step)
     return max + logl(sum);
 }
 
-static const int64_t shapes[][3] = {{3, 5, 1}, {7, 1, 1}, {2, 1500, 1}, {150, 10, 1}, {2, 5, 3}, {3, 4, 70}, {1, 2049, 1}, {1, 3, 1}};
+static const int64_t shapes[][3] = {{3, 5, 1}, {7, 1, 1},  {2, 1500, 1}, {150, 10, 1},
+                                    {2, 5, 3}, {3, 4, 70}, {1, 2049, 1}, {1, 3, 1}};
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
 START_TEST(agrees_with_its_definition)
 {
     const int64_t *s = shapes[_i];
     size_t count = (size_t)(s[0] * s[1] * s[2]), n = (size_t)s[1], inner = (size_t)s[2];
-    double *v = malloc(count * sizeof *v), *got = malloc(count * sizeof *got), *logs = malloc(count * sizeof *logs);
+    double *v = malloc(count * sizeof *v), *got = malloc(count * sizeof *got),
+           *logs = malloc(count * sizeof *logs);
     float *f = malloc(count * sizeof *f), *gotf = malloc(count * sizeof *gotf);
     for (size_t i = 0; i < count; i++) {
         f[i] = (float)(20 * noise(3, i));
@@ -45,7 +48,8 @@ START_TEST(agrees_with_its_definition)
                 ck_assert(fabsl(got[i] - p) <= 1e-15L + 1e-14L * p);
                 ck_assert(fabsl(logs[i] - (v[i] - lse)) <= 1e-13L);
                 long double part = 4e-7L + 6e-8L * fabsl(v[i] - lse); /* x − max is rounded to f32 */
-                ck_assert_msg(fabsl(gotf[i] - p) <= part * p + 1e-38L, "%zu: %g is not %Lg", i, (double)gotf[i], p);
+                ck_assert_msg(fabsl(gotf[i] - p) <= part * p + 1e-38L, "%zu: %g is not %Lg", i,
+                              (double)gotf[i], p);
             }
         }
     free(v), free(got), free(logs), free(f), free(gotf);
@@ -79,7 +83,8 @@ START_TEST(far_from_zero_in_f32)
     ck_assert_int_eq(tg_tensor_read(tg_softmax(tape, x, 1), y, sizeof y), TG_OK);
     ck_assert_int_eq(tg_tensor_read(tg_log_softmax(tape, x, 1), l, sizeof l), TG_OK);
     ck_assert(fabsf(y[0] + y[1] - 1) < 2e-7f && y[2] == 0 && fabsf(l[2] + 20001.3133f) < 0.01f);
-    ck_assert(y[3] == 1 && y[4] > 0 && y[4] < 1e-38f && y[5] == 0 && l[5] == -300); /* e⁻⁹⁰ is below the normal range */
+    ck_assert(y[3] == 1 && y[4] > 0 && y[4] < 1e-38f && y[5] == 0 &&
+              l[5] == -300); /* e⁻⁹⁰ is below the normal range */
 }
 END_TEST
 
