@@ -30,9 +30,13 @@ TG_REF_MAP2(gelu_backward, , y = a * (NORMAL_CDF(b) + b * NORMAL_PDF(b)))
 #define GELU_K ((T)0.79788456080286535588)
 #define GELU_INNER(x) (GELU_K * ((x) + (T)0.044715 * (x) * (x) * (x)))
 TG_REF_MAP1(gelu_tanh, , y = (T)0.5 * x * (1 + TANH(GELU_INNER(x))))
-TG_REF_MAP2(gelu_tanh_backward, , const T t = TANH(GELU_INNER(b));
-            const T slope = GELU_K * (1 + (T)0.134145 * b * b);
-            y = a * ((T)0.5 * (1 + t) + (T)0.5 * b * (1 - t * t) * slope))
+/* Past ±10 the slope's second term is 0 to the last bit, and b² would overflow. */
+TG_REF_MAP2(gelu_tanh_backward, ,
+            const T c = b > 10    ? 10
+                        : b < -10 ? -10
+                                  : b;
+            const T t = TANH(GELU_INNER(c)); const T slope = GELU_K * (1 + (T)0.134145 * c * c);
+            y = a * ((T)0.5 * (1 + t) + (T)0.5 * c * (1 - t * t) * slope))
 
 static tg_status run_gelu_kind(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    LANES = 32,
+    LANES = 16,
     STAGE = 1024,    /* values gathered at a time where they are not consecutive */
     COLUMNS = 64,    /* neighbouring outputs that are summed together            */
     BLOCKS = 256,    /* of one output, at the most                               */

@@ -116,11 +116,13 @@ TG_REF_CLONES static T TYPED(extremum_run)(const T *x, int64_t n, T sign, T best
     int64_t i = 0;
     for (int l = 0; l < LANES; l++)
         lane[l] = best;
-    for (; i + LANES <= n; i += LANES)
+    for (; i + LANES <= n; i += LANES) {
+        TG_REF_SIMD_LOOP
         for (int l = 0; l < LANES; l++) {
             const T v = sign * x[i + l];
             lane[l] = ((v > lane[l]) | (v != v)) ? v : lane[l];
         }
+    }
     for (int l = 0; i + l < n; l++) {
         const T v = sign * x[i + l];
         lane[l] = ((v > lane[l]) | (v != v)) ? v : lane[l];
