@@ -27,7 +27,9 @@ enum { MAX_BACKENDS = 64, MAX_KERNELS = 4096 };
 static void *host_alloc(void *arg, size_t size, size_t align)
 {
     const tg_allocator *a = &((tg_loaded *)arg)->rt->allocator;
-    return align > 64 ? NULL : a->alloc(a->arg, size, align);
+    if (align == 0 || align > 64 || (align & (align - 1)) || size > SIZE_MAX - 64)
+        return NULL;
+    return a->alloc(a->arg, (size + align - 1) / align * align, align); /* aligned_alloc wants whole multiples */
 }
 
 static void host_free(void *arg, void *ptr)

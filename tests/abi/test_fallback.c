@@ -157,9 +157,13 @@ static const char *read_report(const char *path)
 static const char *line_of(const char *op, const char *backend)
 {
     static char line[512];
-    for (const char *at = report; *at; at += strcspn(at, "\n"), at += *at == '\n') {
+    size_t n;
+    for (const char *at = report; *at; at += n + (at[n] == '\n')) {
         char o[64], b[64];
-        snprintf(line, sizeof line, "%.*s", (int)strcspn(at, "\n"), at);
+        n = strcspn(at, "\n");
+        size_t take = n < sizeof line ? n : sizeof line - 1;
+        memcpy(line, at, take);
+        line[take] = 0;
         if (sscanf(line, "%63s %63s", o, b) == 2 && !strcmp(o, op) && !strcmp(b, backend))
             return line;
     }
