@@ -22,7 +22,7 @@ static void show(const char *what, const tg_tensor *t)
     check(tg_tensor_read(t, values, (size_t)n * sizeof *values));
     printf("  %-32s", what);
     for (int64_t i = 0; i < n && i < 8; i++)
-        printf(" %8.4f", (double)values[i]);
+        printf(" %8.4f", (double)values[i] + 0.0); /* −0 as 0 */
     puts(n > 8 ? " …" : "");
 }
 

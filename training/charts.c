@@ -50,7 +50,7 @@ static axis fit(const tg_chart *chart, bool vertical)
     }
     axis a = make_axis(low, high, vertical ? 5 : 6);
     if (!vertical && low < high) { /* curves reach both edges */
-        a.low = low;
+        a.low = low > 0 && low < 0.1 * high ? 0 : low;
         a.high = high;
     }
     return a;
@@ -134,7 +134,7 @@ static void draw_curve(FILE *f, const tg_curve *c, size_t k, axis x, axis y)
         pen = there;
     }
     fputs("\"/>\n", f);
-    for (size_t i = 0; i < c->n && c->n <= 40; i++)
+    for (size_t i = 0; i < c->n && c->n <= 25; i++)
         if (isfinite(c->x[i]) && isfinite(c->y[i]))
             fprintf(f, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"2.6\" fill=\"%s\"><title>%.6g: %.6g</title></circle>\n",
                     scale(x, c->x[i], LEFT, WIDTH - RIGHT), scale(y, c->y[i], HEIGHT - BOTTOM, TOP), colour, c->x[i], c->y[i]);

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[64], path_buffer[4][256];
+static char folder[64], path_buffer[4][512];
 static int path_turn;
 
 UNUSED static const char *in_folder(const char *name)
