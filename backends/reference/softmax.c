@@ -132,7 +132,7 @@ static void split(const tg_desc *x, const tg_ints *dims, span *kept, span *reduc
     bool reduce[TG_MAX_DIM] = {0};
     int64_t stride[TG_MAX_DIM], step = 1;
     for (int64_t i = 0; i < dims->n; i++)
-        reduce[dims->v[i] < 0 ? dims->v[i] + x->ndim : dims->v[i]] = true;
+        reduce[dims->v[i] < 0 ? dims->v[i] + (x->ndim ? x->ndim : 1) : dims->v[i]] = true;
     for (int i = x->ndim - 1; i >= 0; i--) {
         stride[i] = step;
         step *= x->dim[i];
