@@ -46,11 +46,24 @@ static void host_log(void *arg, int level, const char *message)
         tg_runtime_log(l->rt, (tg_log_level)level, "%s: %s", l->name, message);
 }
 
+/* Kernels run on many threads at once: what one says belongs to the thread that called it. */
+static thread_local char said[256];
+
 static void host_error(void *arg, tg_status status, const char *message)
 {
-    tg_loaded *l = arg;
-    l->error_status = status;
-    snprintf(l->error, sizeof l->error, "%s", message ? message : "");
+    (void)arg;
+    (void)status;
+    snprintf(said, sizeof said, "%s", message ? message : "");
+}
+
+const char *tg_backend_said(void)
+{
+    return said;
+}
+
+void tg_backend_hush(void)
+{
+    said[0] = '\0';
 }
 
 /* -- finding ------------------------------------------------------------------------------------------------------- */
@@ -251,12 +264,12 @@ static tg_status open_one(tg_runtime *rt, tg_loaded *l)
         .error = host_error,
     };
     l->error_status = TG_OK;
-    l->error[0] = 0;
+    tg_backend_hush();
     status = b->open(&l->host, &l->state);
     if (status) {
         l->state = NULL;
         return refuse(l, status == TG_ENOMEM ? TG_ENOMEM : TG_EBACKEND, "it could not be opened: %s",
-                      l->error[0] ? l->error : tg_status_name(status));
+                      *said ? said : tg_status_name(status));
     }
     l->loaded = true;
     tg_backend_facts facts = {.struct_size = sizeof facts};
@@ -420,8 +433,10 @@ tg_status tg_backends_open(tg_runtime *rt, const char *chain)
 
 tg_status tg_backends_open_all(tg_runtime *rt)
 {
+    mtx_lock(&rt->lock);
     for (size_t i = rt->n_chain; i < rt->n_backends; i++)
-        open_one(rt, &rt->backends[i]);
+        open_one(rt, &rt->backends[i]); /* a failure is a reason to list */
+    mtx_unlock(&rt->lock);
     return TG_OK;
 }
 
