@@ -30,8 +30,8 @@ static subject subjects[MAX_SUBJECTS];
 static size_t n_subjects, n_pairs;
 static pair pairs[MAX_SUBJECTS * MAX_ROWS];
 
-static const unsigned ways[] = {0, SAMPLE_ALL_STRIDED, SAMPLE_EMPTY, SAMPLE_NAN, SAMPLE_TIMES_8,
-                                SAMPLE_TIMES_8 | SAMPLE_ALL_STRIDED, SAMPLE_TIMES_8 | SAMPLE_NAN};
+static const unsigned ways[] = {0, SAMPLE_ALL_STRIDED, SAMPLE_EMPTY, SAMPLE_NAN, SAMPLE_LARGE,
+                                SAMPLE_LARGE | SAMPLE_ALL_STRIDED, SAMPLE_LARGE | SAMPLE_NAN};
 static const char *const way_names[] = {"plain", "strided", "empty", "NaN", "large", "large strided", "large NaN"};
 enum { N_WAYS = sizeof ways / sizeof *ways };
 
@@ -189,6 +189,36 @@ START_TEST(agrees_with_the_reference)
 }
 END_TEST
 
+/* The same bits with any number of threads: what the reference promises. */
+START_TEST(threads_do_not_matter)
+{
+    const subject *s = &subjects[pairs[_i].subject];
+    const tg_operator *op = tg_operator_find(s->rt, pairs[_i].row);
+    size_t n = 0;
+    char wrong[300] = "";
+    const tg_sample *samples = op->samples(&n);
+    int before = tg_runtime_threads(s->rt);
+    for (size_t k = 0; k < n && !wrong[0]; k++) {
+        outcome one, many;
+        tg_tape_set_threads(s->tape, 1);
+        run_row(s->tape, op, &samples[k], s->dtype, SAMPLE_LARGE, &one);
+        for (int threads = 2; threads <= 5; threads += 3) {
+            tg_tape_set_threads(s->tape, threads);
+            run_row(s->tape, op, &samples[k], s->dtype, SAMPLE_LARGE, &many);
+            for (size_t i = 0; i < one.n; i++)
+                if (i >= many.n || one.count[i] != many.count[i] ||
+                    (one.value[i] && memcmp(one.value[i], many.value[i], one.count[i] * sizeof(double))))
+                    snprintf(wrong, sizeof wrong, "%s, '%s': result %zu differs between 1 and %d threads", op->name,
+                             samples[k].label, i, threads);
+            outcome_free(&many);
+        }
+        outcome_free(&one);
+    }
+    tg_tape_set_threads(s->tape, before);
+    ck_assert_msg(!wrong[0], "%s", wrong);
+}
+END_TEST
+
 /* -- who runs what ----------------------------------------------------------------------------------------------------------- */
 
 static bool ever_runs(subject *s, const tg_operator *op)
@@ -197,14 +227,21 @@ static bool ever_runs(subject *s, const tg_operator *op)
     if (op->flags & TG_OP_VIEW)
         return false; /* no kernel */
     const tg_sample *samples = op->samples(&n);
-    for (size_t k = 0; k < n; k++)
-        for (size_t w = 0; w < N_WAYS; w++) {
-            outcome o;
-            run_row(s->tape, op, &samples[k], s->dtype, ways[w], &o);
-            outcome_free(&o);
-            if (tg_tape_count_runs(s->tape, op->name, s->backend))
-                return true;
-        }
+    for (size_t k = 0; k < 2 * n; k++) {
+        sample_set set;
+        tg_tape_clear_error(s->tape);
+        tg_tape_reset(s->tape);
+        if (!sample_draw(&set, s->rt, &samples[k / 2], s->dtype, 3, k % 2 ? SAMPLE_LARGE : 0))
+            continue;
+        for (size_t i = 0; i < set.n; i++)
+            if (set.in[i])
+                tg_tensor_set_requires_grad(set.in[i], false);
+        tg_apply(s->tape, op, set.in, set.n, samples[k / 2].attrs, samples[k / 2].scalars, NULL);
+        tg_tape_reset(s->tape);
+        sample_free(&set);
+        if (tg_tape_count_runs(s->tape, op->name, s->backend))
+            return true;
+    }
     return false;
 }
 
@@ -269,6 +306,10 @@ static Suite *suite(void)
     Suite *s = suite_create("backends");
     TCase *rows = tcase_create("rows"), *all = tcase_create("all");
     tcase_add_loop_test(rows, agrees_with_the_reference, 0, (int)n_pairs);
+    size_t n_reference = 0;
+    while (n_reference < n_pairs && !strcmp(subjects[pairs[n_reference].subject].backend, "reference"))
+        n_reference++;
+    tcase_add_loop_test(rows, threads_do_not_matter, 0, (int)n_reference);
     tcase_add_loop_test(all, every_kernel_ran, 0, (int)n_subjects);
     suite_add_tcase(s, rows);
     suite_add_tcase(s, all);

@@ -122,14 +122,34 @@ static tg_status fill_tensor(tg_tensor *t, const double *x, size_t n, tg_dtype d
     return status;
 }
 
+/* The same for all inputs, so that they still fit each other; what they broadcast to counts. */
+static int64_t factor_of(const tg_sample *sample, unsigned how)
+{
+    double count = 1.0, free_dims = 0.0;
+    if (!(how & SAMPLE_LARGE))
+        return 1;
+    for (int32_t back = 1; back <= TG_MAX_DIM; back++) {
+        int64_t size = 1;
+        for (uint32_t i = 0; i < sample->n_in; i++) {
+            const tg_sample_input *s = &sample->in[i];
+            if (back <= s->ndim && s->dim[s->ndim - back] > size)
+                size = s->dim[s->ndim - back];
+        }
+        count *= (double)size;
+        free_dims += size > 1;
+    }
+    double factor = free_dims > 0.0 ? pow(40000.0 / count, 1.0 / free_dims) : 1.0;
+    return factor > 1.0 ? (int64_t)factor : 1;
+}
+
 static tg_status draw_input(sample_set *set, size_t i, tg_runtime *rt, const tg_sample_input *s, tg_dtype under_test,
-                            uint64_t *state, unsigned how)
+                            uint64_t *state, unsigned how, int64_t factor)
 {
     tg_dtype dtype = s->dtype == TG_F32 ? under_test : s->dtype;
     int64_t dim[TG_MAX_DIM];
     size_t n = 1;
     for (int32_t d = 0; d < s->ndim; d++) {
-        dim[d] = how & SAMPLE_EMPTY && d == 0 ? 0 : how & SAMPLE_TIMES_8 && s->dim[d] > 1 ? 8 * s->dim[d] : s->dim[d];
+        dim[d] = how & SAMPLE_EMPTY && d == 0 ? 0 : s->dim[d] > 1 ? factor * s->dim[d] : s->dim[d];
         n *= (size_t)dim[d];
     }
     bool strided = s->ndim > 0 && (how & SAMPLE_ALL_STRIDED || s->flags & TG_SAMPLE_STRIDED);
@@ -149,9 +169,10 @@ bool sample_draw(sample_set *set, tg_runtime *rt, const tg_sample *sample, tg_dt
 {
     *set = (sample_set){.n = sample->n_in};
     uint64_t state = seed;
+    int64_t factor = factor_of(sample, how);
     for (size_t i = 0; i < sample->n_in; i++)
         if (!(sample->in[i].flags & TG_SAMPLE_ABSENT) &&
-            draw_input(set, i, rt, &sample->in[i], dtype, &state, how) != TG_OK) {
+            draw_input(set, i, rt, &sample->in[i], dtype, &state, how, factor) != TG_OK) {
             sample_free(set);
             return false;
         }

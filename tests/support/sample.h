@@ -8,7 +8,7 @@ enum {
     SAMPLE_ALL_STRIDED = 1u, /* every input with dims as a transposed, gapped view                  */
     SAMPLE_EMPTY = 2u,       /* dim 0 of every input that has one becomes 0                         */
     SAMPLE_NAN = 4u,         /* the first element of every floating input is NaN                    */
-    SAMPLE_TIMES_8 = 8u,     /* dims above 1 are eight times as large                               */
+    SAMPLE_LARGE = 8u,       /* dims above 1 times one factor, to some 40 000 elements             */
     SAMPLE_ROUND_F32 = 16u   /* floating values are those that f32 can hold, also in f64            */
 };
 
