@@ -16,12 +16,12 @@
 typedef struct tuning {
     const char *kernels;
     int64_t skinny_max;              /* so many rows or columns are better done as vectors           */
-    double skinny_from, gemm_from;   /* operations (2·m·n·k)                                         */
-    double narrow_from;              /* where neither m nor n is above 32                            */
+    double vector_from, gemm_from;   /* operations (2·m·n·k, and C's own); for each of the vectors   */
+    double narrow_from;              /* gemm, where neither m nor n is above 32                      */
 } tuning;
 static const tuning tunings[] = {
-    {"skx", 12, 6e3, 5.5e5, 1e9},
-    {NULL, 2, 6e3, 1.2e5, 1.2e5},
+    {"skx", 12, 8e3, 5.5e5, 1e9},
+    {NULL, 2, 8e3, 1.2e5, 1.2e5},
 };
 
 /* Below the first, threads cost more than they bring; up to the second, halves of the product on one thread each beat
@@ -147,9 +147,12 @@ static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reas
             return TG_REFUSE;
         }
     int64_t m = c->out->dim[c->out->ndim - 2], n = c->out->dim[c->out->ndim - 1];
-    bool few = (m < n ? m : n) <= t->skinny_max, narrow = m <= 32 && n <= 32;
-    double gain = flops(c) + 16.0 * (double)m * (double)n; /* C costs something by itself */
-    if (batch_of(c) == 0 || gain < (few ? t->skinny_from : narrow ? t->narrow_from : t->gemm_from)) {
+    int64_t fewer = m < n ? m : n;
+    double gain = flops(c) + 16.0 * (double)m * (double)n;
+    double from = fewer <= t->skinny_max ? t->vector_from * (double)fewer
+                  : m <= 32 && n <= 32   ? t->narrow_from
+                                         : t->gemm_from;
+    if (fewer == 0 || batch_of(c) == 0 || flops(c) < 1 || gain < from) {
         *reason = "too small: the reference is faster";
         return TG_DECLINE;
     }
