@@ -146,7 +146,7 @@ static verdict batch(training *t, const json_t *event, const char *what, tg_tens
 
 static verdict forward_and_back(training *t, const json_t *event)
 {
-    tg_tensor *x, *y;
+    tg_tensor *x = NULL, *y = NULL;
     tg_tape *tape = t->g->tape;
     verdict v = batch(t, event, "input", &x);
     if (v == PASSED)
@@ -267,7 +267,7 @@ static size_t restore_modes(tg_module *m, const tg_mode *from, size_t n)
 
 static verdict forward_only(training *t, const json_t *event, tg_mode mode)
 {
-    tg_tensor *x;
+    tg_tensor *x = NULL;
     verdict v = batch(t, event, "input", &x);
     if (v != PASSED)
         return v;
