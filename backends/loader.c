@@ -1,7 +1,7 @@
 /* Finds backends, checks that they speak our ABI, and opens those that the chain names.
  *
- * rt->backends holds every backend that can be found, the chain first; it is filled once and never moves, because a
- * plug-in keeps the address of its tg_host. */
+ * rt->backends holds every backend that can be found, the chain first; it is filled once and never moves,
+ * because a plug-in keeps the address of its tg_host. */
 #include "autograd/internal.h"
 
 #include <dirent.h>
@@ -22,14 +22,15 @@ enum { MAX_BACKENDS = 64, MAX_KERNELS = 4096 };
 #define BACKEND_V1 (offsetof(tg_backend, extensions) + sizeof(const void *))
 #define KERNEL_V1 (offsetof(tg_kernel, release) + sizeof(void (*)(void)))
 
-/* -- what the host lends ------------------------------------------------------------------------------------------- */
+/* -- what the host lends --------------------------------------------------------------------------------- */
 
 static void *host_alloc(void *arg, size_t size, size_t align)
 {
     const tg_allocator *a = &((tg_loaded *)arg)->rt->allocator;
     if (align == 0 || align > 64 || (align & (align - 1)) || size > SIZE_MAX - 64)
         return NULL;
-    return a->alloc(a->arg, (size + align - 1) / align * align, align); /* aligned_alloc wants whole multiples */
+    return a->alloc(a->arg, (size + align - 1) / align * align,
+                    align); /* aligned_alloc wants whole multiples */
 }
 
 static void host_free(void *arg, void *ptr)
@@ -66,7 +67,7 @@ void tg_backend_hush(void)
     said[0] = '\0';
 }
 
-/* -- finding ------------------------------------------------------------------------------------------------------- */
+/* -- finding --------------------------------------------------------------------------------------------- */
 
 static bool name_is_legal(const char *name, size_t n)
 {
@@ -128,8 +129,8 @@ static void scan(tg_runtime *rt, const char *folder, bool nested)
     qsort(rt->backends + first, rt->n_backends - first, sizeof *rt->backends, by_name);
 }
 
-/* Backends in the folders of TAPEGRAD_BACKEND_PATH, then those beside the library (a build tree, or a prefix that was
- * moved), then the installed ones. */
+/* Backends in the folders of TAPEGRAD_BACKEND_PATH, then those beside the library (a build tree, or a prefix
+ * that was moved), then the installed ones. */
 static void find_all(tg_runtime *rt)
 {
     const char *path = secure_getenv("TAPEGRAD_BACKEND_PATH");
@@ -158,7 +159,7 @@ static void find_all(tg_runtime *rt)
     scan(rt, TG_PLUGIN_DIR, false);
 }
 
-/* -- handshake and opening ------------------------------------------------------------------------------------------ */
+/* -- handshake and opening ------------------------------------------------------------------------------- */
 
 static tg_status refuse(tg_loaded *l, tg_status status, const char *format, ...) TG_PRINTF(3, 4);
 static tg_status refuse(tg_loaded *l, tg_status status, const char *format, ...)
@@ -177,10 +178,11 @@ static tg_status check_kernels(tg_loaded *l, const tg_backend *b)
     if (!b->kernels || b->n_kernels == 0)
         return refuse(l, TG_EABI, "it offers no kernels");
     if (b->n_kernels > MAX_KERNELS)
-        return refuse(l, TG_EABI, "it claims %u kernels, more than the %d there can be", b->n_kernels, MAX_KERNELS);
+        return refuse(l, TG_EABI, "it claims %u kernels, more than the %d there can be", b->n_kernels,
+                      MAX_KERNELS);
     if (b->kernel_stride < KERNEL_V1)
-        return refuse(l, TG_EABI, "its kernels are %u bytes apart, ABI %d.0 needs %zu", b->kernel_stride, TG_ABI_MAJOR,
-                      KERNEL_V1);
+        return refuse(l, TG_EABI, "its kernels are %u bytes apart, ABI %d.0 needs %zu", b->kernel_stride,
+                      TG_ABI_MAJOR, KERNEL_V1);
     for (uint32_t i = 0; i < b->n_kernels; i++) {
         const tg_kernel *k = (const tg_kernel *)((const char *)b->kernels + (size_t)i * b->kernel_stride);
         if (k->struct_size < KERNEL_V1 || k->struct_size > b->kernel_stride || !k->op || !k->run)
@@ -194,19 +196,22 @@ static tg_status check_backend(tg_loaded *l, const tg_backend *b)
     if (!b)
         return refuse(l, TG_EABI, "its entry returned NULL");
     if (b->struct_size < offsetof(tg_backend, n_kernels))
-        return refuse(l, TG_EABI, "its description has %u bytes: not a plug-in of Tapegrad's", b->struct_size);
+        return refuse(l, TG_EABI, "its description has %u bytes: not a plug-in of Tapegrad's",
+                      b->struct_size);
     if (b->abi_major != TG_ABI_MAJOR)
         return refuse(l, TG_EABI, "it was built for plug-in ABI %u.%u, this library has %d.%d", b->abi_major,
                       b->abi_minor, TG_ABI_MAJOR, TG_ABI_MINOR);
     if (b->struct_size < BACKEND_V1)
-        return refuse(l, TG_EABI, "its description has %u bytes, ABI %d.0 needs %zu", b->struct_size, TG_ABI_MAJOR,
-                      BACKEND_V1);
+        return refuse(l, TG_EABI, "its description has %u bytes, ABI %d.0 needs %zu", b->struct_size,
+                      TG_ABI_MAJOR, BACKEND_V1);
     if (!b->name || strcmp(b->name, l->name) != 0)
-        return refuse(l, TG_EABI, "it calls itself \"%.40s\", its file \"%s\"", b->name ? b->name : "", l->name);
+        return refuse(l, TG_EABI, "it calls itself \"%.40s\", its file \"%s\"", b->name ? b->name : "",
+                      l->name);
     if (!b->score || !b->open)
         return refuse(l, TG_EABI, "it has no score or no open");
     if (b->device)
-        return refuse(l, TG_EUNSUPPORTED, "it keeps tensors in a device's memory, which this version cannot do");
+        return refuse(l, TG_EUNSUPPORTED,
+                      "it keeps tensors in a device's memory, which this version cannot do");
     return check_kernels(l, b);
 }
 
@@ -281,7 +286,7 @@ static tg_status open_one(tg_runtime *rt, tg_loaded *l)
     return TG_OK;
 }
 
-/* -- the chain ------------------------------------------------------------------------------------------------------ */
+/* -- the chain ------------------------------------------------------------------------------------------- */
 
 /* "blis, reference": every backend that was found. */
 static const char *known(const tg_runtime *rt, char *buf, size_t size)
@@ -329,7 +334,8 @@ static tg_status parse(tg_runtime *rt, const char *text, const char *source)
     }
 }
 
-/* Every backend that opens and whose score is above the reference's, the highest first. One that fails stays outside. */
+/* Every backend that opens and whose score is above the reference's, the highest first. One that fails stays
+ * outside. */
 static tg_status choose(tg_runtime *rt)
 {
     for (size_t i = 0; i < rt->n_backends; i++)
@@ -364,8 +370,8 @@ static tg_status open_named(tg_runtime *rt, const char *source)
         tg_status status = open_one(rt, l);
         char list[512];
         if (status)
-            return tg_fail(NULL, status, "backend \"%s\" of %s cannot be used: %s; known here: %s", l->name, source, l->reason,
-                           known(rt, list, sizeof list));
+            return tg_fail(NULL, status, "backend \"%s\" of %s cannot be used: %s; known here: %s", l->name,
+                           source, l->reason, known(rt, list, sizeof list));
     }
     return TG_OK;
 }
@@ -377,7 +383,8 @@ static tg_status write_chain(tg_runtime *rt)
         int n = snprintf(rt->chain + at, sizeof rt->chain - at, "%s%s", i ? "," : "", rt->backends[i].name);
         at += (size_t)n;
         if (at >= sizeof rt->chain)
-            return tg_fail(NULL, TG_EBACKEND, "the chain of backends is longer than %zu characters", sizeof rt->chain);
+            return tg_fail(NULL, TG_EBACKEND, "the chain of backends is longer than %zu characters",
+                           sizeof rt->chain);
     }
     return TG_OK;
 }

@@ -1,5 +1,6 @@
-/* `tapegrad bench`: a train step (gradients dropped, forward, cross-entropy, backward, update) and a forward in eval mode
- * without gradients, on data already in memory. Lines as PyTorch's side of the comparison prints them. */
+/* `tapegrad bench`: a train step (gradients dropped, forward, cross-entropy, backward, update) and a forward
+ * in eval mode without gradients, on data already in memory. Lines as PyTorch's side of the comparison prints
+ * them. */
 #include <tapegrad/tapegrad.h>
 
 #include "tools/tool.h"
@@ -71,7 +72,8 @@ static bool open_rig(rig *r, tg_runtime *rt, const workload *w)
     r->net = w->model(rt);
     if (!r->times || !r->net || tg_tape_open(&r->tape, rt))
         return false;
-    r->optimizer = tg_optim_sgd(rt, tg_module_parameters(r->net), &(tg_sgd_options){.lr = 0.01, .momentum = 0.9});
+    r->optimizer =
+        tg_optim_sgd(rt, tg_module_parameters(r->net), &(tg_sgd_options){.lr = 0.01, .momentum = 0.9});
     int64_t *labels = malloc((size_t)w->batch * sizeof *labels);
     if (!r->optimizer || !labels ||
         tg_tensor_create(&r->x, rt, TG_F32, (int64_t[]){w->batch, w->features}, 2) ||
@@ -139,8 +141,8 @@ static bool run(tg_runtime *rt, const workload *w)
         double eval = measure(&r, eval_step, w->steps, &eval_least);
         good = tg_tape_status(r.tape) == TG_OK;
         if (good)
-            printf("%-14s train %10.4f ms  eval %10.4f ms (min %.4f/%.4f)\n", w->name, train, eval, train_least,
-                   eval_least);
+            printf("%-14s train %10.4f ms  eval %10.4f ms (min %.4f/%.4f)\n", w->name, train, eval,
+                   train_least, eval_least);
         else
             fprintf(stderr, "tapegrad bench %s: %s\n", w->name, tg_tape_error(r.tape));
         fflush(stdout);

@@ -31,7 +31,7 @@ static tg_runtime *open_runtime(void)
     return NULL;
 }
 
-/* -- attributes ------------------------------------------------------------------------------------------------------ */
+/* -- attributes ------------------------------------------------------------------------------------------ */
 
 static void print_number(double v)
 {
@@ -73,23 +73,13 @@ static void print_default(const tg_attr_spec *a)
         else
             printf("%lld", (long long)a->value);
         break;
-    case TG_ATTR_REAL:
-        print_real(a->value);
-        break;
-    case TG_ATTR_BOOL:
-        printf(a->value != 0 ? "True" : "False");
-        break;
-    case TG_ATTR_CHOICE:
-        print_word(a->choices ? a->choices : "", (int64_t)a->value);
-        break;
+    case TG_ATTR_REAL: print_real(a->value); break;
+    case TG_ATTR_BOOL: printf(a->value != 0 ? "True" : "False"); break;
+    case TG_ATTR_CHOICE: print_word(a->choices ? a->choices : "", (int64_t)a->value); break;
     case TG_ATTR_INTS:
-    case TG_ATTR_REALS:
-        printf("(%s)", a->values ? a->values : "");
-        break;
+    case TG_ATTR_REALS: printf("(%s)", a->values ? a->values : ""); break;
     case TG_ATTR_NONE:
-    case TG_ATTR_TENSOR:
-        printf("None");
-        break;
+    case TG_ATTR_TENSOR: printf("None"); break;
     }
 }
 
@@ -144,7 +134,7 @@ static int found(size_t shown, const char *what, const char *wanted)
     return TOOL_FAILED;
 }
 
-/* -- commands -------------------------------------------------------------------------------------------------------- */
+/* -- commands -------------------------------------------------------------------------------------------- */
 
 static int backends(const char *wanted)
 {
@@ -159,8 +149,8 @@ static int backends(const char *wanted)
         const tg_backend_info *b = &info[i];
         if (b->loaded)
             printf("%-12s loaded%s  library %s  kernels %s (%zu operators)  threads %d%s%s\n", b->name,
-                   b->in_chain ? ", in the chain" : "", *b->library ? b->library : "-", *b->kernels ? b->kernels : "-",
-                   b->n_kernels, b->threads, *b->path ? "  " : "", b->path);
+                   b->in_chain ? ", in the chain" : "", *b->library ? b->library : "-",
+                   *b->kernels ? b->kernels : "-", b->n_kernels, b->threads, *b->path ? "  " : "", b->path);
         else
             printf("%-12s not loaded: %s%s%s\n", b->name, b->reason, *b->path ? "  " : "", b->path);
     }
@@ -266,7 +256,7 @@ static int report(const char *path)
     return TOOL_OK;
 }
 
-/* -- main ------------------------------------------------------------------------------------------------------------ */
+/* -- main ------------------------------------------------------------------------------------------------ */
 
 typedef struct command {
     const char *name;
@@ -275,9 +265,15 @@ typedef struct command {
 } command;
 
 static const command commands[] = {
-    {"backends", backends, 0, 0}, {"layers", layers, 0, 1},   {"operators", operators, 0, 1},
-    {"optimizers", optimizers, 0, 1}, {"report", report, 1, 1}, {"version", version, 0, 0},
-    {"help", help, 0, 0},         {"--help", help, 0, 0},     {"-h", help, 0, 0},
+    {"backends", backends, 0, 0},
+    {"layers", layers, 0, 1},
+    {"operators", operators, 0, 1},
+    {"optimizers", optimizers, 0, 1},
+    {"report", report, 1, 1},
+    {"version", version, 0, 0},
+    {"help", help, 0, 0},
+    {"--help", help, 0, 0},
+    {"-h", help, 0, 0},
     {"--version", version, 0, 0},
 };
 
@@ -286,7 +282,8 @@ int main(int argc, char **argv)
     if (argc >= 2 && !strcmp(argv[1], "bench"))
         return tool_bench(argc - 2, argv + 2);
     for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++)
-        if (!strcmp(commands[i].name, argv[1]) && argc - 2 >= commands[i].least && argc - 2 <= commands[i].most) {
+        if (!strcmp(commands[i].name, argv[1]) && argc - 2 >= commands[i].least &&
+            argc - 2 <= commands[i].most) {
             int status = commands[i].run(argc > 2 ? argv[2] : NULL);
             if (fflush(stdout) != 0 && status == TOOL_OK)
                 status = TOOL_FAILED;

@@ -1,7 +1,8 @@
-/* Products: matmul and linear. Gradients are products again, over transposed views, so every order is covered. */
+/* Products: matmul and linear. Gradients are products again, over transposed views, so every order is
+ * covered. */
 #include "autograd/operators/operators.h"
 
-/* -- infer -------------------------------------------------------------------------------------------------------- */
+/* -- infer ----------------------------------------------------------------------------------------------- */
 
 static tg_status check_floats(const tg_infer *q)
 {
@@ -10,8 +11,8 @@ static tg_status check_floats(const tg_infer *q)
         return tg_infer_fail(q, TG_EDTYPE, "expected f32 or f64, got %s", tg_dtype_name(first->dtype));
     for (size_t i = 1; i < q->n_in; i++)
         if (q->in[i] && q->in[i]->dtype != first->dtype)
-            return tg_infer_fail(q, TG_EDTYPE, "expected one dtype, got %s and %s", tg_dtype_name(first->dtype),
-                                 tg_dtype_name(q->in[i]->dtype));
+            return tg_infer_fail(q, TG_EDTYPE, "expected one dtype, got %s and %s",
+                                 tg_dtype_name(first->dtype), tg_dtype_name(q->in[i]->dtype));
     return TG_OK;
 }
 
@@ -32,9 +33,9 @@ static tg_status infer_matmul(const tg_infer *q)
         return tg_infer_fail(q, TG_ESHAPE, "expected at least two dims each");
     int64_t m = a->dim[a->ndim - 2], k = a->dim[a->ndim - 1], n = b->dim[b->ndim - 1];
     if (b->dim[b->ndim - 2] != k)
-        return tg_infer_fail(q, TG_ESHAPE,
-                             "the last dim of the first (%lld) must equal the last but one of the second (%lld)",
-                             (long long)k, (long long)b->dim[b->ndim - 2]);
+        return tg_infer_fail(
+            q, TG_ESHAPE, "the last dim of the first (%lld) must equal the last but one of the second (%lld)",
+            (long long)k, (long long)b->dim[b->ndim - 2]);
     int ndim = a->ndim > b->ndim ? a->ndim : b->ndim;
     int64_t dims[TG_MAX_DIM];
     for (int back = 0; back < ndim - 2; back++) {
@@ -65,7 +66,7 @@ static tg_status infer_linear(const tg_infer *q)
     return tg_desc_make(q->out, (tg_dtype)x->dtype, (const int64_t[]){x->dim[0], weight->dim[0]}, 2);
 }
 
-/* -- rules -------------------------------------------------------------------------------------------------------- */
+/* -- rules ----------------------------------------------------------------------------------------------- */
 
 static tg_status vjp_matmul(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
 {
@@ -89,13 +90,21 @@ static tg_status vjp_linear(tg_tape *tape, const tg_node *node, tg_tensor *const
     return tg_tape_status(tape);
 }
 
-/* -- samples ------------------------------------------------------------------------------------------------------ */
+/* -- samples --------------------------------------------------------------------------------------------- */
 
-#define MATRIX(...) {.ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, .low = -2, .high = 2}
-#define STRIDED(...)                                                                                                   \
-    {.ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, .low = -2, .high = 2,                   \
-     .flags = TG_SAMPLE_STRIDED}
-#define ABSENT {.flags = TG_SAMPLE_ABSENT | TG_SAMPLE_NO_GRAD}
+#define MATRIX(...)                                                                                          \
+    {                                                                                                        \
+        .ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, .low = -2, .high = 2       \
+    }
+#define STRIDED(...)                                                                                         \
+    {                                                                                                        \
+        .ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, .low = -2, .high = 2,      \
+        .flags = TG_SAMPLE_STRIDED                                                                           \
+    }
+#define ABSENT                                                                                               \
+    {                                                                                                        \
+        .flags = TG_SAMPLE_ABSENT | TG_SAMPLE_NO_GRAD                                                        \
+    }
 
 static const tg_sample *samples_matmul(size_t *n)
 {
@@ -139,7 +148,7 @@ static const tg_sample *samples_linear(size_t *n)
     return table;
 }
 
-/* -- rows --------------------------------------------------------------------------------------------------------- */
+/* -- rows ------------------------------------------------------------------------------------------------ */
 
 static const tg_operator matmul = {
     .struct_size = sizeof(tg_operator),
@@ -170,7 +179,7 @@ static const tg_operator linear = {
 
 const tg_operator *const tg_ops_matmul[] = {&matmul, &linear, NULL};
 
-/* -- wrappers ----------------------------------------------------------------------------------------------------- */
+/* -- wrappers -------------------------------------------------------------------------------------------- */
 
 static tg_tensor *apply(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n)
 {
@@ -199,7 +208,8 @@ static tg_tensor *unfold(tg_tape *tape, tg_tensor *y, const tg_desc *d, int64_t 
 tg_tensor *tg_matmul(tg_tape *tape, tg_tensor *a, tg_tensor *b)
 {
     tg_desc da, db;
-    if (!a || !b || tg_tape_status(tape) || tg_tensor_desc(a, &da) || tg_tensor_desc(b, &db) || !da.ndim || !db.ndim)
+    if (!a || !b || tg_tape_status(tape) || tg_tensor_desc(a, &da) || tg_tensor_desc(b, &db) || !da.ndim ||
+        !db.ndim)
         return apply(tape, &matmul, (tg_tensor *const[]){a, b}, 2); /* which says what is wrong */
     if (da.ndim == 1 || db.ndim == 1) {
         tg_tensor *p = da.ndim == 1 ? tg_unsqueeze(tape, a, 0) : a;
@@ -213,21 +223,23 @@ tg_tensor *tg_matmul(tg_tape *tape, tg_tensor *a, tg_tensor *b)
     }
     /* Many matrices times one are one taller product, forward and back. */
     if (db.ndim == 2 && da.ndim > 2 && da.dim[da.ndim - 1] == db.dim[0] && tg_desc_is_dense(&da))
-        return unfold(tape, apply(tape, &matmul, (tg_tensor *const[]){fold(tape, a, &da), b}, 2), &da, db.dim[1]);
+        return unfold(tape, apply(tape, &matmul, (tg_tensor *const[]){fold(tape, a, &da), b}, 2), &da,
+                      db.dim[1]);
     return apply(tape, &matmul, (tg_tensor *const[]){a, b}, 2);
 }
 
 tg_tensor *tg_linear(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias)
 {
     tg_desc dx, dw;
-    bool known = x && weight && !tg_tape_status(tape) && !tg_tensor_desc(x, &dx) && !tg_tensor_desc(weight, &dw);
+    bool known =
+        x && weight && !tg_tape_status(tape) && !tg_tensor_desc(x, &dx) && !tg_tensor_desc(weight, &dw);
     if (!known || dx.ndim == 2 || dx.ndim == 0 || dw.ndim != 2)
         return apply(tape, &linear, (tg_tensor *const[]){x, weight, bias}, 3);
     if (dx.dim[dx.ndim - 1] != dw.dim[1]) {
         char sx[96], sw[96];
         tg_fail(tape, TG_ESHAPE, "linear: x %s has %lld features, weight %s expects %lld",
-                tg_desc_format(&dx, sx, sizeof sx), (long long)dx.dim[dx.ndim - 1], tg_desc_format(&dw, sw, sizeof sw),
-                (long long)dw.dim[1]);
+                tg_desc_format(&dx, sx, sizeof sx), (long long)dx.dim[dx.ndim - 1],
+                tg_desc_format(&dw, sw, sizeof sw), (long long)dw.dim[1]);
         return NULL;
     }
     return unfold(tape, apply(tape, &linear, (tg_tensor *const[]){fold(tape, x, &dx), weight, bias}, 3), &dx,

@@ -1,7 +1,8 @@
-/* BLIS chooses its sub-configuration once, at its first call, and cannot be asked without doing so. Left alone it takes
- * newer processors for older or generic ones, several times slower; and what BLIS_ARCH_TYPE holds it believes: up to
- * version 1.1 a name is read as the number 0, and a sub-configuration that was not built in ends the process. So the
- * variable is checked here first, and set to a number that is safe while BLIS initialises. */
+/* BLIS chooses its sub-configuration once, at its first call, and cannot be asked without doing so. Left
+ * alone it takes newer processors for older or generic ones, several times slower; and what BLIS_ARCH_TYPE
+ * holds it believes: up to version 1.1 a name is read as the number 0, and a sub-configuration that was not
+ * built in ends the process. So the variable is checked here first, and set to a number that is safe while
+ * BLIS initialises. */
 #include "backends/blis/arch.h"
 
 #include <blis.h>
@@ -22,8 +23,8 @@ typedef struct arch {
     needs needs;
 } arch;
 
-/* What this build of BLIS holds and we know how to check. Of the others (Knights Landing, SVE, Power) it is only safe
- * to let BLIS find out by itself. */
+/* What this build of BLIS holds and we know how to check. Of the others (Knights Landing, SVE, Power) it is
+ * only safe to let BLIS find out by itself. */
 static const arch table[] = {
 #ifdef BLIS_CONFIG_SKX
     {"skx", BLIS_ARCH_SKX, AVX512},
@@ -83,22 +84,19 @@ static bool runs_here(needs n)
 {
     __builtin_cpu_init();
     switch (n) {
-    case NOTHING:
-        return true;
-    case SSE3:
-        return __builtin_cpu_supports("sse3");
-    case AVX:
-        return __builtin_cpu_supports("avx");
+    case NOTHING: return true;
+    case SSE3: return __builtin_cpu_supports("sse3");
+    case AVX: return __builtin_cpu_supports("avx");
     case BULLDOZER:
-        return __builtin_cpu_supports("avx") && __builtin_cpu_supports("fma4") && __builtin_cpu_supports("xop") &&
-               __builtin_cpu_supports("fma");
+        return __builtin_cpu_supports("avx") && __builtin_cpu_supports("fma4") &&
+               __builtin_cpu_supports("xop") && __builtin_cpu_supports("fma");
     case AVX2:
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+               __builtin_cpu_supports("bmi2");
     case AVX512:
         return runs_here(AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-    case NEVER:
-        return false;
+    case NEVER: return false;
     }
     return false;
 }
@@ -112,10 +110,10 @@ static unsigned family(void)
     return base == 15 ? base + (a >> 20 & 255) : base;
 }
 
-/* What BLIS would get wrong; NULL: let it choose. Intel: BLIS tells Skylake-X from the brand string, which it knows up
- * to 2019, and takes later ones, and virtual machines, for haswell. Measured on a Sapphire Rapids, one thread, with
- * `bench_matmul`: 128×784×512 in f32 at 134 GFLOP/s with skx and 81 with haswell. AMD: family 0x1a is newer than
- * its table, and falls to generic; the earlier families it knows. */
+/* What BLIS would get wrong; NULL: let it choose. Intel: BLIS tells Skylake-X from the brand string, which it
+ * knows up to 2019, and takes later ones, and virtual machines, for haswell. Measured on a Sapphire Rapids,
+ * one thread, with `bench_matmul`: 128×784×512 in f32 at 134 GFLOP/s with skx and 81 with haswell. AMD:
+ * family 0x1a is newer than its table, and falls to generic; the earlier families it knows. */
 static const arch *best(void)
 {
     bool amd = __builtin_cpu_is("amd"), intel = __builtin_cpu_is("intel");
@@ -160,10 +158,12 @@ static const arch *chosen(const char *text)
                 a = &table[i];
     }
     if (!a)
-        snprintf(warning, sizeof warning, VARIABLE "=%.40s is ignored: BLIS %s, as built here, has no such kernel set",
-                 text, bli_info_get_version_str());
+        snprintf(warning, sizeof warning,
+                 VARIABLE "=%.40s is ignored: BLIS %s, as built here, has no such kernel set", text,
+                 bli_info_get_version_str());
     else if (!runs_here(a->needs))
-        snprintf(warning, sizeof warning, VARIABLE "=%.40s is ignored: this processor cannot run %s", text, a->name);
+        snprintf(warning, sizeof warning, VARIABLE "=%.40s is ignored: this processor cannot run %s", text,
+                 a->name);
     return a && runs_here(a->needs) ? a : NULL;
 }
 

@@ -1,5 +1,5 @@
-/* The BLIS backend: matmul and linear through BLIS's typed API, which takes any strides and, for each call, a number of
- * threads. It includes nothing of Tapegrad's but the plug-in ABI. */
+/* The BLIS backend: matmul and linear through BLIS's typed API, which takes any strides and, for each call, a
+ * number of threads. It includes nothing of Tapegrad's but the plug-in ABI. */
 #include <tapegrad/backend_abi.h>
 #include <tapegrad/op_attrs.h>
 
@@ -11,21 +11,22 @@
 #include <stdio.h>
 #include <string.h>
 
-/* From where on BLIS gains over the reference, by kernel set; from bench_matmul with TG_BENCH_ACCEPT_ALL=1 on a Sapphire
- * Rapids (f32 and f64, one thread). skx has no path of its own for small products, the others have one. */
+/* From where on BLIS gains over the reference, by kernel set; from bench_matmul with TG_BENCH_ACCEPT_ALL=1 on
+ * a Sapphire Rapids (f32 and f64, one thread). skx has no path of its own for small products, the others have
+ * one. */
 typedef struct tuning {
     const char *kernels;
-    int64_t skinny_max;              /* so many rows or columns are better done as vectors           */
-    double vector_from, gemm_from;   /* operations (2·m·n·k, and C's own); for each of the vectors   */
-    double narrow_from;              /* gemm, where neither m nor n is above 32                      */
+    int64_t skinny_max;            /* so many rows or columns are better done as vectors           */
+    double vector_from, gemm_from; /* operations (2·m·n·k, and C's own); for each of the vectors   */
+    double narrow_from;            /* gemm, where neither m nor n is above 32                      */
 } tuning;
 static const tuning tunings[] = {
     {"skx", 12, 8e3, 5.5e5, 1e9},
     {NULL, 2, 8e3, 1.2e5, 1.2e5},
 };
 
-/* Below the first, threads cost more than they bring; up to the second, halves of the product on one thread each beat
- * BLIS's own threads, which meet at barriers. */
+/* Below the first, threads cost more than they bring; up to the second, halves of the product on one thread
+ * each beat BLIS's own threads, which meet at barriers. */
 static const double threads_from = 1.2e6, blis_threads_from = 1e7;
 
 struct tg_backend_state {
@@ -34,7 +35,8 @@ struct tg_backend_state {
     char library[48];
 };
 
-/* A matrix as BLIS sees it. One whose strides BLIS would misread (0, or elements that overlap) is copied first. */
+/* A matrix as BLIS sees it. One whose strides BLIS would misread (0, or elements that overlap) is copied
+ * first. */
 typedef struct matrix {
     int64_t rows, cols, row, col; /* strides in elements                                             */
     int64_t from_row, from_col;   /* those of the operand, where it is copied                        */
@@ -44,27 +46,33 @@ typedef struct matrix {
 typedef struct plan {
     matrix a, b, c;
     int64_t batch, bias_step;
-    int64_t copies;    /* elements of scratch that one product needs                              */
-    int threads;       /* of BLIS's own, in one product                                           */
-    int parts;         /* of one product, side by side, on one thread each                        */
-    int batch_threads; /* products side by side, likewise                                         */
-    bool wide;         /* f64                                                                     */
-    bool by_columns;   /* skinny: A times the columns of B; else the rows of A times B            */
-    skinny skinny;     /* 0 vectors: gemm does it                                                 */
-    int64_t x_step;    /* of a skinny product's vectors, where they are not contiguous and copied */
+    int64_t copies;         /* elements of scratch that one product needs                              */
+    int threads;            /* of BLIS's own, in one product                                           */
+    int parts;              /* of one product, side by side, on one thread each                        */
+    int batch_threads;      /* products side by side, likewise                                         */
+    bool wide;              /* f64                                                                     */
+    bool by_columns;        /* skinny: A times the columns of B; else the rows of A times B            */
+    skinny skinny;          /* 0 vectors: gemm does it                                                 */
+    int64_t x_step;         /* of a skinny product's vectors, where they are not contiguous and copied */
     int64_t x_next, x_copy; /* x_copy −1: they are contiguous                                     */
 } plan;
 
-/* -- shapes -------------------------------------------------------------------------------------------------------- */
+/* -- shapes ---------------------------------------------------------------------------------------------- */
 
 static matrix last_two(const tg_desc *d, bool transposed)
 {
     int i = d->ndim - (transposed ? 1 : 2), j = d->ndim - (transposed ? 2 : 1);
-    return (matrix){.rows = d->dim[i], .cols = d->dim[j], .row = d->stride[i], .col = d->stride[j],
-                    .from_row = d->stride[i], .from_col = d->stride[j], .copy = -1};
+    return (matrix){.rows = d->dim[i],
+                    .cols = d->dim[j],
+                    .row = d->stride[i],
+                    .col = d->stride[j],
+                    .from_row = d->stride[i],
+                    .from_col = d->stride[j],
+                    .copy = -1};
 }
 
-/* Gives a dim of size 1 a stride that cannot be misread, and tells whether each element has a place of its own. */
+/* Gives a dim of size 1 a stride that cannot be misread, and tells whether each element has a place of its
+ * own. */
 static bool is_plain(matrix *m)
 {
     if (m->cols == 1)
@@ -128,10 +136,11 @@ static int64_t batch_of(const tg_call *c)
 static double flops(const tg_call *c)
 {
     const tg_desc *out = c->out, *a = c->in[0];
-    return 2.0 * (double)out->dim[out->ndim - 2] * (double)out->dim[out->ndim - 1] * (double)a->dim[a->ndim - 1];
+    return 2.0 * (double)out->dim[out->ndim - 2] * (double)out->dim[out->ndim - 1] *
+           (double)a->dim[a->ndim - 1];
 }
 
-/* -- which products, on how many threads --------------------------------------------------------------------------- */
+/* -- which products, on how many threads ----------------------------------------------------------------- */
 
 static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reason)
 {
@@ -182,8 +191,11 @@ static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
         return TG_ENOMEM;
     }
     bool is_linear = c->n_in == 3;
-    *q = (plan){.a = last_two(c->in[0], false), .b = last_two(c->in[1], is_linear), .c = last_two(c->out, false),
-                .batch = batch_of(c), .wide = c->out->dtype == TG_F64};
+    *q = (plan){.a = last_two(c->in[0], false),
+                .b = last_two(c->in[1], is_linear),
+                .c = last_two(c->out, false),
+                .batch = batch_of(c),
+                .wide = c->out->dtype == TG_F64};
     q->bias_step = is_linear && c->in[2] ? c->in[2]->stride[0] : 0;
     plan_copy(&q->a, &q->copies);
     plan_copy(&q->b, &q->copies);
@@ -201,7 +213,7 @@ static void release(tg_backend_state *s, tg_prepared *p)
     p->impl = NULL;
 }
 
-/* -- running ------------------------------------------------------------------------------------------------------- */
+/* -- running --------------------------------------------------------------------------------------------- */
 
 /* Bytes from the first matrix of an operand to that of number `index` of the batch. */
 static size_t batch_offset(const plan *q, const tg_desc *d, const tg_desc *out, int64_t index)
@@ -259,14 +271,15 @@ static int64_t part_size(int64_t n, int parts)
     return ((n + parts - 1) / parts + 15) / 16 * 16;
 }
 
-static void run_skinny(const plan *q, int parts, const void *a, const void *b, void *c, bool add, void *scratch)
+static void run_skinny(const plan *q, int parts, const void *a, const void *b, void *c, bool add,
+                       void *scratch)
 {
     skinny s = q->skinny;
     s.add = add;
     const void *big = q->by_columns ? a : b, *x = q->by_columns ? b : a;
     if (q->x_copy >= 0) {
-        matrix vectors = {.rows = s.vectors, .cols = s.k, .from_row = q->x_next, .from_col = q->x_step,
-                          .copy = q->x_copy};
+        matrix vectors = {
+            .rows = s.vectors, .cols = s.k, .from_row = q->x_next, .from_col = q->x_step, .copy = q->x_copy};
         x = readable(q, &vectors, x, scratch);
     }
     int64_t share = part_size(s.outputs, parts);
@@ -281,23 +294,24 @@ static void run_skinny(const plan *q, int parts, const void *a, const void *b, v
 }
 
 /* Rows [i, i + m) and columns [j, j + n) of C. */
-static void gemm_part(const plan *q, int threads, const void *src_a, const void *src_b, void *dst, bool add, int64_t i,
-                      int64_t m, int64_t j, int64_t n)
+static void gemm_part(const plan *q, int threads, const void *src_a, const void *src_b, void *dst, bool add,
+                      int64_t i, int64_t m, int64_t j, int64_t n)
 {
     const matrix *a = &q->a, *b = &q->b, *c = &q->c;
     rntm_t rntm = BLIS_RNTM_INITIALIZER;
     bli_rntm_set_num_threads(threads, &rntm);
     /* Older versions of BLIS take what they only read as pointers to non-const. */
     if (q->wide) {
-        double one = 1, beta = add ? 1 : 0, *pa = (double *)(uintptr_t)src_a, *pb = (double *)(uintptr_t)src_b;
-        bli_dgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, a->cols, &one, pa + i * a->row, a->row, a->col,
-                     pb + j * b->col, b->row, b->col, &beta, (double *)dst + i * c->row + j * c->col, c->row, c->col,
-                     NULL, &rntm);
+        double one = 1, beta = add ? 1 : 0, *pa = (double *)(uintptr_t)src_a,
+               *pb = (double *)(uintptr_t)src_b;
+        bli_dgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, a->cols, &one, pa + i * a->row, a->row,
+                     a->col, pb + j * b->col, b->row, b->col, &beta, (double *)dst + i * c->row + j * c->col,
+                     c->row, c->col, NULL, &rntm);
     } else {
         float one = 1, beta = add ? 1 : 0, *pa = (float *)(uintptr_t)src_a, *pb = (float *)(uintptr_t)src_b;
-        bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, a->cols, &one, pa + i * a->row, a->row, a->col,
-                     pb + j * b->col, b->row, b->col, &beta, (float *)dst + i * c->row + j * c->col, c->row, c->col,
-                     NULL, &rntm);
+        bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, a->cols, &one, pa + i * a->row, a->row,
+                     a->col, pb + j * b->col, b->row, b->col, &beta, (float *)dst + i * c->row + j * c->col,
+                     c->row, c->col, NULL, &rntm);
     }
 }
 
@@ -313,16 +327,19 @@ static void run_gemm(const plan *q, int threads, int parts, const void *a, const
 #pragma omp parallel for num_threads(parts)
     for (int64_t first = 0; first < whole; first += share) {
         int64_t now = whole - first < share ? whole - first : share;
-        gemm_part(q, 1, a, b, c, add, by_rows ? first : 0, by_rows ? now : m, by_rows ? 0 : first, by_rows ? n : now);
+        gemm_part(q, 1, a, b, c, add, by_rows ? first : 0, by_rows ? now : m, by_rows ? 0 : first,
+                  by_rows ? n : now);
     }
 }
 
-static void product(const plan *q, int threads, int parts, const tg_call *call, int64_t index, const tg_run *r,
-                    void *scratch)
+static void product(const plan *q, int threads, int parts, const tg_call *call, int64_t index,
+                    const tg_run *r, void *scratch)
 {
     const tg_desc *out = call->out;
-    const void *a = readable(q, &q->a, (const char *)r->in[0] + batch_offset(q, call->in[0], out, index), scratch);
-    const void *b = readable(q, &q->b, (const char *)r->in[1] + batch_offset(q, call->in[1], out, index), scratch);
+    const void *a =
+        readable(q, &q->a, (const char *)r->in[0] + batch_offset(q, call->in[0], out, index), scratch);
+    const void *b =
+        readable(q, &q->b, (const char *)r->in[1] + batch_offset(q, call->in[1], out, index), scratch);
     void *c = (char *)r->out[0] + batch_offset(q, out, out, index);
     bool add = r->n_in == 3 && r->in[2];
     if (add)
@@ -356,7 +373,7 @@ static tg_status run(tg_backend_state *s, const tg_call *c, const tg_prepared *p
     return TG_OK;
 }
 
-/* -- the backend --------------------------------------------------------------------------------------------------- */
+/* -- the backend ----------------------------------------------------------------------------------------- */
 
 static int score(const char **reason)
 {
@@ -397,9 +414,19 @@ static void facts(tg_backend_state *s, tg_backend_facts *out)
 }
 
 static const tg_kernel kernels[] = {
-    {.struct_size = sizeof(tg_kernel), .version = 1, .op = "matmul", .accept = accept, .prepare = prepare, .run = run,
+    {.struct_size = sizeof(tg_kernel),
+     .version = 1,
+     .op = "matmul",
+     .accept = accept,
+     .prepare = prepare,
+     .run = run,
      .release = release},
-    {.struct_size = sizeof(tg_kernel), .version = 1, .op = "linear", .accept = accept, .prepare = prepare, .run = run,
+    {.struct_size = sizeof(tg_kernel),
+     .version = 1,
+     .op = "linear",
+     .accept = accept,
+     .prepare = prepare,
+     .run = run,
      .release = release},
 };
 

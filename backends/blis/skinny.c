@@ -1,5 +1,6 @@
-/* BLIS's gemv is several times faster than its gemm on these, and right where it forms dot products. Where it adds
- * multiples of columns it leaves out those whose factor is 0, so that 0·NaN would be 0: that form is our own. */
+/* BLIS's gemv is several times faster than its gemm on these, and right where it forms dot products. Where it
+ * adds multiples of columns it leaves out those whose factor is 0, so that 0·NaN would be 0: that form is our
+ * own. */
 #include "backends/blis/skinny.h"
 
 #include <blis.h>

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* y[v, i] = Σ_p x[v, p]·matrix[i, p], + what was there where `add`. Steps in elements. With `dot`, k_step is 1; else
- * out_step is 1. x's vectors are contiguous. */
+/* y[v, i] = Σ_p x[v, p]·matrix[i, p], + what was there where `add`. Steps in elements. With `dot`, k_step is
+ * 1; else out_step is 1. x's vectors are contiguous. */
 typedef struct skinny {
     int64_t outputs, k, vectors;
     int64_t out_step, k_step;
@@ -15,7 +15,9 @@ typedef struct skinny {
 } skinny;
 
 /* Outputs [first, last). */
-void tg_blis_skinny_f32(const skinny *s, const float *matrix, const float *x, float *y, int64_t first, int64_t last);
-void tg_blis_skinny_f64(const skinny *s, const double *matrix, const double *x, double *y, int64_t first, int64_t last);
+void tg_blis_skinny_f32(const skinny *s, const float *matrix, const float *x, float *y, int64_t first,
+                        int64_t last);
+void tg_blis_skinny_f64(const skinny *s, const double *matrix, const double *x, double *y, int64_t first,
+                        int64_t last);
 
 #endif

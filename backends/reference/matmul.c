@@ -1,8 +1,8 @@
 /* matmul and linear: C = A·B (+ bias), every stride, batches, f32 and f64.
  *
- * The product is cut into tiles of C. Whoever computes a tile packs its part of A and B into panels of double in the
- * scratch memory, and walks k upwards in blocks, adding to a tile of double: each element is one sum in ascending k,
- * rounded to the element type once, whatever the tiles and the threads. */
+ * The product is cut into tiles of C. Whoever computes a tile packs its part of A and B into panels of double
+ * in the scratch memory, and walks k upwards in blocks, adding to a tile of double: each element is one sum
+ * in ascending k, rounded to the element type once, whatever the tiles and the threads. */
 #include "backends/reference/reference.h"
 
 #include <omp.h>

@@ -1,7 +1,7 @@
 /* Included by matmul.c once for each element type T: what reads and writes elements. No guard. */
 
-/* Packs `count` lines of `depth` elements into panels of `width` lines, line by line within each k; the lines that
- * are missing in the last panel are zero. */
+/* Packs `count` lines of `depth` elements into panels of `width` lines, line by line within each k; the lines
+ * that are missing in the last panel are zero. */
 CLONES static void NAME(pack)(const T *src, int64_t line_step, int64_t k_step, int64_t count, int64_t depth,
                               double *restrict dst)
 {
@@ -36,8 +36,8 @@ CLONES static void NAME(pack)(const T *src, int64_t line_step, int64_t k_step, i
 }
 
 /* The tile = packed A · packed B over `depth`, added to what it holds unless it is the first block. */
-FUSED CLONES static void NAME(multiply)(int64_t rows, int64_t cols, int64_t depth, const double *a, const double *b,
-                                        double *tile, int64_t step, bool first)
+FUSED CLONES static void NAME(multiply)(int64_t rows, int64_t cols, int64_t depth, const double *a,
+                                        const double *b, double *tile, int64_t step, bool first)
 {
     typedef double vec __attribute__((vector_size(NR * sizeof(double)), aligned(sizeof(double)), may_alias));
     const vec zero = {0};
@@ -68,7 +68,8 @@ FUSED CLONES static void NAME(multiply)(int64_t rows, int64_t cols, int64_t dept
 
 /* Rounds the finished tile into C. */
 CLONES static void NAME(store)(const double *restrict tile, int64_t step, int64_t rows, int64_t cols,
-                               const T *restrict bias, int64_t bias_step, T *restrict dst, int64_t row, int64_t col)
+                               const T *restrict bias, int64_t bias_step, T *restrict dst, int64_t row,
+                               int64_t col)
 {
     for (int64_t i = 0; i < rows; i++, tile += step, dst += row) {
         if (bias && col == 1 && bias_step == 1)
@@ -87,8 +88,8 @@ CLONES static void NAME(store)(const double *restrict tile, int64_t step, int64_
 }
 
 /* One tile of one product of the batch. */
-static void NAME(tile)(const gemm *g, int64_t job, const void *src_a, const void *src_b, const void *bias, void *dst,
-                       double *scratch)
+static void NAME(tile)(const gemm *g, int64_t job, const void *src_a, const void *src_b, const void *bias,
+                       void *dst, double *scratch)
 {
     int64_t across = (g->n + g->nt - 1) / g->nt, down = (g->m + g->mt - 1) / g->mt;
     int64_t j0 = job % across * g->nt, i0 = job / across % down * g->mt, which = job / (across * down);
@@ -110,6 +111,7 @@ static void NAME(tile)(const gemm *g, int64_t job, const void *src_a, const void
         NAME(pack)(b + p * g->b_row, g->b_col, g->b_row, cols, now, pb);
         NAME(multiply)(rows, cols, now, pa, pb, tile, step, p == 0);
     }
-    NAME(store)(tile, step, rows, cols, bias ? (const T *)bias + j0 * g->bias_step : NULL, g->bias_step, c, g->c_row,
-                g->c_col);
+    NAME(store)
+    (tile, step, rows, cols, bias ? (const T *)bias + j0 * g->bias_step : NULL, g->bias_step, c, g->c_row,
+     g->c_col);
 }

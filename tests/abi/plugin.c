@@ -1,5 +1,5 @@
-/* A backend of one or two kernels, right or wrong in one way: PLUGIN names it, FLAW says how it is wrong. "neg" on
- * dense f32 stands for any operator, "add_" for one that writes in place. */
+/* A backend of one or two kernels, right or wrong in one way: PLUGIN names it, FLAW says how it is wrong.
+ * "neg" on dense f32 stands for any operator, "add_" for one that writes in place. */
 #include <tapegrad/backend_abi.h>
 
 #define FINE 0
@@ -64,7 +64,10 @@ static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reas
 {
     (void)s;
     *reason = FLAW == REFUSES ? "it is Monday" : FLAW == DECLINES ? "others are faster" : "only f32";
-    return FLAW == REFUSES ? TG_REFUSE : FLAW == DECLINES ? TG_DECLINE : c->in[0]->dtype == TG_F32 ? TG_ACCEPT : TG_REFUSE;
+    return FLAW == REFUSES             ? TG_REFUSE
+           : FLAW == DECLINES          ? TG_DECLINE
+           : c->in[0]->dtype == TG_F32 ? TG_ACCEPT
+                                       : TG_REFUSE;
 }
 
 static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
@@ -121,7 +124,8 @@ typedef struct newer_kernel {
 #define COMMON .version = 1, .accept = accept, .prepare = prepare, .release = release
 static const newer_kernel kernels[] = {
     {.kernel = {.struct_size = sizeof(newer_kernel), .op = "of a later version", COMMON, .run = run_neg}},
-    {.kernel = {.struct_size = sizeof(newer_kernel), .op = "neg", COMMON, .run = FLAW == NO_RUN ? 0 : run_neg}},
+    {.kernel =
+         {.struct_size = sizeof(newer_kernel), .op = "neg", COMMON, .run = FLAW == NO_RUN ? 0 : run_neg}},
 #if FLAW == RUN_FAILS
     {.kernel = {.struct_size = sizeof(newer_kernel), .op = "fill_", .version = 1, .run = run_in_place}},
 #endif

@@ -25,7 +25,7 @@ static void close_two(void)
     fresh_env();
 }
 
-/* -- one computation on both ------------------------------------------------------------------------------------------ */
+/* -- one computation on both ----------------------------------------------------------------------------- */
 
 enum { ROWS, TURNED, GAPS, REPEATED, N_LAYOUTS };
 
@@ -52,14 +52,10 @@ static tg_tensor *operand(tg_tape *tape, tg_dtype dtype, int layout, int64_t m, 
     tg_tensor *x = tg_input(tape, dtype, dims, 2, data);
     tg_tensor_set_requires_grad(x, true);
     switch (layout) {
-    case TURNED:
-        return tg_transpose(tape, x, 0, 1);
-    case GAPS:
-        return tg_slice(tape, tg_slice(tape, x, 0, 0, 2 * m, 2), 1, 1, 3 * n, 3);
-    case REPEATED:
-        return tg_expand(tape, x, m, n);
-    default:
-        return x;
+    case TURNED: return tg_transpose(tape, x, 0, 1);
+    case GAPS: return tg_slice(tape, tg_slice(tape, x, 0, 0, 2 * m, 2), 1, 1, 3 * n, 3);
+    case REPEATED: return tg_expand(tape, x, m, n);
+    default: return x;
     }
 }
 
@@ -72,12 +68,14 @@ typedef struct task {
 
 static double results[2][3][1 << 16];
 
-/* y, and the gradients of Σ y² to both operands, into results[which]; returns how often BLIS ran a product. */
+/* y, and the gradients of Σ y² to both operands, into results[which]; returns how often BLIS ran a product.
+ */
 static uint64_t work(const task *t, int which)
 {
     tg_tape *tape = open_tape(which ? blis : reference);
     tg_tensor *a = operand(tape, t->dtype, t->la, t->m, t->k, 1);
-    tg_tensor *b = t->linear ? operand(tape, t->dtype, t->lb, t->n, t->k, 2) : operand(tape, t->dtype, t->lb, t->k, t->n, 2);
+    tg_tensor *b = t->linear ? operand(tape, t->dtype, t->lb, t->n, t->k, 2)
+                             : operand(tape, t->dtype, t->lb, t->k, t->n, 2);
     tg_tensor *bias = t->bias ? tg_select(tape, operand(tape, t->dtype, ROWS, 1, t->n, 3), 0, 0) : NULL;
     tg_tensor *y = t->linear ? tg_linear(tape, a, b, bias) : tg_matmul(tape, a, b);
     tg_tensor *wrt[] = {a, b}, *out[3] = {y};
@@ -109,8 +107,9 @@ static void compare(const task *t)
             scale = fmax(scale, fabs(results[0][i][e]));
         }
         ck_assert_msg(worst <= scale * (t->dtype == TG_F64 ? 1e-13 : 1e-5),
-                      "%s [%lld, %lld]·%lld layouts %d %d: result %d differs by %g of %g", t->linear ? "linear" : "matmul",
-                      (long long)t->m, (long long)t->k, (long long)t->n, t->la, t->lb, i, worst, scale);
+                      "%s [%lld, %lld]·%lld layouts %d %d: result %d differs by %g of %g",
+                      t->linear ? "linear" : "matmul", (long long)t->m, (long long)t->k, (long long)t->n,
+                      t->la, t->lb, i, worst, scale);
     }
 }
 
@@ -122,14 +121,20 @@ START_TEST(both_give_the_same)
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (int la = 0; la < N_LAYOUTS; la++)
             for (int lb = 0; lb < N_LAYOUTS; lb++) {
-                task t = {.dtype = _i % 2 ? TG_F64 : TG_F32, .la = la, .lb = lb, .m = shapes[s][0], .k = shapes[s][1],
-                          .n = shapes[s][2], .linear = _i / 2 > 0, .bias = _i / 2 == 2};
+                task t = {.dtype = _i % 2 ? TG_F64 : TG_F32,
+                          .la = la,
+                          .lb = lb,
+                          .m = shapes[s][0],
+                          .k = shapes[s][1],
+                          .n = shapes[s][2],
+                          .linear = _i / 2 > 0,
+                          .bias = _i / 2 == 2};
                 compare(&t);
             }
 }
 END_TEST
 
-/* -- what it leaves --------------------------------------------------------------------------------------------------- */
+/* -- what it leaves -------------------------------------------------------------------------------------- */
 
 START_TEST(tiny_products_are_left_to_the_reference)
 {
@@ -138,14 +143,16 @@ START_TEST(tiny_products_are_left_to_the_reference)
     tg_runtime *alone = open_chain("blis"); /* the reference is implied: declining is no fallback */
     tg_tape *tape = open_tape(alone);
     float x[6] = {1, 2, 3, 4, 5, 6}, y[4];
-    tg_tensor *a = tg_input(tape, TG_F32, (int64_t[]){2, 3}, 2, x), *b = tg_input(tape, TG_F32, (int64_t[]){3, 2}, 2, x);
+    tg_tensor *a = tg_input(tape, TG_F32, (int64_t[]){2, 3}, 2, x),
+              *b = tg_input(tape, TG_F32, (int64_t[]){3, 2}, 2, x);
     tg_tensor *c = tg_matmul(tape, a, b);
     ck_assert_msg(c != NULL, "%s", tg_tape_error(tape));
     ck_assert_int_eq(tg_tensor_read(c, y, sizeof y), TG_OK);
     ck_assert(y[0] == 22 && y[1] == 28 && y[2] == 49 && y[3] == 64);
     ck_assert_uint_eq(tg_tape_count_runs(tape, "matmul", "reference"), 1);
     /* nothing to sum gives zeros, nothing to fill nothing */
-    c = tg_matmul(tape, tg_input(tape, TG_F32, (int64_t[]){2, 0}, 2, NULL), tg_input(tape, TG_F32, (int64_t[]){0, 2}, 2, NULL));
+    c = tg_matmul(tape, tg_input(tape, TG_F32, (int64_t[]){2, 0}, 2, NULL),
+                  tg_input(tape, TG_F32, (int64_t[]){0, 2}, 2, NULL));
     ck_assert_int_eq(tg_tensor_read(c, y, sizeof y), TG_OK);
     ck_assert(y[0] == 0 && y[3] == 0);
     c = tg_matmul(tape, tg_input(tape, TG_F32, (int64_t[]){0, 3}, 2, NULL), b);
@@ -224,7 +231,8 @@ START_TEST(threads_do_not_change_the_bits)
         ck_assert_int_eq(tg_tape_set_threads(tape, threads), TG_OK);
         for (int run = 0; run < 2; run++) {
             tg_tensor *a = tg_input(tape, TG_F32, (int64_t[]){N, N}, 2, x);
-            ck_assert_int_eq(tg_tensor_read(tg_matmul(tape, a, a), threads == 1 && !run ? first : y, sizeof y), TG_OK);
+            ck_assert_int_eq(
+                tg_tensor_read(tg_matmul(tape, a, a), threads == 1 && !run ? first : y, sizeof y), TG_OK);
             if (threads > 1 || run)
                 ck_assert_mem_eq(first, y, sizeof y);
         }

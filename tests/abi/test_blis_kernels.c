@@ -1,5 +1,5 @@
-/* BLIS's and the reference's kernels against a sum in double, over every stride and transposition, without asking accept:
- * so the products that BLIS leaves to the reference are tried on both. */
+/* BLIS's and the reference's kernels against a sum in double, over every stride and transposition, without
+ * asking accept: so the products that BLIS leaves to the reference are tried on both. */
 #include "support/check_main.h"
 #include <tapegrad/backend_abi.h>
 
@@ -45,7 +45,8 @@ static void open_both(void)
 {
     if (backends[0])
         return;
-    host = (tg_host){sizeof host, TG_ABI_MAJOR, TG_ABI_MINOR, 2, NULL, lend_alloc, lend_free, lend_log, lend_error};
+    host = (tg_host){sizeof host, TG_ABI_MAJOR, TG_ABI_MINOR, 2,         NULL,
+                     lend_alloc,  lend_free,    lend_log,     lend_error};
     void *file = dlopen(BLIS_DIR "/blis.so", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     ck_assert_msg(file != NULL, "%s", dlerror());
     tg_backend_entry_fn entry;
@@ -56,7 +57,7 @@ static void open_both(void)
         ck_assert_int_eq(backends[i]->open(&host, &states[i]), TG_OK);
 }
 
-/* -- one product ------------------------------------------------------------------------------------------------------ */
+/* -- one product ----------------------------------------------------------------------------------------- */
 
 typedef struct problem {
     const char *op;
@@ -127,7 +128,8 @@ static int64_t extent(const tg_desc *d)
 static const tg_kernel *kernel_of(const tg_backend *b, const char *op)
 {
     for (uint32_t i = 0; i < b->n_kernels; i++) {
-        const tg_kernel *k = (const tg_kernel *)(const void *)((const char *)b->kernels + (size_t)i * b->kernel_stride);
+        const tg_kernel *k =
+            (const tg_kernel *)(const void *)((const char *)b->kernels + (size_t)i * b->kernel_stride);
         if (!strcmp(k->op, op))
             return k;
     }
@@ -139,8 +141,14 @@ static tg_status run(const problem *p, int which)
     const tg_kernel *k = kernel_of(backends[which], p->op);
     const tg_desc *in[] = {&p->a, &p->b, p->has_bias ? &p->bias : NULL};
     bool linear = !strcmp(p->op, "linear");
-    tg_call call = {.struct_size = sizeof call, .version = 1, .op = p->op, .in = in, .n_in = linear ? 3 : 2,
-                    .n_out = 1, .out = &p->c, .threads = p->threads};
+    tg_call call = {.struct_size = sizeof call,
+                    .version = 1,
+                    .op = p->op,
+                    .in = in,
+                    .n_in = linear ? 3 : 2,
+                    .n_out = 1,
+                    .out = &p->c,
+                    .threads = p->threads};
     tg_prepared prepared = {.struct_size = sizeof prepared};
     tg_status status = k->prepare(states[which], &call, &prepared);
     if (status)
@@ -148,15 +156,21 @@ static tg_status run(const problem *p, int which)
     ck_assert_uint_le(prepared.scratch_size, sizeof scratch);
     ck_assert(extent(&p->a) <= LARGEST && extent(&p->b) <= LARGEST && count(&p->c) < LARGEST);
     const void *data[] = {data_a, data_b, p->has_bias ? data_bias : NULL};
-    tg_run r = {.struct_size = sizeof r, .threads = p->threads, .in = data, .out = (void *[]){data_c},
-                .scratch = scratch, .n_in = call.n_in, .n_out = 1};
+    tg_run r = {.struct_size = sizeof r,
+                .threads = p->threads,
+                .in = data,
+                .out = (void *[]){data_c},
+                .scratch = scratch,
+                .n_in = call.n_in,
+                .n_out = 1};
     status = k->run(states[which], &call, &prepared, &r);
     if (k->release)
         k->release(states[which], &prepared);
     return status;
 }
 
-/* Runs it on one backend over a result full of NaN, and compares every element; what lies between stays NaN. */
+/* Runs it on one backend over a result full of NaN, and compares every element; what lies between stays NaN.
+ */
 static void check(const problem *p, int which)
 {
     int64_t n = count(&p->c), at[TG_MAX_DIM] = {0};
@@ -181,19 +195,24 @@ static void check(const problem *p, int which)
     ck_assert(isnan(get(p, data_c, n))); /* nothing past the end */
 }
 
-/* -- layouts ---------------------------------------------------------------------------------------------------------- */
+/* -- layouts --------------------------------------------------------------------------------------------- */
 
 enum { ROWS, COLUMNS, GAPS, GAPS_TURNED, ROW_REPEATED, COLUMN_REPEATED, ONE_VALUE, OVERLAP, N_LAYOUTS };
 
 static tg_desc matrix(const problem *p, int layout, int64_t m, int64_t n)
 {
     static const struct {
-        int64_t row_n, row_1, col_m, col_1; /* row stride = row_n·n + row_1, column stride = col_m·m + col_1 */
+        int64_t row_n, row_1, col_m,
+            col_1; /* row stride = row_n·n + row_1, column stride = col_m·m + col_1 */
     } of[N_LAYOUTS] = {
-        {1, 0, 0, 1}, {0, 1, 1, 0}, {2, 3, 0, 2}, {0, 3, 3, 5}, {0, 0, 0, 1}, {0, 1, 0, 0}, {0, 0, 0, 0}, {0, 2, 0, 3},
+        {1, 0, 0, 1}, {0, 1, 1, 0}, {2, 3, 0, 2}, {0, 3, 3, 5},
+        {0, 0, 0, 1}, {0, 1, 0, 0}, {0, 0, 0, 0}, {0, 2, 0, 3},
     };
-    return (tg_desc){.dtype = (int32_t)p->dtype, .ndim = 2, .dim = {m, n},
-                     .stride = {of[layout].row_n * n + of[layout].row_1, of[layout].col_m * m + of[layout].col_1}};
+    return (tg_desc){
+        .dtype = (int32_t)p->dtype,
+        .ndim = 2,
+        .dim = {m, n},
+        .stride = {of[layout].row_n * n + of[layout].row_1, of[layout].col_m * m + of[layout].col_1}};
 }
 
 static void fill_data(const problem *p)
@@ -259,7 +278,8 @@ END_TEST
 
 START_TEST(linear_with_and_without_bias)
 {
-    static const int64_t shapes[][3] = {{1, 1, 1}, {5, 0, 4}, {4, 9, 17}, {128, 64, 10}, {1, 200, 90}, {90, 200, 1}, {65, 66, 67}};
+    static const int64_t shapes[][3] = {{1, 1, 1},    {5, 0, 4},    {4, 9, 17},  {128, 64, 10},
+                                        {1, 200, 90}, {90, 200, 1}, {65, 66, 67}};
     problem p = start("linear", _i % 2 ? TG_F64 : TG_F32, 2);
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (int lx = 0; lx < N_LAYOUTS; lx++)
@@ -270,7 +290,10 @@ START_TEST(linear_with_and_without_bias)
                     p.b = matrix(&p, lw, n, k);
                     p.c = matrix(&p, ROWS, m, n);
                     p.has_bias = bias > 0;
-                    p.bias = (tg_desc){.dtype = (int32_t)p.dtype, .ndim = 1, .dim = {n}, .stride = {(int64_t[]){0, 1, 2, 0}[bias]}};
+                    p.bias = (tg_desc){.dtype = (int32_t)p.dtype,
+                                       .ndim = 1,
+                                       .dim = {n},
+                                       .stride = {(int64_t[]){0, 1, 2, 0}[bias]}};
                     check(&p, _i / 2);
                 }
 }
@@ -282,7 +305,8 @@ START_TEST(batches_broadcast)
     static const int64_t sizes[][3] = {{4, 5, 6}, {1, 30, 20}, {30, 20, 2}, {33, 40, 34}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         int64_t m = sizes[s][0], k = sizes[s][1], n = sizes[s][2];
-        tg_desc c = {.dtype = (int32_t)p.dtype, .ndim = 4, .dim = {2, 3, m, n}, .stride = {3 * m * n, m * n, n, 1}};
+        tg_desc c = {
+            .dtype = (int32_t)p.dtype, .ndim = 4, .dim = {2, 3, m, n}, .stride = {3 * m * n, m * n, n, 1}};
         tg_desc as[] = {
             {.ndim = 4, .dim = {2, 3, m, k}, .stride = {3 * m * k, m * k, k, 1}},
             {.ndim = 4, .dim = {2, 1, m, k}, .stride = {m * k, 77, 1, m}},
@@ -310,7 +334,8 @@ END_TEST
 /* 0·NaN and 0·inf are NaN, inf − inf too; the result is never what lay there before. */
 START_TEST(nan_and_inf_are_kept)
 {
-    static const int64_t shapes[][3] = {{1, 9, 40}, {40, 9, 1}, {2, 17, 30}, {20, 20, 20}, {64, 64, 64}, {70, 80, 90}, {30, 17, 2}};
+    static const int64_t shapes[][3] = {{1, 9, 40},   {40, 9, 1},   {2, 17, 30}, {20, 20, 20},
+                                        {64, 64, 64}, {70, 80, 90}, {30, 17, 2}};
     problem p = start("matmul", _i % 2 ? TG_F64 : TG_F32, 2);
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (int layouts = 0; layouts < 4; layouts++)
@@ -333,8 +358,9 @@ START_TEST(nan_and_inf_are_kept)
                     ck_assert_int_eq(run(&p, _i / 2), TG_OK);
                     for (int64_t i = 0; i < m * n; i++)
                         if (!isnan(get(&p, data_c, i)))
-                            ck_abort_msg("[%lld, %lld]·[…, %lld] layouts %d, k = %lld: %s lost it", (long long)m,
-                                         (long long)k, (long long)n, layouts, (long long)at, backends[_i / 2]->name);
+                            ck_abort_msg("[%lld, %lld]·[…, %lld] layouts %d, k = %lld: %s lost it",
+                                         (long long)m, (long long)k, (long long)n, layouts, (long long)at,
+                                         backends[_i / 2]->name);
                 }
             }
 }

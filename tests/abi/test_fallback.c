@@ -1,4 +1,5 @@
-/* Who runs an operator when the first does not: declining, refusing, failing; TAPEGRAD_FALLBACK and TAPEGRAD_REPORT. */
+/* Who runs an operator when the first does not: declining, refusing, failing; TAPEGRAD_FALLBACK and
+ * TAPEGRAD_REPORT. */
 #include "abi/rig.h"
 
 #include <string.h>
@@ -35,17 +36,17 @@ START_TEST(strict_refuses_what_nobody_named_runs)
         const char *says;
     } rows[] = {
         {"good", TG_OK, ""},
-        {"declines", TG_OK, ""},                      /* a choice                   */
-        {"refuses", TG_ENOKERNEL, "it is Monday"},    /* the reference is implied   */
-        {"refuses,reference", TG_OK, ""},             /* the user named it          */
-        {"refuses,good", TG_OK, ""},                  /* somebody named ran it      */
+        {"declines", TG_OK, ""},                   /* a choice                   */
+        {"refuses", TG_ENOKERNEL, "it is Monday"}, /* the reference is implied   */
+        {"refuses,reference", TG_OK, ""},          /* the user named it          */
+        {"refuses,good", TG_OK, ""},               /* somebody named ran it      */
         {"refuses,declines", TG_OK, ""},
         {"preparefails", TG_ENOKERNEL, "the mould is broken"},
         {"preparefails,reference", TG_OK, ""},
         {"runfails", TG_ENOKERNEL, "failed"},
         {"runfails,reference", TG_OK, ""},
         {"reference", TG_OK, ""},
-        {NULL, TG_OK, ""},                            /* the default names all of it */
+        {NULL, TG_OK, ""}, /* the default names all of it */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char error[1024];
@@ -120,7 +121,8 @@ START_TEST(a_failing_run_leaves_it_to_the_next)
 }
 END_TEST
 
-/* What was to be overwritten may be half written, so nobody else may try: an error, and a target that is as it was. */
+/* What was to be overwritten may be half written, so nobody else may try: an error, and a target that is as
+ * it was. */
 START_TEST(a_failing_run_in_place_is_an_error)
 {
     tg_runtime *rt = open_chain("runfails");
@@ -139,7 +141,7 @@ START_TEST(a_failing_run_in_place_is_an_error)
 }
 END_TEST
 
-/* -- the report ------------------------------------------------------------------------------------------------------- */
+/* -- the report ------------------------------------------------------------------------------------------ */
 
 static char report[8192];
 
@@ -190,7 +192,8 @@ START_TEST(the_report_tells_who_ran_what_and_why)
     ck_assert_int_eq(sscanf(line_of("neg", "good"), "neg good %llu %lf %llu", &calls, &ms, &fallbacks), 3);
     ck_assert_uint_eq(calls, 2);
     ck_assert_uint_eq(fallbacks, 0);
-    ck_assert_int_eq(sscanf(line_of("exp", "reference"), "exp reference %llu %lf %llu", &calls, &ms, &fallbacks), 3);
+    ck_assert_int_eq(
+        sscanf(line_of("exp", "reference"), "exp reference %llu %lf %llu", &calls, &ms, &fallbacks), 3);
     ck_assert_uint_eq(calls, 3);
     ck_assert_uint_eq(fallbacks, 3);
     has(line_of("exp", "reference"), "no kernel");
@@ -210,7 +213,8 @@ START_TEST(declining_is_no_fallback_in_the_report)
     read_report(path);
     unsigned long long calls, fallbacks;
     double ms;
-    ck_assert_int_eq(sscanf(line_of("neg", "reference"), "neg reference %llu %lf %llu", &calls, &ms, &fallbacks), 3);
+    ck_assert_int_eq(
+        sscanf(line_of("neg", "reference"), "neg reference %llu %lf %llu", &calls, &ms, &fallbacks), 3);
     ck_assert_uint_eq(calls, 1);
     ck_assert_uint_eq(fallbacks, 0);
 }

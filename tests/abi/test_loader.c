@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* -- the handshake --------------------------------------------------------------------------------------------------- */
+/* -- the handshake --------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -57,7 +57,7 @@ START_TEST(a_newer_minor_loads_and_runs)
 }
 END_TEST
 
-/* -- the chain -------------------------------------------------------------------------------------------------------- */
+/* -- the chain ------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *chain, *says;
@@ -73,7 +73,8 @@ static const struct {
     {"reference, reference", "twice"},
     {"../good", "unknown backend"},
     {"Good", "unknown backend"},
-    {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+     "aaaaaaaaa",
      "unknown backend"},
 };
 
@@ -176,11 +177,12 @@ START_TEST(facts_are_listed)
 }
 END_TEST
 
-/* -- the path --------------------------------------------------------------------------------------------------------- */
+/* -- the path -------------------------------------------------------------------------------------------- */
 
 START_TEST(the_path_is_searched_in_order)
 {
-    static const char *const paths[] = {PLUGINS, ":" PLUGINS ":", "/nonexistent:" PLUGINS, "::/etc/passwd:" PLUGINS};
+    static const char *const paths[] = {PLUGINS, ":" PLUGINS ":", "/nonexistent:" PLUGINS,
+                                        "::/etc/passwd:" PLUGINS};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         env("TAPEGRAD_BACKEND_PATH", paths[i]);
         tg_runtime *rt = open_chain("good");

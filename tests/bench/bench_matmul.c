@@ -2,9 +2,10 @@
  *
  *     bench_matmul THREADS [PLUGIN.so...]
  *
- * One line a shape: m×k·k×n, which operand is transposed, dtype, then microseconds and GFLOP/s of each backend (best of
- * several rounds; "declined" where accept says so). The rules of backends/blis (which sub-configuration, which products
- * it declines, from where it uses threads) were read off this table; TG_BENCH_ACCEPT_ALL=1 runs what it would decline. */
+ * One line a shape: m×k·k×n, which operand is transposed, dtype, then microseconds and GFLOP/s of each
+ * backend (best of several rounds; "declined" where accept says so). The rules of backends/blis (which
+ * sub-configuration, which products it declines, from where it uses threads) were read off this table;
+ * TG_BENCH_ACCEPT_ALL=1 runs what it would decline. */
 #include <tapegrad/backend_abi.h>
 
 #include <dlfcn.h>
@@ -103,15 +104,17 @@ static void time_one(const bench *x, const tg_call *c, const tg_run *given)
         k->release(x->state, &p);
 }
 
-static const int64_t shapes[][3] = { /* m, k, n */
-    {32, 10, 20},    {32, 20, 2},    {16, 16, 16},   {24, 24, 24},   {32, 32, 32},    {40, 40, 40},   {48, 48, 48},
-    {64, 64, 64},    {96, 96, 96},   {128, 128, 128}, {192, 192, 192}, {128, 256, 10}, {128, 10, 256}, {10, 128, 256},
-    {128, 512, 256}, {256, 128, 512}, {128, 784, 512}, {512, 128, 784}, {512, 512, 512}, {1, 64, 64},  {1, 256, 256},
-    {1, 1024, 1024}, {256, 256, 1},  {1024, 1024, 1}, {4, 256, 256},  {8, 64, 64},    {8, 784, 256},  {256, 1, 256},
-    {16, 1024, 16},  {2, 4096, 2},
+static const int64_t shapes[][3] = {
+    /* m, k, n */
+    {32, 10, 20},    {32, 20, 2},    {16, 16, 16},    {24, 24, 24},    {32, 32, 32},    {40, 40, 40},
+    {48, 48, 48},    {64, 64, 64},   {96, 96, 96},    {128, 128, 128}, {192, 192, 192}, {128, 256, 10},
+    {128, 10, 256},  {10, 128, 256}, {128, 512, 256}, {256, 128, 512}, {128, 784, 512}, {512, 128, 784},
+    {512, 512, 512}, {1, 64, 64},    {1, 256, 256},   {1, 1024, 1024}, {256, 256, 1},   {1024, 1024, 1},
+    {4, 256, 256},   {8, 64, 64},    {8, 784, 256},   {256, 1, 256},   {16, 1024, 16},  {2, 4096, 2},
 };
 
-static void time_shape(const bench *x, size_t n, const int64_t *s, int transposed, tg_dtype dtype, int threads)
+static void time_shape(const bench *x, size_t n, const int64_t *s, int transposed, tg_dtype dtype,
+                       int threads)
 {
     tg_desc a = {.dtype = dtype, .ndim = 2, .dim = {s[0], s[1]}, .stride = {s[1], 1}};
     tg_desc b = {.dtype = dtype, .ndim = 2, .dim = {s[1], s[2]}, .stride = {s[2], 1}};
@@ -120,13 +123,27 @@ static void time_shape(const bench *x, size_t n, const int64_t *s, int transpose
         a.stride[0] = 1, a.stride[1] = s[0];
     if (transposed == 2)
         b.stride[0] = 1, b.stride[1] = s[1];
-    void *pa = numbers(s[0] * s[1], dtype), *pb = numbers(s[1] * s[2], dtype), *pc = numbers(s[0] * s[2], dtype);
-    tg_call call = {.struct_size = sizeof call, .version = 1, .op = "matmul", .in = (const tg_desc *[]){&a, &b},
-                    .n_in = 2, .n_out = 1, .out = &c, .threads = threads};
-    tg_run run = {.struct_size = sizeof run, .threads = threads, .in = (const void *[]){pa, pb}, .out = (void *[]){pc},
-                  .n_in = 2, .n_out = 1};
+    void *pa = numbers(s[0] * s[1], dtype), *pb = numbers(s[1] * s[2], dtype),
+         *pc = numbers(s[0] * s[2], dtype);
+    tg_call call = {.struct_size = sizeof call,
+                    .version = 1,
+                    .op = "matmul",
+                    .in = (const tg_desc *[]){&a, &b},
+                    .n_in = 2,
+                    .n_out = 1,
+                    .out = &c,
+                    .threads = threads};
+    tg_run run = {.struct_size = sizeof run,
+                  .threads = threads,
+                  .in = (const void *[]){pa, pb},
+                  .out = (void *[]){pc},
+                  .n_in = 2,
+                  .n_out = 1};
     printf("%4lld %4lld %4lld %s %s", (long long)s[0], (long long)s[1], (long long)s[2],
-           transposed == 1 ? "TN" : transposed == 2 ? "NT" : "NN", dtype == TG_F64 ? "f64" : "f32");
+           transposed == 1   ? "TN"
+           : transposed == 2 ? "NT"
+                             : "NN",
+           dtype == TG_F64 ? "f64" : "f32");
     for (size_t i = 0; i < n; i++)
         time_one(&x[i], &call, &run);
     printf("\n");
@@ -160,8 +177,8 @@ int main(int argc, char **argv)
             }
             x[n].backend = entry();
         }
-        x[n].host = (tg_host){sizeof(tg_host), TG_ABI_MAJOR, TG_ABI_MINOR, threads, argv[i], lend_alloc, lend_free,
-                              say, say_error};
+        x[n].host = (tg_host){sizeof(tg_host), TG_ABI_MAJOR, TG_ABI_MINOR, threads,  argv[i],
+                              lend_alloc,      lend_free,    say,          say_error};
         if (x[n].backend->open(&x[n].host, &x[n].state))
             return 1;
         tg_backend_facts facts = {.struct_size = sizeof facts};
