@@ -33,8 +33,10 @@ static channel look_at(const float *x, const float *gy, const int64_t *s, int64_
         for (int64_t i = 0; i < s[2]; i++)
             h.mean += x[(b * s[1] + c) * s[2] + i] / n;
     for (int64_t b = 0; b < s[0]; b++)
-        for (int64_t i = 0; i < s[2]; i++)
-            h.var += powl(x[(b * s[1] + c) * s[2] + i] - h.mean, 2) / n;
+        for (int64_t i = 0; i < s[2]; i++) {
+            long double d = x[(b * s[1] + c) * s[2] + i] - h.mean;
+            h.var += d * d / n;
+        }
     h.invstd = 1 / sqrtl(h.var + eps);
     for (int64_t b = 0; b < s[0]; b++)
         for (int64_t i = 0; i < s[2]; i++) {

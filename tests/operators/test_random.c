@@ -203,7 +203,7 @@ END_TEST
 /* -- many
  * --------------------------------------------------------------------------------------------------*/
 
-enum { MANY = 1 << 20 };
+enum { MANY = 1 << 18 };
 static float many[2][MANY];
 
 static tg_tensor *zeros(tg_dtype dtype, int64_t n)
@@ -281,12 +281,14 @@ START_TEST(normal_moments)
         double z = (double)many[0][i];
         ck_assert(isfinite(z));
         largest = fmax(largest, fabs(z));
-        for (int k = 0; k < 4; k++)
-            m[k] += pow(z, k + 1) / n;
+        m[0] += z / n;
+        m[1] += z * z / n;
+        m[2] += z * z * z / n;
+        m[3] += z * z * z * z / n;
     }
     ck_assert(fabs(m[0]) < 4 / sqrt(n) && fabs(m[1] - 1) < 4 * sqrt(2 / n));
     ck_assert(fabs(m[2]) < 4 * sqrt(15 / n) && fabs(m[3] - 3) < 4 * sqrt(96 / n));
-    ck_assert(largest > 4.2 && largest < 6);
+    ck_assert(largest > 4 && largest < 6);
 }
 END_TEST
 
