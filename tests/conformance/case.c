@@ -291,7 +291,8 @@ bool read_real(const json_t *value, double *out)
 {
     const char *word = json_is_object(value) ? json_string_value(json_object_get(value, "float")) : NULL;
     if (word && (!strcmp(word, "inf") || !strcmp(word, "-inf") || !strcmp(word, "nan"))) {
-        *out = !strcmp(word, "inf") ? INFINITY : !strcmp(word, "-inf") ? -INFINITY : NAN;
+        double infinity = (double)INFINITY;
+        *out = !strcmp(word, "inf") ? infinity : !strcmp(word, "-inf") ? -infinity : (double)NAN;
         return true;
     }
     if (!json_is_number(value))

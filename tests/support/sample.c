@@ -33,7 +33,7 @@ static double draw_one(const tg_sample_input *s, uint64_t *state)
         if (!near_a_kink(s, x))
             return x;
     }
-    return NAN; /* the range is all kinks: the sample is wrong, and NaN shows it */
+    return (double)NAN; /* the range is all kinks: the sample is wrong, and NaN shows it */
 }
 
 /* One value from each of n shuffled slots of the range; the rest of a slot keeps neighbours apart. */
@@ -47,7 +47,7 @@ static void draw_distinct(const tg_sample_input *s, double *x, size_t n, uint64_
             x[filled++] = v;
     }
     while (filled < n)
-        x[filled++] = NAN;
+        x[filled++] = (double)NAN;
     for (size_t i = n; i > 1; i--) {
         size_t j = (size_t)(sample_random(state) * (double)i);
         double t = x[i - 1];
@@ -76,7 +76,7 @@ static double *draw_values(const tg_sample_input *s, size_t n, uint64_t *state, 
         for (size_t i = 0; i < n; i++)
             x[i] = (double)(float)x[i];
     if (s->dtype == TG_F32 && how & SAMPLE_NAN && n)
-        x[0] = NAN;
+        x[0] = (double)NAN;
     return x;
 }
 
