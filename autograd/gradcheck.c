@@ -6,14 +6,14 @@
 
 #include "autograd/internal.h"
 
-/* The function of level 1 is the user's; level k + 1 maps everything that level k depends on, and a vector for each
- * of its outputs, to the gradient of Σ vector · output. Each level is checked like the first. */
+/* The function of level 1 is the user's; level k + 1 maps everything that level k depends on, and a vector
+ * for each of its outputs, to the gradient of Σ vector · output. Each level is checked like the first. */
 
 enum { MAX_ORDER = 6, N_RANDOM = 2, MAX_UNIT = 64 };
 #define NONE SIZE_MAX
 
-/* Something that a level depends on: an input, or a lower level's vector. `tensor` NULL: a vector that no output
- * of that level needs. */
+/* Something that a level depends on: an input, or a lower level's vector. `tensor` NULL: a vector that no
+ * output of that level needs. */
 typedef struct gc_point {
     tg_tensor *tensor;
     size_t n;
@@ -61,8 +61,12 @@ typedef struct gc_work {
 
 tg_gradcheck_options tg_gradcheck_defaults(void)
 {
-    return (tg_gradcheck_options){.struct_size = sizeof(tg_gradcheck_options), .order = 2, .step = 1e-6, .rtol = 1e-5,
-                                  .atol = 1e-7, .seed = 0};
+    return (tg_gradcheck_options){.struct_size = sizeof(tg_gradcheck_options),
+                                  .order = 2,
+                                  .step = 1e-6,
+                                  .rtol = 1e-5,
+                                  .atol = 1e-7,
+                                  .seed = 0};
 }
 
 /* In (−1, 1), away from 0, so that no term is hidden by a small factor. */
@@ -94,7 +98,8 @@ static tg_status status_of(gc_check *c, tg_status status)
     return status ? tg_fail_again(c->tape, status) : TG_OK;
 }
 
-/* -- one evaluation --------------------------------------------------------------------------------------------- */
+/* -- one evaluation
+ * --------------------------------------------------------------------------------------------- */
 
 static tg_status open_evaluation(gc_check *c)
 {
@@ -115,8 +120,8 @@ static bool differentiable(const tg_tensor *t)
     return t && tg_dtype_is_float(tg_tensor_dtype(t));
 }
 
-/* Σ vector · output over all of a level's outputs that carry a gradient; with one such output, that output and its
- * vector. *y NULL: nothing depends on the points. */
+/* Σ vector · output over all of a level's outputs that carry a gradient; with one such output, that output
+ * and its vector. *y NULL: nothing depends on the points. */
 static tg_status scalar_of(gc_check *c, size_t k, tg_tensor **y, tg_tensor **gy)
 {
     gc_level *l = &c->level[k];
@@ -196,7 +201,8 @@ static tg_status evaluate(gc_check *c, size_t k)
     return TG_OK;
 }
 
-/* All outputs' elements in a row. An output that vanished since the first evaluation is zero: its gradient is. */
+/* All outputs' elements in a row. An output that vanished since the first evaluation is zero: its gradient
+ * is. */
 static tg_status read_outputs(gc_check *c, size_t k, double *to)
 {
     gc_level *l = &c->level[k];
@@ -207,8 +213,8 @@ static tg_status read_outputs(gc_check *c, size_t k, double *to)
         if (!l->out[o]) {
             memset(to, 0, n * sizeof(double));
         } else if ((size_t)tg_tensor_count(l->out[o]) != n) {
-            return differs(c, "gradcheck: output %zu had %zu elements and has %lld on another evaluation", o, n,
-                           (long long)tg_tensor_count(l->out[o]));
+            return differs(c, "gradcheck: output %zu had %zu elements and has %lld on another evaluation", o,
+                           n, (long long)tg_tensor_count(l->out[o]));
         } else {
             tg_status status = status_of(c, tg_tensor_read(l->out[o], to, n * sizeof(double)));
             if (status)
@@ -230,7 +236,8 @@ static tg_status values_at(gc_check *c, size_t k, double *to)
     return status;
 }
 
-/* -- making a level --------------------------------------------------------------------------------------------- */
+/* -- making a level
+ * --------------------------------------------------------------------------------------------- */
 
 /* Room for what level k returns, and, in points, for its vectors. */
 static tg_status size_level(gc_check *c, size_t k)
@@ -298,7 +305,8 @@ static tg_status make_level(gc_check *c, size_t k)
     return status;
 }
 
-/* -- checking a level ---------------------------------------------------------------------------------------------- */
+/* -- checking a level
+ * ---------------------------------------------------------------------------------------------- */
 
 static void work_free(gc_check *c, gc_work *w)
 {
@@ -419,7 +427,8 @@ static void name_point(const gc_check *c, size_t i, char *to, size_t size)
         }
 }
 
-static tg_status compare(gc_check *c, size_t k, gc_work *w, size_t probe, unsigned flags, tg_tensor *const *grad)
+static tg_status compare(gc_check *c, size_t k, gc_work *w, size_t probe, unsigned flags,
+                         tg_tensor *const *grad)
 {
     size_t column = 0;
     for (size_t i = 0; i < c->level[k].n_points; i++) {
@@ -429,8 +438,9 @@ static tg_status compare(gc_check *c, size_t k, gc_work *w, size_t probe, unsign
         if (!grad[i])
             memset(w->read, 0, p->n * sizeof(double));
         else if ((size_t)tg_tensor_count(grad[i]) != p->n || tg_tensor_dtype(grad[i]) != TG_F64)
-            return differs(c, "gradcheck: order %zu: the gradient has %lld elements of %s, its tensor %zu of f64", k,
-                           (long long)tg_tensor_count(grad[i]), tg_dtype_name(tg_tensor_dtype(grad[i])), p->n);
+            return differs(
+                c, "gradcheck: order %zu: the gradient has %lld elements of %s, its tensor %zu of f64", k,
+                (long long)tg_tensor_count(grad[i]), tg_dtype_name(tg_tensor_dtype(grad[i])), p->n);
         else {
             tg_status status = status_of(c, tg_tensor_read(grad[i], w->read, p->n * sizeof(double)));
             if (status)
@@ -442,8 +452,9 @@ static tg_status compare(gc_check *c, size_t k, gc_work *w, size_t probe, unsign
                 continue;
             char name[96] = "";
             name_point(c, i, name, sizeof name);
-            return differs(c, "gradcheck: order %zu, %s, element %zu: analytic %.10g, numeric %.10g (%s sweep)", k, name,
-                           e, got, want, flags & TG_CREATE_GRAPH ? "recorded" : "plain");
+            return differs(c,
+                           "gradcheck: order %zu, %s, element %zu: analytic %.10g, numeric %.10g (%s sweep)",
+                           k, name, e, got, want, flags & TG_CREATE_GRAPH ? "recorded" : "plain");
         }
     }
     return TG_OK;
@@ -516,7 +527,8 @@ static tg_status check_level(gc_check *c, size_t k)
     return status;
 }
 
-/* -- the whole ------------------------------------------------------------------------------------------------------ */
+/* -- the whole
+ * ------------------------------------------------------------------------------------------------------ */
 
 static tg_status check_options(gc_check *c, size_t n_out)
 {
@@ -526,10 +538,12 @@ static tg_status check_options(gc_check *c, size_t n_out)
     if (o->order < 1 || o->order > MAX_ORDER)
         return tg_fail(c->tape, TG_EINVAL, "gradcheck: order %d, expected 1 to %d", o->order, MAX_ORDER);
     if (!(o->step > 0.0) || !(o->rtol >= 0.0) || !(o->atol >= 0.0))
-        return tg_fail(c->tape, TG_EINVAL, "gradcheck: step %g, rtol %g, atol %g: expected above 0, and not below 0",
-                       o->step, o->rtol, o->atol);
+        return tg_fail(c->tape, TG_EINVAL,
+                       "gradcheck: step %g, rtol %g, atol %g: expected above 0, and not below 0", o->step,
+                       o->rtol, o->atol);
     if (c->tape->step_depth || c->tape->forward_depth || c->tape->sweep_depth)
-        return tg_fail(c->tape, TG_ESTATE, "gradcheck: called inside a step, a forward or a backward of this tape");
+        return tg_fail(c->tape, TG_ESTATE,
+                       "gradcheck: called inside a step, a forward or a backward of this tape");
     return TG_OK;
 }
 
@@ -546,12 +560,15 @@ static tg_status collect_inputs(gc_check *c)
         if (!v)
             return tg_fail(c->tape, TG_ESTALE, "gradcheck: input %zu is stale", i);
         if (!(v->flags & TG_V_PERSISTENT))
-            return tg_fail(c->tape, TG_EINVAL, "gradcheck: input %zu is the tape's, which is reset: expected a tensor "
-                           "of your own (tg_tensor_create)", i);
+            return tg_fail(c->tape, TG_EINVAL,
+                           "gradcheck: input %zu is the tape's, which is reset: expected a tensor "
+                           "of your own (tg_tensor_create)",
+                           i);
         if (!tg_tensor_requires_grad(c->in[i]))
             continue;
         if (tg_tensor_dtype(c->in[i]) != TG_F64)
-            return tg_fail(c->tape, TG_EDTYPE, "gradcheck: input %zu wants a gradient and is %s: expected f64", i,
+            return tg_fail(c->tape, TG_EDTYPE,
+                           "gradcheck: input %zu wants a gradient and is %s: expected f64", i,
                            tg_dtype_name(tg_tensor_dtype(c->in[i])));
         gc_point *p = &c->points[c->n_points];
         c->input_of[c->n_points++] = i;
@@ -585,16 +602,23 @@ static void finish(gc_check *c)
     tg_free(c->a, c->grad);
 }
 
-tg_status tg_gradcheck(tg_tape *tape, tg_check_fn fn, void *arg, tg_tensor *const in[], size_t n_in, size_t n_out,
-                       const tg_gradcheck_options *options)
+tg_status tg_gradcheck(tg_tape *tape, tg_check_fn fn, void *arg, tg_tensor *const in[], size_t n_in,
+                       size_t n_out, const tg_gradcheck_options *options)
 {
     if (!tape)
         return tg_fail(NULL, TG_EINVAL, "gradcheck: the tape is NULL");
     if (tg_tape_status(tape))
         return tg_tape_status(tape);
-    gc_check c = {.tape = tape, .fn = fn, .arg = arg, .in = in, .n_in = n_in, .o = tg_gradcheck_defaults(),
-                  .a = tg_runtime_allocator(tg_tape_runtime(tape)), .random = tg_tape_random_state(tape),
-                  .file = tg_here_file(), .line = tg_here_line()};
+    gc_check c = {.tape = tape,
+                  .fn = fn,
+                  .arg = arg,
+                  .in = in,
+                  .n_in = n_in,
+                  .o = tg_gradcheck_defaults(),
+                  .a = tg_runtime_allocator(tg_tape_runtime(tape)),
+                  .random = tg_tape_random_state(tape),
+                  .file = tg_here_file(),
+                  .line = tg_here_line()};
     if (options) {
         size_t size = options->struct_size ? options->struct_size : sizeof c.o;
         memcpy(&c.o, options, size < sizeof c.o ? size : sizeof c.o);

@@ -57,12 +57,15 @@ static void has_gradient(const tg_tensor *t, double want)
 
 static void fails_with(tg_status want, const char *word)
 {
-    ck_assert_msg(tg_tape_status(tape) == want, "%s: %s", tg_status_name(tg_tape_status(tape)), tg_tape_error(tape));
+    ck_assert_msg(tg_tape_status(tape) == want, "%s: %s", tg_status_name(tg_tape_status(tape)),
+                  tg_tape_error(tape));
     ck_assert_msg(!word || strstr(tg_tape_error(tape), word), "%s", tg_tape_error(tape));
     tg_tape_clear_error(tape);
 }
 
-/* -- gradients ---------------------------------------------------------------------------------------------------------------- */
+/* -- gradients
+ * ----------------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(gradients_reach_the_leaves)
 {
@@ -148,7 +151,8 @@ START_TEST(broadcast_sums_back)
 }
 END_TEST
 
-/* -- keeping and releasing --------------------------------------------------------------------------------------------------- */
+/* -- keeping and releasing
+ * --------------------------------------------------------------------------------------------------- */
 
 START_TEST(twice_without_retain)
 {
@@ -192,7 +196,8 @@ START_TEST(not_a_scalar)
     ck_assert_int_eq(tg_backward(tape, y), TG_ESHAPE);
     fails_with(TG_ESHAPE, NULL);
     ck_assert_ptr_null(tg_tensor_grad(x));
-    tg_tensor *gy = tg_input(tape, TG_F64, (int64_t[]){2}, 1, w), *wrong = tg_input(tape, TG_F64, (int64_t[]){3}, 1, NULL);
+    tg_tensor *gy = tg_input(tape, TG_F64, (int64_t[]){2}, 1, w),
+              *wrong = tg_input(tape, TG_F64, (int64_t[]){3}, 1, NULL);
     ck_assert_int_eq(tg_backward_with(tape, y, wrong, TG_RETAIN), TG_ESHAPE);
     fails_with(TG_ESHAPE, NULL);
     ck_assert_int_eq(tg_backward_with(tape, y, gy, 0), TG_OK);
@@ -214,7 +219,9 @@ START_TEST(nothing_to_differentiate)
 }
 END_TEST
 
-/* -- tg_grad -------------------------------------------------------------------------------------------------------------------- */
+/* -- tg_grad
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(grad_to_the_third_order)
 {
@@ -260,7 +267,7 @@ START_TEST(backward_through_a_gradient)
     tg_tensor *w = leaf(2.0), *x = leaf(3.0), *g = NULL;
     tg_tensor *y = tg_mul(tape, tg_square(tape, w), x);
     ck_assert_int_eq(tg_grad(tape, y, NULL, &x, 1, &g, TG_CREATE_GRAPH), TG_OK); /* w² */
-    ck_assert_int_eq(tg_backward(tape, tg_square(tape, g)), TG_OK);             /* w⁴ */
+    ck_assert_int_eq(tg_backward(tape, tg_square(tape, g)), TG_OK);              /* w⁴ */
     has_gradient(w, 32.0);
     ck_assert_ptr_null(tg_tensor_grad(x));
     tg_tensor_destroy(w);
@@ -268,7 +275,9 @@ START_TEST(backward_through_a_gradient)
 }
 END_TEST
 
-/* -- recording --------------------------------------------------------------------------------------------------------------------- */
+/* -- recording
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(detach_and_no_grad)
 {
@@ -326,7 +335,9 @@ START_TEST(writes_are_noticed)
 }
 END_TEST
 
-/* -- handles ------------------------------------------------------------------------------------------------------------------------ */
+/* -- handles
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(stale_after_a_reset)
 {
@@ -382,7 +393,8 @@ START_TEST(two_tapes_and_two_runtimes)
     ck_assert_int_eq(tg_tape_open(&sibling, rt), TG_OK);
     tg_tensor *x = leaf(1.0), *here = tg_exp(tape, x);
     ck_assert_ptr_null(tg_exp(other, x));
-    ck_assert_msg(tg_tape_status(other) == TG_EINVAL && strstr(tg_tape_error(other), "runtime"), "%s", tg_tape_error(other));
+    ck_assert_msg(tg_tape_status(other) == TG_EINVAL && strstr(tg_tape_error(other), "runtime"), "%s",
+                  tg_tape_error(other));
     ck_assert_ptr_null(tg_exp(sibling, here));
     ck_assert_msg(tg_tape_status(sibling) == TG_EINVAL && strstr(tg_tape_error(sibling), "tape"), "%s",
                   tg_tape_error(sibling));
@@ -422,7 +434,9 @@ START_TEST(a_tensor_of_another_threads_tape)
 }
 END_TEST
 
-/* -- the sticky error -------------------------------------------------------------------------------------------------------------- */
+/* -- the sticky error
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(the_first_error_sticks)
 {
@@ -434,8 +448,9 @@ START_TEST(the_first_error_sticks)
     char place[64];
     snprintf(place, sizeof place, "test_tape.c:%d", line);
     const char *error = tg_tape_error(tape);
-    ck_assert_msg(strstr(error, place) && strstr(error, "matmul") && strstr(error, "[2, 3]") && strstr(error, "[4, 5]"), "%s",
-                  error);
+    ck_assert_msg(strstr(error, place) && strstr(error, "matmul") && strstr(error, "[2, 3]") &&
+                      strstr(error, "[4, 5]"),
+                  "%s", error);
     ck_assert_ptr_null(tg_exp(tape, bad)); /* passes through */
     ck_assert_ptr_null(tg_exp(tape, a));   /* nothing runs while the error stands */
     ck_assert_int_ne(tg_backward(tape, a), TG_OK);
@@ -448,7 +463,9 @@ START_TEST(the_first_error_sticks)
 }
 END_TEST
 
-/* -- inspection ------------------------------------------------------------------------------------------------------------------------ */
+/* -- inspection
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(a_tape_can_be_printed)
 {
@@ -499,7 +516,9 @@ START_TEST(an_observer_sees_everything)
 }
 END_TEST
 
-/* -- size --------------------------------------------------------------------------------------------------------------------------------- */
+/* -- size
+ * ---------------------------------------------------------------------------------------------------------------------------------
+ */
 
 /* x + 1 + 1 + …: no recursion anywhere, and a million nodes in a few seconds at the most. */
 START_TEST(a_million_operators)
@@ -517,7 +536,8 @@ START_TEST(a_million_operators)
     ck_assert_msg(tg_backward(tape, y) == TG_OK, "%s", tg_tape_error(tape));
     double end = tg_seconds();
     has_gradient(x, 1.0);
-    fprintf(stderr, "a million operators: forward %.0f ms, backward %.0f ms\n", 1e3 * (middle - start), 1e3 * (end - middle));
+    fprintf(stderr, "a million operators: forward %.0f ms, backward %.0f ms\n", 1e3 * (middle - start),
+            1e3 * (end - middle));
     tg_tensor_destroy(x);
 }
 END_TEST
@@ -529,13 +549,18 @@ static Suite *suite(void)
         const char *name;
         const TTest *tests[10];
     } cases[] = {
-        {"gradients", {gradients_reach_the_leaves, several_backwards_add_up, more_than_one_use, a_leaf_of_the_tape,
-                       a_leaf_by_itself, broadcast_sums_back}},
-        {"retain", {twice_without_retain, twice_with_retain, two_heads, not_a_scalar, nothing_to_differentiate}},
-        {"grad", {grad_to_the_third_order, grad_of_a_value_in_between, grad_of_what_is_not_used, backward_through_a_gradient}},
+        {"gradients",
+         {gradients_reach_the_leaves, several_backwards_add_up, more_than_one_use, a_leaf_of_the_tape,
+          a_leaf_by_itself, broadcast_sums_back}},
+        {"retain",
+         {twice_without_retain, twice_with_retain, two_heads, not_a_scalar, nothing_to_differentiate}},
+        {"grad",
+         {grad_to_the_third_order, grad_of_a_value_in_between, grad_of_what_is_not_used,
+          backward_through_a_gradient}},
         {"recording", {detach_and_no_grad, frozen_leaves_get_nothing, writes_are_noticed}},
-        {"handles", {stale_after_a_reset, stale_after_destroy_and_discard, discard_keeps_what_backward_needs,
-                     two_tapes_and_two_runtimes, a_tensor_of_another_threads_tape}},
+        {"handles",
+         {stale_after_a_reset, stale_after_destroy_and_discard, discard_keeps_what_backward_needs,
+          two_tapes_and_two_runtimes, a_tensor_of_another_threads_tape}},
         {"errors", {the_first_error_sticks}},
         {"looking", {a_tape_can_be_printed, an_observer_sees_everything}},
         {"size", {a_million_operators}},

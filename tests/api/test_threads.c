@@ -15,10 +15,11 @@ static float x[ROWS * IN], want[ROWS * OUT];
 
 static void setup(void)
 {
-    tg_runtime_options options = {.struct_size = sizeof options, .backend = "reference", .seed = 2, .threads = 1};
+    tg_runtime_options options = {
+        .struct_size = sizeof options, .backend = "reference", .seed = 2, .threads = 1};
     ck_assert_msg(tg_runtime_open(&rt, &options) == TG_OK, "%s", tg_error_message());
-    net = tg_nn_sequential(rt, tg_nn_linear(rt, IN, 16), tg_nn_batch_norm1d(rt, 16), tg_nn_relu(rt), tg_nn_dropout(rt, 0.5),
-                           tg_nn_linear(rt, 16, OUT));
+    net = tg_nn_sequential(rt, tg_nn_linear(rt, IN, 16), tg_nn_batch_norm1d(rt, 16), tg_nn_relu(rt),
+                           tg_nn_dropout(rt, 0.5), tg_nn_linear(rt, 16, OUT));
     ck_assert_msg(net != NULL, "%s", tg_error_message());
     tg_module_eval(net);
     for (int i = 0; i < ROWS * IN; i++)
@@ -63,8 +64,8 @@ static int train(void *arg)
     int wrong = 0;
     sgd.lr = 0.05;
     sgd.momentum = 0.9;
-    tg_module *own = tg_nn_sequential(rt, tg_nn_linear(rt, IN, 8), tg_nn_batch_norm1d(rt, 8), tg_nn_dropout(rt, 0.2),
-                                      tg_nn_linear(rt, 8, OUT));
+    tg_module *own = tg_nn_sequential(rt, tg_nn_linear(rt, IN, 8), tg_nn_batch_norm1d(rt, 8),
+                                      tg_nn_dropout(rt, 0.2), tg_nn_linear(rt, 8, OUT));
     tg_optimizer *optimizer = own ? tg_optim_sgd(rt, tg_module_parameters(own), &sgd) : NULL;
     if (!optimizer || tg_tape_open(&tape, rt))
         return STEPS;
@@ -115,7 +116,8 @@ static int fail_here(void *arg)
 {
     (void)arg;
     tg_tensor *none = NULL;
-    return tg_tensor_create(&none, rt, TG_F32, (int64_t[]){-1}, 1) == TG_OK || !strstr(tg_error_message(), "test_threads.c");
+    return tg_tensor_create(&none, rt, TG_F32, (int64_t[]){-1}, 1) == TG_OK ||
+           !strstr(tg_error_message(), "test_threads.c");
 }
 
 START_TEST(errors_are_the_threads_own)

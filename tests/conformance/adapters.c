@@ -12,12 +12,14 @@ static void give(op_call *c, tg_tensor *y)
         cannot(c, "more outputs than this runner takes");
 }
 
-/* -- elementwise ------------------------------------------------------------------------------------------------------------ */
+/* -- elementwise
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
-#define UNARY(name, call)                                                                                              \
-    static void name(op_call *c)                                                                                       \
-    {                                                                                                                  \
-        give(c, (call)(c->tape, tensor(c, "input")));                                                                  \
+#define UNARY(name, call)                                                                                    \
+    static void name(op_call *c)                                                                             \
+    {                                                                                                        \
+        give(c, (call)(c->tape, tensor(c, "input")));                                                        \
     }
 UNARY(a_abs, tg_abs)
 UNARY(a_neg, tg_neg)
@@ -91,7 +93,8 @@ static void a_clamp(op_call *c)
     if ((low && !is_number(c, "min")) || (high && !is_number(c, "max")))
         cannot(c, "bounds that are tensors have no counterpart here");
     else
-        give(c, tg_clamp(c->tape, tensor(c, "input"), number(c, "min", (double)NAN), number(c, "max", (double)NAN)));
+        give(c, tg_clamp(c->tape, tensor(c, "input"), number(c, "min", (double)NAN),
+                         number(c, "max", (double)NAN)));
 }
 
 /* input + alpha·other; rsub: other − alpha·input. */
@@ -116,11 +119,11 @@ static void a_rsub(op_call *c)
     give(c, tg_sub(c->tape, y, alpha == 1.0 ? x : tg_mul_scalar(c->tape, x, alpha)));
 }
 
-#define BINARY(name, call)                                                                                             \
-    static void name(op_call *c)                                                                                       \
-    {                                                                                                                  \
-        tg_tensor *x = tensor_or_number(c, "input"), *y = tensor_or_number(c, "other");                                \
-        give(c, (call)(c->tape, x, y));                                                                                \
+#define BINARY(name, call)                                                                                   \
+    static void name(op_call *c)                                                                             \
+    {                                                                                                        \
+        tg_tensor *x = tensor_or_number(c, "input"), *y = tensor_or_number(c, "other");                      \
+        give(c, (call)(c->tape, x, y));                                                                      \
     }
 BINARY(a_mul, tg_mul)
 BINARY(a_div, tg_div)
@@ -147,7 +150,9 @@ static void a_where(op_call *c)
     give(c, tg_where(c->tape, tensor(c, "condition"), x, y));
 }
 
-/* -- reductions ---------------------------------------------------------------------------------------------------------------- */
+/* -- reductions
+ * ----------------------------------------------------------------------------------------------------------------
+ */
 
 /* x as 'dtype' asks for. */
 static tg_tensor *in_dtype(op_call *c)
@@ -247,7 +252,8 @@ static void a_var(op_call *c)
     double correction = flag(c, "unbiased", true) ? 1.0 : 0.0;
     correction = number(c, "correction", correction);
     tg_ints d = integers(c, "dim");
-    give(c, tg_var_dims(c->tape, tensor(c, "input"), d.v, (size_t)d.n, correction, flag(c, "keepdim", false)));
+    give(c,
+         tg_var_dims(c->tape, tensor(c, "input"), d.v, (size_t)d.n, correction, flag(c, "keepdim", false)));
 }
 
 static void a_argmax(op_call *c)
@@ -278,7 +284,9 @@ static void a_sum_to_size(op_call *c)
     give(c, tg_sum_to_size(c->tape, tensor(c, "input"), d.v, (size_t)d.n));
 }
 
-/* -- products --------------------------------------------------------------------------------------------------------------------- */
+/* -- products
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static void product(op_call *c, const char *other)
 {
@@ -312,7 +320,9 @@ static void a_linear(op_call *c)
     give(c, tg_linear(c->tape, tensor(c, "input"), tensor(c, "weight"), bias));
 }
 
-/* -- shape ------------------------------------------------------------------------------------------------------------------------- */
+/* -- shape
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void a_reshape(op_call *c)
 {
@@ -405,7 +415,8 @@ static void a_slice(op_call *c)
 {
     tg_tensor *x = tensor(c, "input");
     int64_t dim = integer(c, "dim", 0);
-    give(c, tg_slice(c->tape, x, dim, integer(c, "start", 0), integer(c, "end", INT64_MAX), integer(c, "step", 1)));
+    give(c, tg_slice(c->tape, x, dim, integer(c, "start", 0), integer(c, "end", INT64_MAX),
+                     integer(c, "step", 1)));
 }
 
 static void join(op_call *c, tg_tensor *(*f)(tg_tape *, tg_tensor *const *, size_t, int64_t))
@@ -503,7 +514,8 @@ static void a_movedim(op_call *c)
     tg_ints from = integers(c, "source"), to = integers(c, "destination"), dims = {.n = tg_tensor_ndim(x)};
     bool taken[TG_MAX_DIM] = {false}, placed[TG_MAX_DIM] = {false};
     for (int64_t i = 0; i < from.n && i < to.n; i++) {
-        int64_t s = from.v[i] < 0 ? from.v[i] + dims.n : from.v[i], d = to.v[i] < 0 ? to.v[i] + dims.n : to.v[i];
+        int64_t s = from.v[i] < 0 ? from.v[i] + dims.n : from.v[i],
+                d = to.v[i] < 0 ? to.v[i] + dims.n : to.v[i];
         if (s < 0 || s >= dims.n || d < 0 || d >= dims.n || taken[s] || placed[d]) {
             cannot(c, "a dim out of range, or twice");
             return;
@@ -527,7 +539,9 @@ static void a_full(op_call *c)
     give(c, tg_full(c->tape, c->g->dtype, d.v, (size_t)d.n, number(c, "fill_value", 0.0)));
 }
 
-/* -- index --------------------------------------------------------------------------------------------------------------------------- */
+/* -- index
+ * ---------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void a_gather(op_call *c)
 {
@@ -552,28 +566,101 @@ static const struct {
     const char *name;
     adapter_fn fn;
 } table[] = {
-    {"abs", a_abs}, {"neg", a_neg}, {"sign", a_sign}, {"sgn", a_sign}, {"exp", a_exp}, {"expm1", a_expm1},
-    {"log", a_log}, {"log1p", a_log1p}, {"sqrt", a_sqrt}, {"rsqrt", a_rsqrt}, {"square", a_square},
-    {"reciprocal", a_reciprocal}, {"sin", a_sin}, {"cos", a_cos}, {"tanh", a_tanh}, {"erf", a_erf},
-    {"sigmoid", a_sigmoid}, {"positive", a_positive}, {"clone", a_clone}, {"zeros_like", a_zeros_like},
-    {"ones_like", a_ones_like}, {"clamp", a_clamp}, {"clamp_min", a_clamp}, {"clamp_max", a_clamp},
-    {"nn.functional.relu", a_relu}, {"nn.functional.silu", a_silu}, {"nn.functional.mish", a_mish},
-    {"nn.functional.selu", a_selu}, {"nn.functional.softsign", a_softsign}, {"nn.functional.logsigmoid", a_log_sigmoid},
-    {"nn.functional.celu", a_celu}, {"nn.functional.elu", a_elu}, {"nn.functional.leaky_relu", a_leaky_relu},
-    {"nn.functional.softplus", a_softplus}, {"nn.functional.hardtanh", a_hardtanh}, {"nn.functional.gelu", a_gelu},
+    {"abs", a_abs},
+    {"neg", a_neg},
+    {"sign", a_sign},
+    {"sgn", a_sign},
+    {"exp", a_exp},
+    {"expm1", a_expm1},
+    {"log", a_log},
+    {"log1p", a_log1p},
+    {"sqrt", a_sqrt},
+    {"rsqrt", a_rsqrt},
+    {"square", a_square},
+    {"reciprocal", a_reciprocal},
+    {"sin", a_sin},
+    {"cos", a_cos},
+    {"tanh", a_tanh},
+    {"erf", a_erf},
+    {"sigmoid", a_sigmoid},
+    {"positive", a_positive},
+    {"clone", a_clone},
+    {"zeros_like", a_zeros_like},
+    {"ones_like", a_ones_like},
+    {"clamp", a_clamp},
+    {"clamp_min", a_clamp},
+    {"clamp_max", a_clamp},
+    {"nn.functional.relu", a_relu},
+    {"nn.functional.silu", a_silu},
+    {"nn.functional.mish", a_mish},
+    {"nn.functional.selu", a_selu},
+    {"nn.functional.softsign", a_softsign},
+    {"nn.functional.logsigmoid", a_log_sigmoid},
+    {"nn.functional.celu", a_celu},
+    {"nn.functional.elu", a_elu},
+    {"nn.functional.leaky_relu", a_leaky_relu},
+    {"nn.functional.softplus", a_softplus},
+    {"nn.functional.hardtanh", a_hardtanh},
+    {"nn.functional.gelu", a_gelu},
     {"nn.functional.linear", a_linear},
-    {"add", a_add}, {"sub", a_sub}, {"rsub", a_rsub}, {"mul", a_mul}, {"div", a_div}, {"pow", a_pow},
-    {"maximum", a_maximum}, {"minimum", a_minimum}, {"max", a_max}, {"min", a_min}, {"eq", a_eq}, {"ne", a_ne},
-    {"lt", a_lt}, {"le", a_le}, {"gt", a_gt}, {"ge", a_ge}, {"where", a_where},
-    {"sum", a_sum}, {"mean", a_mean}, {"amax", a_amax}, {"amin", a_amin}, {"logsumexp", a_logsumexp}, {"var", a_var},
-    {"argmax", a_argmax}, {"softmax", a_softmax}, {"log_softmax", a_log_softmax}, {"sum_to_size", a_sum_to_size},
-    {"matmul", a_matmul}, {"mm", a_mm}, {"bmm", a_mm}, {"mv", a_mv}, {"dot", a_dot}, {"vdot", a_matmul},
-    {"reshape", a_reshape}, {"flatten", a_flatten}, {"transpose", a_transpose}, {"t", a_t}, {"permute", a_permute},
-    {"expand", a_expand}, {"broadcast_to", a_broadcast_to}, {"expand_as", a_expand_as}, {"squeeze", a_squeeze},
-    {"unsqueeze", a_unsqueeze}, {"narrow", a_narrow}, {"select", a_select}, {"slice", a_slice}, {"cat", a_cat},
-    {"stack", a_stack}, {"chunk", a_chunk}, {"split", a_split}, {"split_with_sizes", a_split}, {"unbind", a_unbind},
-    {"unflatten", a_unflatten}, {"movedim", a_movedim}, {"full", a_full},
-    {"gather", a_gather}, {"scatter_add", a_scatter_add}, {"index_select", a_index_select},
+    {"add", a_add},
+    {"sub", a_sub},
+    {"rsub", a_rsub},
+    {"mul", a_mul},
+    {"div", a_div},
+    {"pow", a_pow},
+    {"maximum", a_maximum},
+    {"minimum", a_minimum},
+    {"max", a_max},
+    {"min", a_min},
+    {"eq", a_eq},
+    {"ne", a_ne},
+    {"lt", a_lt},
+    {"le", a_le},
+    {"gt", a_gt},
+    {"ge", a_ge},
+    {"where", a_where},
+    {"sum", a_sum},
+    {"mean", a_mean},
+    {"amax", a_amax},
+    {"amin", a_amin},
+    {"logsumexp", a_logsumexp},
+    {"var", a_var},
+    {"argmax", a_argmax},
+    {"softmax", a_softmax},
+    {"log_softmax", a_log_softmax},
+    {"sum_to_size", a_sum_to_size},
+    {"matmul", a_matmul},
+    {"mm", a_mm},
+    {"bmm", a_mm},
+    {"mv", a_mv},
+    {"dot", a_dot},
+    {"vdot", a_matmul},
+    {"reshape", a_reshape},
+    {"flatten", a_flatten},
+    {"transpose", a_transpose},
+    {"t", a_t},
+    {"permute", a_permute},
+    {"expand", a_expand},
+    {"broadcast_to", a_broadcast_to},
+    {"expand_as", a_expand_as},
+    {"squeeze", a_squeeze},
+    {"unsqueeze", a_unsqueeze},
+    {"narrow", a_narrow},
+    {"select", a_select},
+    {"slice", a_slice},
+    {"cat", a_cat},
+    {"stack", a_stack},
+    {"chunk", a_chunk},
+    {"split", a_split},
+    {"split_with_sizes", a_split},
+    {"unbind", a_unbind},
+    {"unflatten", a_unflatten},
+    {"movedim", a_movedim},
+    {"full", a_full},
+    {"gather", a_gather},
+    {"scatter_add", a_scatter_add},
+    {"index_select", a_index_select},
 };
 
 adapter_fn find_adapter(const char *op)

@@ -103,7 +103,10 @@ static void *converted(const tg_file_tensor *t, tg_dtype dtype, size_t *bytes)
         switch ((int)dtype) {
         case TG_F64: ((double *)data)[i] = element(t, i); break;
         case TG_F32: ((float *)data)[i] = (float)element(t, i); break;
-        case TG_I64: ((int64_t *)data)[i] = t->dtype == TG_I64 ? ((const int64_t *)t->data)[i] : (int64_t)element(t, i); break;
+        case TG_I64:
+            ((int64_t *)data)[i] =
+                t->dtype == TG_I64 ? ((const int64_t *)t->data)[i] : (int64_t)element(t, i);
+            break;
         default: ((uint8_t *)data)[i] = element(t, i) != 0.0; break;
         }
     return data;
@@ -111,7 +114,8 @@ static void *converted(const tg_file_tensor *t, tg_dtype dtype, size_t *bytes)
 
 static bool readable(const tg_file_tensor *t)
 {
-    return t->dtype == TG_F64 || t->dtype == TG_F32 || t->dtype == TG_I64 || t->dtype == TG_I32 || t->dtype == TG_BOOL;
+    return t->dtype == TG_F64 || t->dtype == TG_F32 || t->dtype == TG_I64 || t->dtype == TG_I32 ||
+           t->dtype == TG_BOOL;
 }
 
 static const tg_file_tensor *find(golden *g, const char *name)
@@ -120,7 +124,8 @@ static const tg_file_tensor *find(golden *g, const char *name)
     if (!t)
         fail(g, "the case names a tensor '%s' that the file lacks", name);
     else if (!readable(t))
-        fail(g, "tensor '%s' is %s: expected F64, F32, I64, I32 or BOOL", name, tg_dtype_name((int32_t)t->dtype));
+        fail(g, "tensor '%s' is %s: expected F64, F32, I64, I32 or BOOL", name,
+             tg_dtype_name((int32_t)t->dtype));
     else
         return t;
     return NULL;
@@ -174,7 +179,8 @@ verdict golden_load(golden *g, const char *name, tg_tensor *to)
         same = desc.dim[d] == t->dim[d];
     if (!same) {
         char shape[128];
-        return fail(g, "%s has another shape than the file's: %s", name, tg_desc_format(&desc, shape, sizeof shape));
+        return fail(g, "%s has another shape than the file's: %s", name,
+                    tg_desc_format(&desc, shape, sizeof shape));
     }
     size_t bytes;
     void *data = converted(t, (tg_dtype)desc.dtype, &bytes);
@@ -185,7 +191,9 @@ verdict golden_load(golden *g, const char *name, tg_tensor *to)
     return status ? refused(g, status, name) : PASSED;
 }
 
-/* -- comparing --------------------------------------------------------------------------------------------------------- */
+/* -- comparing
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool near(golden *g, double got, double want, double tolerance)
 {
@@ -225,7 +233,8 @@ static void format_dims(const tg_file_tensor *t, char *to, size_t size)
         snprintf(to + at, size - at, "]");
 }
 
-static verdict compare_elements(golden *g, const tg_file_tensor *want, const void *got, int32_t dtype, double tolerance)
+static verdict compare_elements(golden *g, const tg_file_tensor *want, const void *got, int32_t dtype,
+                                double tolerance)
 {
     int64_t n = count(want), wrong = 0, first = 0;
     for (int64_t i = 0; i < n; i++)
@@ -255,7 +264,8 @@ verdict compare(golden *g, const char *name, const tg_tensor *got, double tolera
         same = desc.dim[d] == want->dim[d];
     if (!same) {
         format_dims(want, should, sizeof should);
-        return fail(g, "%s: the shape is %s, expected %s", name, tg_desc_format(&desc, is, sizeof is), should);
+        return fail(g, "%s: the shape is %s, expected %s", name, tg_desc_format(&desc, is, sizeof is),
+                    should);
     }
     if (!same_kind(desc.dtype, (int32_t)want->dtype))
         return fail(g, "%s: the dtype is %s, expected %s", name, tg_dtype_name(desc.dtype),
@@ -280,7 +290,9 @@ verdict compare_number(golden *g, const char *name, double got, double tolerance
     return compare_elements(g, want, &got, TG_F64, tolerance);
 }
 
-/* -- JSON ------------------------------------------------------------------------------------------------------------------ */
+/* -- JSON
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 const char *tensor_name(const json_t *value)
 {
@@ -354,7 +366,8 @@ static bool make_attr(golden *g, const tg_attr_spec *spec, const json_t *value, 
     return true;
 }
 
-int make_attrs(golden *g, const char *what, const tg_attr_spec *specs, const json_t *arguments, tg_attr *out, verdict *v)
+int make_attrs(golden *g, const char *what, const tg_attr_spec *specs, const json_t *arguments, tg_attr *out,
+               verdict *v)
 {
     int n = 0;
     const char *key;
@@ -371,7 +384,8 @@ int make_attrs(golden *g, const char *what, const tg_attr_spec *specs, const jso
             return -1;
         }
         if (n == MAX_ATTRS || !make_attr(g, spec, value, &out[n])) {
-            *v = g->why[0] ? FAILED : unsupported(g, "%s: argument '%s' of a kind that is not known here", what, key);
+            *v = g->why[0] ? FAILED
+                           : unsupported(g, "%s: argument '%s' of a kind that is not known here", what, key);
             return -1;
         }
         n++;
@@ -379,7 +393,9 @@ int make_attrs(golden *g, const char *what, const tg_attr_spec *specs, const jso
     return n;
 }
 
-/* -- names --------------------------------------------------------------------------------------------------------------------- */
+/* -- names
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static int by_parts(const void *a, const void *b)
 {

@@ -1,4 +1,5 @@
-/* One golden case: its file, its JSON, and the tensors made from it. What a case is: tests/golden/README.md. */
+/* One golden case: its file, its JSON, and the tensors made from it. What a case is: tests/golden/README.md.
+ */
 #ifndef TG_CONFORMANCE_CASE_H
 #define TG_CONFORMANCE_CASE_H
 
@@ -10,15 +11,15 @@ typedef enum verdict { PASSED, FAILED, UNSUPPORTED } verdict;
 typedef struct golden {
     tg_runtime *rt;
     tg_tape *tape;
-    tg_dtype dtype;       /* that floating tensors are computed in                  */
-    double tolerance;     /* both relative and absolute                             */
-    double tolerance2;    /* of second-order tensors and training                   */
+    tg_dtype dtype;    /* that floating tensors are computed in                  */
+    double tolerance;  /* both relative and absolute                             */
+    double tolerance2; /* of second-order tensors and training                   */
     tg_safetensors *file;
     json_t *json;
-    tg_tensor **owned;    /* tensors made from the file                             */
+    tg_tensor **owned; /* tensors made from the file                             */
     size_t n_owned, capacity;
-    double largest;       /* error seen so far                                      */
-    char why[640];        /* the first failure                                      */
+    double largest; /* error seen so far                                      */
+    char why[640];  /* the first failure                                      */
 } golden;
 
 /* Reads the file and the JSON in it. FAILED with g->why set where it is not a case. */
@@ -49,10 +50,13 @@ const char *tensor_name(const json_t *value);
 bool read_real(const json_t *value, double *out);
 
 enum { MAX_ATTRS = 32 };
-/* Named arguments as attributes, by the table of their owner (`what`). Returns how many, or -1 with the verdict set. */
-int make_attrs(golden *g, const char *what, const tg_attr_spec *specs, const json_t *arguments, tg_attr *out, verdict *v);
+/* Named arguments as attributes, by the table of their owner (`what`). Returns how many, or -1 with the
+ * verdict set. */
+int make_attrs(golden *g, const char *what, const tg_attr_spec *specs, const json_t *arguments, tg_attr *out,
+               verdict *v);
 
-/* The file's tensors whose name starts with `prefix`, sorted, numbers by value ("output.2" before "output.10"). */
+/* The file's tensors whose name starts with `prefix`, sorted, numbers by value ("output.2" before
+ * "output.10"). */
 enum { MAX_NAMES = 512 };
 size_t golden_names(const golden *g, const char *prefix, const char *out[MAX_NAMES]);
 

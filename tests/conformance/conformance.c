@@ -59,13 +59,18 @@ static void run_case(const settings *s, tg_runtime *rt, tg_tape *tape, const cha
 {
     char name[256];
     bool f64 = s->dtype == TG_F64;
-    golden g = {.rt = rt, .tape = tape, .dtype = s->dtype, .tolerance = f64 ? 1e-7 : 1e-3, .tolerance2 = f64 ? 1e-7 : 2e-3};
+    golden g = {.rt = rt,
+                .tape = tape,
+                .dtype = s->dtype,
+                .tolerance = f64 ? 1e-7 : 1e-3,
+                .tolerance2 = f64 ? 1e-7 : 2e-3};
     case_name(path, name, sizeof name);
     tg_tape_clear_error(tape);
     tg_tape_reset(tape);
     verdict v = golden_open(&g, path);
     if (s->list) {
-        printf("%s: %s %s\n", name, v == PASSED ? json_string_value(json_object_get(g.json, "kind")) : "not a case",
+        printf("%s: %s %s\n", name,
+               v == PASSED ? json_string_value(json_object_get(g.json, "kind")) : "not a case",
                v == PASSED ? subject(&g) : g.why);
         golden_close(&g);
         return;

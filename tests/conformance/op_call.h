@@ -1,5 +1,5 @@
-/* An operator case's arguments, as an adapter asks for them. What an adapter does not ask for, and is not null, makes the
- * case unsupported: nothing is dropped quietly. */
+/* An operator case's arguments, as an adapter asks for them. What an adapter does not ask for, and is not
+ * null, makes the case unsupported: nothing is dropped quietly. */
 #ifndef TG_CONFORMANCE_OP_CALL_H
 #define TG_CONFORMANCE_OP_CALL_H
 

@@ -29,7 +29,8 @@ static verdict load_state(call *c)
         for (size_t i = 0; i < state[k]->n; i++) {
             snprintf(name, sizeof name, "%s%s", prefix[k], state[k]->name[i]);
             if (!golden_has(g, name))
-                return fail(g, "the module has a %s '%s' that the case lacks", k ? "buffer" : "parameter", state[k]->name[i]);
+                return fail(g, "the module has a %s '%s' that the case lacks", k ? "buffer" : "parameter",
+                            state[k]->name[i]);
             verdict v = golden_load(g, name, state[k]->tensor[i]);
             if (v != PASSED)
                 return v;
@@ -37,7 +38,8 @@ static verdict load_state(call *c)
         const char *names[MAX_NAMES];
         size_t n = golden_names(g, prefix[k], names);
         if (n != state[k]->n)
-            return fail(g, "the case has %zu %ss, the module %zu", n, k ? "buffer" : "parameter", state[k]->n);
+            return fail(g, "the case has %zu %ss, the module %zu", n, k ? "buffer" : "parameter",
+                        state[k]->n);
     }
     return PASSED;
 }
@@ -147,7 +149,8 @@ static verdict compare_buffers(call *c)
     size_t n = golden_names(c->g, "buffer_after.", names);
     for (size_t i = 0; i < n; i++) {
         const tg_tensor *b = tg_module_tensor(c->module, names[i] + strlen("buffer_after."));
-        verdict v = b ? compare(c->g, names[i], b, c->g->tolerance) : fail(c->g, "%s: there is no such buffer", names[i]);
+        verdict v = b ? compare(c->g, names[i], b, c->g->tolerance)
+                      : fail(c->g, "%s: there is no such buffer", names[i]);
         if (v != PASSED)
             return v;
     }

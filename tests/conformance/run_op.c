@@ -13,7 +13,9 @@ typedef struct leaves {
     const char *name[MAX_LEAVES]; /* "input.ARG" or "grad_output" */
 } leaves;
 
-/* -- arguments ------------------------------------------------------------------------------------------------------------ */
+/* -- arguments
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static verdict add_tensor(op_call *c, op_arg *a, const char *name)
 {
@@ -64,7 +66,9 @@ static verdict collect_leaves(op_call *c, leaves *l)
     return PASSED;
 }
 
-/* -- forward ----------------------------------------------------------------------------------------------------------------- */
+/* -- forward
+ * -----------------------------------------------------------------------------------------------------------------
+ */
 
 static verdict forward(op_call *c, adapter_fn adapter)
 {
@@ -96,10 +100,13 @@ static verdict compare_outputs(op_call *c)
     return PASSED;
 }
 
-/* -- backward ------------------------------------------------------------------------------------------------------------------ */
+/* -- backward
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Σ w·t, or the only t and its w, so that a plain case has a plain sweep. */
-static void dot(tg_tape *tape, tg_tensor *const t[], tg_tensor *const w[], size_t n, tg_tensor **y, tg_tensor **gy)
+static void dot(tg_tape *tape, tg_tensor *const t[], tg_tensor *const w[], size_t n, tg_tensor **y,
+                tg_tensor **gy)
 {
     size_t live = 0, last = 0;
     for (size_t i = 0; i < n; i++)
@@ -119,7 +126,8 @@ static void dot(tg_tape *tape, tg_tensor *const t[], tg_tensor *const w[], size_
     }
 }
 
-static verdict sweep(op_call *c, tg_tensor *const t[], tg_tensor *const w[], size_t n, leaves *l, unsigned flags)
+static verdict sweep(op_call *c, tg_tensor *const t[], tg_tensor *const w[], size_t n, leaves *l,
+                     unsigned flags)
 {
     tg_tensor *y, *gy;
     memset(l->grad, 0, sizeof l->grad);

@@ -18,10 +18,13 @@ typedef struct training {
     double max_norm, norm;
     tg_tensor *loss_value, *output; /* of the event that ran; NULL: it gave none */
     bool has_norm;
-    tg_tensor *left[MAX_PARAMETERS]; /* gradients that torch's optimizer leaves and ours consumes, by parameter */
+    tg_tensor
+        *left[MAX_PARAMETERS]; /* gradients that torch's optimizer leaves and ours consumes, by parameter */
 } training;
 
-/* -- making --------------------------------------------------------------------------------------------------------------- */
+/* -- making
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 static verdict make_layer(training *t, const json_t *entry)
 {
@@ -128,10 +131,13 @@ static verdict read_clip(training *t)
     if (!clip || json_is_null(clip))
         return PASSED;
     t->clips = true;
-    return read_real(clip, &t->max_norm) ? PASSED : fail(t->g, "not a golden case: 'clip_grad_norm' is no number");
+    return read_real(clip, &t->max_norm) ? PASSED
+                                         : fail(t->g, "not a golden case: 'clip_grad_norm' is no number");
 }
 
-/* -- events ------------------------------------------------------------------------------------------------------------------ */
+/* -- events
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 static verdict batch(training *t, const json_t *event, const char *what, tg_tensor **out)
 {
@@ -162,9 +168,10 @@ static verdict forward_and_back(training *t, const json_t *event)
     return status ? refused(t->g, status, "train step") : PASSED;
 }
 
-/* -- what a step leaves -----------------------------------------------------------------------------------------------
- * In torch a step leaves the gradients, and a backward after it adds to them. Ours consumes them: so they are kept
- * here, and sent in again before what follows. */
+/* -- what a step leaves
+ * ----------------------------------------------------------------------------------------------- In torch a
+ * step leaves the gradients, and a backward after it adds to them. Ours consumes them: so they are kept here,
+ * and sent in again before what follows. */
 
 static void drop_left(training *t)
 {
@@ -339,14 +346,19 @@ static verdict compare_one(training *t, const char *name, const char *rest)
 {
     golden *g = t->g;
     if (!strcmp(rest, "loss"))
-        return t->loss_value ? compare(g, name, t->loss_value, g->tolerance2) : fail(g, "%s: there was no loss", name);
+        return t->loss_value ? compare(g, name, t->loss_value, g->tolerance2)
+                             : fail(g, "%s: there was no loss", name);
     if (!strcmp(rest, "output"))
-        return t->output ? compare(g, name, t->output, g->tolerance2) : fail(g, "%s: there was no output", name);
+        return t->output ? compare(g, name, t->output, g->tolerance2)
+                         : fail(g, "%s: there was no output", name);
     if (!strcmp(rest, "grad_norm"))
-        return t->has_norm ? compare_number(g, name, t->norm, g->tolerance2) : fail(g, "%s: nothing was clipped", name);
+        return t->has_norm ? compare_number(g, name, t->norm, g->tolerance2)
+                           : fail(g, "%s: nothing was clipped", name);
     if (!strcmp(rest, "lr"))
         return compare_number(g, name, tg_optimizer_lr(t->optimizer), g->tolerance2);
-    const char *path = !strncmp(rest, "param.", 6) ? rest + 6 : !strncmp(rest, "buffer.", 7) ? rest + 7 : NULL;
+    const char *path = !strncmp(rest, "param.", 6)    ? rest + 6
+                       : !strncmp(rest, "buffer.", 7) ? rest + 7
+                                                      : NULL;
     const tg_tensor *p = path ? tg_module_tensor(t->net, path) : NULL;
     return p ? compare(g, name, p, g->tolerance2) : fail(g, "%s: the model has no such thing", name);
 }

@@ -20,7 +20,8 @@ size_t row_n_out(const tg_operator *op)
     return n;
 }
 
-tg_status row_apply(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+tg_status row_apply(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                    size_t n_out)
 {
     const row_case *c = arg;
     tg_tensor *all[16];

@@ -16,7 +16,8 @@ bool row_is_differentiable(const tg_operator *op);
 /* How many of its outputs carry a gradient. */
 size_t row_n_out(const tg_operator *op);
 /* tg_check_fn: applies the row; `arg` is a row_case. */
-tg_status row_apply(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out);
+tg_status row_apply(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                    size_t n_out);
 /* Does any input of the sample want a gradient? */
 bool sample_wants_gradient(const tg_sample *sample);
 /* Draws the sample and checks it; the tape's error is left standing. */

@@ -1,5 +1,5 @@
-/* Every backend against the reference in f64, row by row, from the rows' samples: forward and backward, with plain,
- * strided, empty, large and NaN data. A backend's row counts only where its kernel really ran. */
+/* Every backend against the reference in f64, row by row, from the rows' samples: forward and backward, with
+ * plain, strided, empty, large and NaN data. A backend's row counts only where its kernel really ran. */
 #include "support/check_main.h"
 
 #include <math.h>
@@ -30,12 +30,20 @@ static subject subjects[MAX_SUBJECTS];
 static size_t n_subjects, n_pairs;
 static pair pairs[MAX_SUBJECTS * MAX_ROWS];
 
-static const unsigned ways[] = {0, SAMPLE_ALL_STRIDED, SAMPLE_EMPTY, SAMPLE_NAN, SAMPLE_LARGE,
-                                SAMPLE_LARGE | SAMPLE_ALL_STRIDED, SAMPLE_LARGE | SAMPLE_NAN};
-static const char *const way_names[] = {"plain", "strided", "empty", "NaN", "large", "large strided", "large NaN"};
+static const unsigned ways[] = {0,
+                                SAMPLE_ALL_STRIDED,
+                                SAMPLE_EMPTY,
+                                SAMPLE_NAN,
+                                SAMPLE_LARGE,
+                                SAMPLE_LARGE | SAMPLE_ALL_STRIDED,
+                                SAMPLE_LARGE | SAMPLE_NAN};
+static const char *const way_names[] = {"plain", "strided",       "empty",    "NaN",
+                                        "large", "large strided", "large NaN"};
 enum { N_WAYS = sizeof ways / sizeof *ways };
 
-/* -- one run ------------------------------------------------------------------------------------------------------------------ */
+/* -- one run
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 /* What a row gave: its outputs (or what it wrote), then the gradients, as doubles. */
 typedef struct outcome {
@@ -81,7 +89,8 @@ static tg_tensor *cotangent(tg_tape *tape, tg_tensor *y, uint64_t seed)
     return gy;
 }
 
-static tg_status go_back(tg_tape *tape, const tg_operator *op, const sample_set *set, tg_tensor *const out[], outcome *o)
+static tg_status go_back(tg_tape *tape, const tg_operator *op, const sample_set *set, tg_tensor *const out[],
+                         outcome *o)
 {
     tg_tensor *wrt[TG_SAMPLE_IN], *grad[TG_SAMPLE_IN];
     size_t n = 0;
@@ -101,7 +110,8 @@ static tg_status go_back(tg_tape *tape, const tg_operator *op, const sample_set 
     return TG_OK;
 }
 
-static void run_row(tg_tape *tape, const tg_operator *op, const tg_sample *sample, tg_dtype dtype, unsigned how, outcome *o)
+static void run_row(tg_tape *tape, const tg_operator *op, const tg_sample *sample, tg_dtype dtype,
+                    unsigned how, outcome *o)
 {
     sample_set set;
     tg_tensor *out[MAX_OUT];
@@ -129,7 +139,9 @@ static void run_row(tg_tape *tape, const tg_operator *op, const tg_sample *sampl
     sample_free(&set);
 }
 
-/* -- comparing ------------------------------------------------------------------------------------------------------------------ */
+/* -- comparing
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool close_enough(const double *got, const double *want, size_t n, double tolerance, size_t *where)
 {
@@ -139,36 +151,39 @@ static bool close_enough(const double *got, const double *want, size_t n, double
             scale = fmax(scale, fabs(want[i]));
     for (size_t i = 0; i < n; i++) {
         *where = i;
-        if (isnan(want[i]) ? !isnan(got[i]) : isinf(want[i]) ? got[i] != want[i] : !(fabs(got[i] - want[i]) <= tolerance * scale))
+        if (isnan(want[i])   ? !isnan(got[i])
+            : isinf(want[i]) ? got[i] != want[i]
+                             : !(fabs(got[i] - want[i]) <= tolerance * scale))
             return false;
     }
     return true;
 }
 
-static void compare(const subject *s, const tg_operator *op, const tg_sample *sample, size_t way, outcome *got,
-                    outcome *want, char *wrong, size_t size)
+static void compare(const subject *s, const tg_operator *op, const tg_sample *sample, size_t way,
+                    outcome *got, outcome *want, char *wrong, size_t size)
 {
     double tolerance = s->dtype == TG_F64 ? 1e-11 : fmax(2e-5, sample->tolerance);
     size_t at = 0;
     if (got->status != want->status) {
-        snprintf(wrong, size, "%s, '%s', %s: %s (%s), the reference: %s (%s)", op->name, sample->label, way_names[way],
-                 tg_status_name(got->status), tg_tape_error(s->tape), tg_status_name(want->status),
-                 tg_tape_error(reference_tape));
+        snprintf(wrong, size, "%s, '%s', %s: %s (%s), the reference: %s (%s)", op->name, sample->label,
+                 way_names[way], tg_status_name(got->status), tg_tape_error(s->tape),
+                 tg_status_name(want->status), tg_tape_error(reference_tape));
         return;
     }
     for (size_t i = 0; i < got->n && !wrong[0]; i++)
         if ((got->value[i] == NULL) != (want->value[i] == NULL) || got->count[i] != want->count[i])
-            snprintf(wrong, size, "%s, '%s', %s: result %zu has %zu elements, expected %zu", op->name, sample->label,
-                     way_names[way], i, got->count[i], want->count[i]);
+            snprintf(wrong, size, "%s, '%s', %s: result %zu has %zu elements, expected %zu", op->name,
+                     sample->label, way_names[way], i, got->count[i], want->count[i]);
         else if (got->value[i] && !close_enough(got->value[i], want->value[i], got->count[i], tolerance, &at))
-            snprintf(wrong, size, "%s, '%s', %s: result %zu, element %zu: %.9g, the reference in f64: %.9g", op->name,
-                     sample->label, way_names[way], i, at, got->value[i][at], want->value[i][at]);
+            snprintf(wrong, size, "%s, '%s', %s: result %zu, element %zu: %.9g, the reference in f64: %.9g",
+                     op->name, sample->label, way_names[way], i, at, got->value[i][at], want->value[i][at]);
 }
 
 START_TEST(agrees_with_the_reference)
 {
     const subject *s = &subjects[pairs[_i].subject];
-    const tg_operator *op = tg_operator_find(s->rt, pairs[_i].row), *oracle = tg_operator_find(reference, pairs[_i].row);
+    const tg_operator *op = tg_operator_find(s->rt, pairs[_i].row),
+                      *oracle = tg_operator_find(reference, pairs[_i].row);
     char wrong[700] = "";
     size_t n = 0;
     const tg_sample *samples = op->samples(&n);
@@ -185,7 +200,8 @@ START_TEST(agrees_with_the_reference)
             outcome_free(&want);
         }
     ck_assert_msg(!wrong[0], "%s in %s: %s", s->backend, tg_dtype_name((int32_t)s->dtype), wrong);
-    ck_assert_msg(tg_tape_count_runs(s->tape, op->name, s->backend) > before, "%s never ran on %s", op->name, s->backend);
+    ck_assert_msg(tg_tape_count_runs(s->tape, op->name, s->backend) > before, "%s never ran on %s", op->name,
+                  s->backend);
 }
 END_TEST
 
@@ -208,8 +224,8 @@ START_TEST(threads_do_not_matter)
             for (size_t i = 0; i < one.n; i++)
                 if (i >= many.n || one.count[i] != many.count[i] ||
                     (one.value[i] && memcmp(one.value[i], many.value[i], one.count[i] * sizeof(double))))
-                    snprintf(wrong, sizeof wrong, "%s, '%s': result %zu differs between 1 and %d threads", op->name,
-                             samples[k].label, i, threads);
+                    snprintf(wrong, sizeof wrong, "%s, '%s': result %zu differs between 1 and %d threads",
+                             op->name, samples[k].label, i, threads);
             outcome_free(&many);
         }
         outcome_free(&one);
@@ -219,7 +235,9 @@ START_TEST(threads_do_not_matter)
 }
 END_TEST
 
-/* -- who runs what ----------------------------------------------------------------------------------------------------------- */
+/* -- who runs what
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static bool ever_runs(subject *s, const tg_operator *op)
 {
@@ -296,7 +314,8 @@ START_TEST(every_kernel_ran)
     for (size_t p = 0; p < n_pairs; p++)
         ran += pairs[p].subject == (size_t)_i;
     ck_assert_msg(ran > 0, "%s ran nothing", s->backend);
-    ck_assert_msg(ran == s->n_kernels, "%s has %zu kernels, and the samples reach %zu", s->backend, s->n_kernels, ran);
+    ck_assert_msg(ran == s->n_kernels, "%s has %zu kernels, and the samples reach %zu", s->backend,
+                  s->n_kernels, ran);
 }
 END_TEST
 

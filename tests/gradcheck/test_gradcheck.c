@@ -1,5 +1,6 @@
-/* tg_gradcheck itself: what it must see, in which order, and that it leaves nothing behind. Rows of this program's own
- * (views, which need no kernel) return their input and have the rules that are to be found out. */
+/* tg_gradcheck itself: what it must see, in which order, and that it leaves nothing behind. Rows of this
+ * program's own (views, which need no kernel) return their input and have the rules that are to be found out.
+ */
 #include "support/check_main.h"
 
 #include <math.h>
@@ -11,9 +12,11 @@
 static tg_runtime *rt;
 static tg_tape *tape;
 static tg_tensor *x, *z;
-static const double x_value[6] = {0.7, -1.2, 0.4, 1.9, -0.3, 1.1}, z_value[6] = {1.3, 0.6, -0.8, -1.7, 0.9, 0.5};
+static const double x_value[6] = {0.7, -1.2, 0.4, 1.9, -0.3, 1.1},
+                    z_value[6] = {1.3, 0.6, -0.8, -1.7, 0.9, 0.5};
 
-/* -- rows with rules of all kinds -------------------------------------------------------------------------------- */
+/* -- rows with rules of all kinds
+ * -------------------------------------------------------------------------------- */
 
 static tg_status same(const tg_infer *q)
 {
@@ -95,7 +98,8 @@ static tg_status refuses_recorded(tg_tape *t, const tg_node *n, tg_tensor *const
     return tg_tape_recording(t) ? refuses(t, n, gy, gx) : right(t, n, gy, gx);
 }
 
-static const tg_sample samples[] = {{.label = "x", .n_in = 1, .in = {{.ndim = 1, .dim = {6}, .low = -1, .high = 1}}}};
+static const tg_sample samples[] = {
+    {.label = "x", .n_in = 1, .in = {{.ndim = 1, .dim = {6}, .low = -1, .high = 1}}}};
 
 static const tg_sample *one_sample(size_t *n)
 {
@@ -103,19 +107,23 @@ static const tg_sample *one_sample(size_t *n)
     return samples;
 }
 
-#define ROW(rule)                                                                                                      \
-    {                                                                                                                  \
-        .struct_size = sizeof(tg_operator), .version = 1, .name = "test_" #rule, .flags = TG_OP_VIEW,                  \
-        .saves = TG_OP_IN(0), .n_in = 1, .n_out = 1, .infer = same, .vjp = rule, .samples = one_sample, .doc = "x"     \
+#define ROW(rule)                                                                                            \
+    {                                                                                                        \
+        .struct_size = sizeof(tg_operator), .version = 1, .name = "test_" #rule, .flags = TG_OP_VIEW,        \
+        .saves = TG_OP_IN(0), .n_in = 1, .n_out = 1, .infer = same, .vjp = rule, .samples = one_sample,      \
+        .doc = "x"                                                                                           \
     }
-static const tg_operator wrong_rows[] = {ROW(right),  ROW(flipped),  ROW(factor),  ROW(element),         ROW(cut),
-                                         ROW(second), ROW(third),    ROW(recorded), ROW(refuses), ROW(refuses_recorded)};
+static const tg_operator wrong_rows[] = {ROW(right),   ROW(flipped),         ROW(factor), ROW(element),
+                                         ROW(cut),     ROW(second),          ROW(third),  ROW(recorded),
+                                         ROW(refuses), ROW(refuses_recorded)};
 enum { N_ROWS = sizeof wrong_rows / sizeof *wrong_rows };
 
-/* -- functions ------------------------------------------------------------------------------------------------------ */
+/* -- functions
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* row(x)·z + row(x)²·x: the row in the middle of other operators. */
-static tg_status through(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status through(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                         size_t n_out)
 {
     (void)n_in;
     (void)n_out;
@@ -127,14 +135,16 @@ static tg_status through(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_
     return tg_tape_status(t);
 }
 
-static tg_status alone(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status alone(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                       size_t n_out)
 {
     (void)n_in;
     (void)n_out;
     return tg_apply(t, arg, in, 1, NULL, NULL, out);
 }
 
-static tg_status cubic(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status cubic(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                       size_t n_out)
 {
     (void)arg;
     (void)n_in;
@@ -144,7 +154,8 @@ static tg_status cubic(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in
 }
 
 /* Two outputs, one of them a scalar, and an integer one that is passed over. */
-static tg_status several(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status several(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                         size_t n_out)
 {
     (void)arg;
     (void)n_in;
@@ -156,7 +167,8 @@ static tg_status several(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_
 }
 
 /* x² + x, the second term behind a detach: it is missing from the gradient. */
-static tg_status missing_term(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status missing_term(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                              size_t n_out)
 {
     (void)arg;
     (void)n_in;
@@ -166,7 +178,8 @@ static tg_status missing_term(void *arg, tg_tape *t, tg_tensor *const in[], size
 }
 
 /* A constant as far as the tape knows. */
-static tg_status detached(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status detached(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                          size_t n_out)
 {
     (void)arg;
     (void)n_in;
@@ -175,7 +188,8 @@ static tg_status detached(void *arg, tg_tape *t, tg_tensor *const in[], size_t n
     return tg_tape_status(t);
 }
 
-static tg_status counting(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status counting(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                          size_t n_out)
 {
     (void)n_in;
     (void)n_out;
@@ -184,7 +198,8 @@ static tg_status counting(void *arg, tg_tape *t, tg_tensor *const in[], size_t n
     return tg_tape_status(t);
 }
 
-static tg_status leaves_out(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status leaves_out(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                            size_t n_out)
 {
     (void)arg;
     (void)t;
@@ -195,7 +210,8 @@ static tg_status leaves_out(void *arg, tg_tape *t, tg_tensor *const in[], size_t
     return TG_OK;
 }
 
-static tg_status fails_late(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status fails_late(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                            size_t n_out)
 {
     int *calls = arg;
     if (++*calls > 5)
@@ -203,7 +219,8 @@ static tg_status fails_late(void *arg, tg_tape *t, tg_tensor *const in[], size_t
     return cubic(NULL, t, in, n_in, out, n_out);
 }
 
-static tg_status identity(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status identity(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                          size_t n_out)
 {
     (void)arg;
     (void)t;
@@ -213,7 +230,9 @@ static tg_status identity(void *arg, tg_tape *t, tg_tensor *const in[], size_t n
     return TG_OK;
 }
 
-/* -- set-up ----------------------------------------------------------------------------------------------------------- */
+/* -- set-up
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static void setup(void)
 {
@@ -261,13 +280,15 @@ static tg_status check_row(const char *name, tg_check_fn fn, int order)
     return check(fn, (void *)(uintptr_t)tg_operator_find(rt, name), 1, order);
 }
 
-/* -- what it sees ------------------------------------------------------------------------------------------------------ */
+/* -- what it sees
+ * ------------------------------------------------------------------------------------------------------ */
 
 START_TEST(right_functions_pass_in_every_order)
 {
     for (int order = 1; order <= 4; order++) {
         ck_assert_msg(check(cubic, NULL, 1, order) == TG_OK, "order %d: %s", order, tg_tape_error(tape));
-        ck_assert_msg(check_row("test_right", through, order) == TG_OK, "order %d: %s", order, tg_tape_error(tape));
+        ck_assert_msg(check_row("test_right", through, order) == TG_OK, "order %d: %s", order,
+                      tg_tape_error(tape));
     }
     for (int order = 1; order <= 3; order++) {
         ck_assert_msg(check(several, NULL, 3, order) == TG_OK, "order %d: %s", order, tg_tape_error(tape));
@@ -279,7 +300,7 @@ END_TEST
 static const struct {
     const char *row;
     int first_order; /* that must see it */
-} wrong[] = {{"test_flipped", 1}, {"test_factor", 1}, {"test_element", 1}, {"test_cut", 2},
+} wrong[] = {{"test_flipped", 1}, {"test_factor", 1},   {"test_element", 1}, {"test_cut", 2},
              {"test_second", 2},  {"test_recorded", 2}, {"test_third", 3}};
 
 START_TEST(wrong_rules_are_seen)
@@ -338,9 +359,11 @@ START_TEST(functions_that_misbehave)
 }
 END_TEST
 
-/* -- what it leaves --------------------------------------------------------------------------------------------------- */
+/* -- what it leaves
+ * --------------------------------------------------------------------------------------------------- */
 
-static tg_status run_net(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status run_net(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                         size_t n_out)
 {
     (void)n_in;
     (void)n_out;
@@ -348,7 +371,8 @@ static tg_status run_net(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_
     return tg_tape_status(t);
 }
 
-static tg_status run_net_wrong(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status run_net_wrong(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                               size_t n_out)
 {
     tg_status status = run_net(arg, t, in, n_in, out, n_out);
     if (!status)
@@ -395,7 +419,9 @@ START_TEST(train_mode_modules_are_left_alone)
 }
 END_TEST
 
-/* -- bad input ---------------------------------------------------------------------------------------------------------- */
+/* -- bad input
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(bad_options)
 {
@@ -456,7 +482,8 @@ START_TEST(empty_inputs)
     tg_tensor *e = NULL;
     ck_assert_int_eq(tg_tensor_create(&e, rt, TG_F64, (int64_t[]){0, 3}, 2), TG_OK);
     tg_tensor_set_requires_grad(e, true);
-    ck_assert_msg(tg_gradcheck(tape, cubic, NULL, (tg_tensor *[]){e, e}, 2, 1, NULL) == TG_OK, "%s", tg_tape_error(tape));
+    ck_assert_msg(tg_gradcheck(tape, cubic, NULL, (tg_tensor *[]){e, e}, 2, 1, NULL) == TG_OK, "%s",
+                  tg_tape_error(tape));
     tg_tensor_destroy(e);
 }
 END_TEST

@@ -1,5 +1,5 @@
-/* Every registered layer class in train, in eval, and in train with frozen statistics, from its own samples, in f64,
- * by inputs and parameters, first and second order. And layers with a backward of their own. */
+/* Every registered layer class in train, in eval, and in train with frozen statistics, from its own samples,
+ * in f64, by inputs and parameters, first and second order. And layers with a backward of their own. */
 #include "support/check_main.h"
 
 #include <string.h>
@@ -22,7 +22,8 @@ static const char *const once[] = {NULL};
 
 static void open_runtime(void)
 {
-    tg_runtime_options options = {.struct_size = sizeof options, .backend = "reference", .dtype = TG_F64, .threads = 1};
+    tg_runtime_options options = {
+        .struct_size = sizeof options, .backend = "reference", .dtype = TG_F64, .threads = 1};
     if (tg_runtime_open(&rt, &options) != TG_OK || tg_tape_open(&tape, rt) != TG_OK) {
         fprintf(stderr, "no runtime: %s\n", tg_error_message());
         exit(1);
@@ -37,9 +38,11 @@ static void clear(void)
     tg_tape_clear_error(tape);
 }
 
-/* -- one layer, one sample, one mode ------------------------------------------------------------------------------ */
+/* -- one layer, one sample, one mode
+ * ------------------------------------------------------------------------------ */
 
-static tg_status forward(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status forward(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                         size_t n_out)
 {
     tg_module *module = arg;
     const tg_layer_class *cls = tg_module_class(module);
@@ -81,7 +84,8 @@ static void set_state(tg_module *module, int state)
 }
 
 /* TG_OK also where nothing wants a gradient: then there is nothing to check. */
-static tg_status check_sample(const tg_layer_class *cls, const tg_sample *sample, int state, int order, bool *checked)
+static tg_status check_sample(const tg_layer_class *cls, const tg_sample *sample, int state, int order,
+                              bool *checked)
 {
     sample_set set;
     tg_tensor *in[MAX_TENSORS];
@@ -148,7 +152,8 @@ START_TEST(once_differentiable_ones_are_listed)
     size_t listed = 0, flagged = 0;
     for (; once[listed]; listed++) {
         const tg_layer_class *cls = tg_layer_find(rt, once[listed]);
-        ck_assert_msg(cls && cls->flags & TG_LAYER_ONCE, "%s is listed as once differentiable and is not", once[listed]);
+        ck_assert_msg(cls && cls->flags & TG_LAYER_ONCE, "%s is listed as once differentiable and is not",
+                      once[listed]);
     }
     for (size_t i = 0; i < n_classes; i++)
         flagged += (classes[i]->flags & TG_LAYER_ONCE) != 0;
@@ -156,7 +161,8 @@ START_TEST(once_differentiable_ones_are_listed)
 }
 END_TEST
 
-/* -- layers with a backward of their own ---------------------------------------------------------------------------- */
+/* -- layers with a backward of their own
+ * ---------------------------------------------------------------------------- */
 
 /* y = x²·w in train, x·w in eval. */
 static tg_status square_init(tg_module *m, const void *attrs)
@@ -180,7 +186,8 @@ static tg_status square_eval(tg_module *m, tg_tape *t, tg_tensor *const in[], si
     return tg_tape_status(t);
 }
 
-static tg_status back(tg_tape *t, const tg_node *node, tg_tensor *gy, double factor, bool squared, tg_tensor *gx[])
+static tg_status back(tg_tape *t, const tg_node *node, tg_tensor *gy, double factor, bool squared,
+                      tg_tensor *gx[])
 {
     tg_tensor *x = tg_node_input(node, 0), *w = tg_node_input(node, 1), *gw = gy;
     gx[0] = tg_mul_scalar(t, tg_mul(t, gy, w), factor);
@@ -191,21 +198,24 @@ static tg_status back(tg_tape *t, const tg_node *node, tg_tensor *gy, double fac
     return tg_tape_status(t);
 }
 
-static tg_status square_back_train(tg_module *m, tg_tape *t, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
+static tg_status square_back_train(tg_module *m, tg_tape *t, const tg_node *node, tg_tensor *const gy[],
+                                   tg_tensor *gx[])
 {
     (void)m;
     ck_assert_int_eq(tg_node_mode(node), TG_TRAIN);
     return back(t, node, gy[0], 2.0, true, gx);
 }
 
-static tg_status square_back_eval(tg_module *m, tg_tape *t, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
+static tg_status square_back_eval(tg_module *m, tg_tape *t, const tg_node *node, tg_tensor *const gy[],
+                                  tg_tensor *gx[])
 {
     (void)m;
     ck_assert_int_eq(tg_node_mode(node), TG_EVAL);
     return back(t, node, gy[0], 1.0, false, gx);
 }
 
-static tg_status wrong_back_eval(tg_module *m, tg_tape *t, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
+static tg_status wrong_back_eval(tg_module *m, tg_tape *t, const tg_node *node, tg_tensor *const gy[],
+                                 tg_tensor *gx[])
 {
     (void)m;
     return back(t, node, gy[0], -1.0, false, gx);
@@ -220,7 +230,8 @@ static tg_status forgetful_back_train(tg_module *m, tg_tape *t, const tg_node *n
     return status;
 }
 
-static const tg_sample square_sample = {.label = "x", .n_in = 1, .in = {{.ndim = 2, .dim = {4, 3}, .low = -2, .high = 2}}};
+static const tg_sample square_sample = {
+    .label = "x", .n_in = 1, .in = {{.ndim = 2, .dim = {4, 3}, .low = -2, .high = 2}}};
 
 static const tg_sample *square_samples(size_t *n)
 {
@@ -232,9 +243,15 @@ static const char *const square_in[] = {"input"};
 
 static tg_layer_class square_class(void)
 {
-    return (tg_layer_class){.struct_size = sizeof(tg_layer_class), .name = "Square", .n_in = 1, .n_out = 1,
-                            .in_names = square_in, .init = square_init, .forward = {square_train, square_eval},
-                            .backward = {square_back_train, square_back_eval}, .samples = square_samples,
+    return (tg_layer_class){.struct_size = sizeof(tg_layer_class),
+                            .name = "Square",
+                            .n_in = 1,
+                            .n_out = 1,
+                            .in_names = square_in,
+                            .init = square_init,
+                            .forward = {square_train, square_eval},
+                            .backward = {square_back_train, square_back_eval},
+                            .samples = square_samples,
                             .doc = "y = x²·w, x·w in eval"};
 }
 
@@ -252,8 +269,8 @@ START_TEST(own_backward_is_right)
     tg_layer_class cls = square_class();
     for (int state = 0; state < TG_N_MODES; state++)
         for (int order = 1; order <= 3; order++)
-            ck_assert_msg(check_square(&cls, state, order) == TG_OK, "%s, order %d: %s", state_name[state], order,
-                          tg_tape_error(tape));
+            ck_assert_msg(check_square(&cls, state, order) == TG_OK, "%s, order %d: %s", state_name[state],
+                          order, tg_tape_error(tape));
 }
 END_TEST
 
@@ -285,7 +302,8 @@ START_TEST(own_backward_in_one_mode_only)
     tg_layer_class cls = square_class();
     cls.backward[TG_EVAL] = NULL;
     for (int state = 0; state < TG_N_MODES; state++)
-        ck_assert_msg(check_square(&cls, state, 2) == TG_OK, "%s: %s", state_name[state], tg_tape_error(tape));
+        ck_assert_msg(check_square(&cls, state, 2) == TG_OK, "%s: %s", state_name[state],
+                      tg_tape_error(tape));
 }
 END_TEST
 

@@ -1,9 +1,10 @@
-/* Does the gradient check see what it is there for? Every term of every rule is broken, one at a time: while the rule
- * of an operator runs, the result of its k-th application is altered, once in the plain sweep and once in the recorded
- * one; or what the rule returns for an input is left out, negated or scaled. Each such mutant must fail the check of
- * one of the operator's samples.
+/* Does the gradient check see what it is there for? Every term of every rule is broken, one at a time: while
+ * the rule of an operator runs, the result of its k-th application is altered, once in the plain sweep and
+ * once in the recorded one; or what the rule returns for an input is left out, negated or scaled. Each such
+ * mutant must fail the check of one of the operator's samples.
  *
- * A view shares its storage, so it is altered through the storage and restored once its first consumer has run. */
+ * A view shares its storage, so it is altered through the storage and restored once its first consumer has
+ * run. */
 #include "support/check_main.h"
 
 #include <string.h>
@@ -16,8 +17,8 @@ enum { MAX_TERMS = 400, MAX_SAMPLES = 64, MAX_APPLICATIONS = 256 };
 enum { NEGATE, SCALE, ZERO, SHIFT, N_MUTATIONS };
 static const char *const mutation_name[] = {"negated", "times 1.5", "zeroed", "plus 0.5"};
 
-/* The o-th output of the k-th application of `op` in a rule, in the plain or the recorded sweep; op NULL: the gradient
- * that the rule returns for input o. */
+/* The o-th output of the k-th application of `op` in a rule, in the plain or the recorded sweep; op NULL: the
+ * gradient that the rule returns for input o. */
 typedef struct term {
     bool recorded;
     unsigned k, o;
@@ -32,7 +33,7 @@ typedef struct mutator {
     const tg_operator *ran[MAX_APPLICATIONS]; /* in the rule that runs, so far            */
     unsigned n_ran;
     bool inside;
-    unsigned altered;          /* how often a value really changed                       */
+    unsigned altered; /* how often a value really changed                       */
     term *terms;
     size_t n_terms;
     unsigned sample;
@@ -54,9 +55,11 @@ static const struct {
     const char *why;
 } equivalent[] = {
     {"softsign", "add_scalar", -1, -1, NEGATE, "1 + |x| is squared afterwards"},
-    {"maximum", "mul_scalar", -1, -1, -1, "halves at ties, where there is no derivative: test_operators.c has them"},
+    {"maximum", "mul_scalar", -1, -1, -1,
+     "halves at ties, where there is no derivative: test_operators.c has them"},
     {"minimum", "mul_scalar", -1, -1, -1, "as maximum"},
-    {"elu_backward", "full", -1, 0, SHIFT, "the 0 that x is compared with, in the rule's own slope, masked there"},
+    {"elu_backward", "full", -1, 0, SHIFT,
+     "the 0 that x is compared with, in the rule's own slope, masked there"},
     {"pow", "full", 1, 0, -1, "what stands in for a base of 0 is masked; it matters to the next order"},
     {"pow", "full", 1, 1, SCALE, "and there any positive number would do"},
     {NULL, NULL, 0, 0, 0, NULL},
@@ -69,7 +72,8 @@ static size_t n_rows, total_mutants;
 
 static void open_runtime(void)
 {
-    tg_runtime_options options = {.struct_size = sizeof options, .backend = "reference", .dtype = TG_F64, .threads = 1};
+    tg_runtime_options options = {
+        .struct_size = sizeof options, .backend = "reference", .dtype = TG_F64, .threads = 1};
     if (tg_runtime_open(&rt, &options) != TG_OK || tg_tape_open(&tape, rt) != TG_OK) {
         fprintf(stderr, "no runtime: %s\n", tg_error_message());
         exit(1);
@@ -77,7 +81,8 @@ static void open_runtime(void)
     rows = rows_differentiable(rt, &n_rows);
 }
 
-/* -- altering ----------------------------------------------------------------------------------------------------- */
+/* -- altering
+ * ----------------------------------------------------------------------------------------------------- */
 
 static double altered(double x, int mutation)
 {
@@ -130,7 +135,8 @@ static void forget_view(mutator *m, bool restore)
 }
 
 /* The consumer of an altered view has run; a view of the view has read nothing yet. */
-static void follow_view(mutator *m, const tg_operator *op, tg_tensor *const in[], size_t n_in, tg_tensor *const out[])
+static void follow_view(mutator *m, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                        tg_tensor *const out[])
 {
     for (size_t i = 0; m->view && i < n_in; i++)
         if (in[i] == m->view && op->flags & TG_OP_VIEW)
@@ -158,7 +164,8 @@ static void alter(mutator *m, tg_tensor *out, bool is_view)
     free(data);
 }
 
-/* -- looking ------------------------------------------------------------------------------------------------------- */
+/* -- looking
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void note(mutator *m, bool recorded, unsigned k, const tg_operator *op, unsigned o)
 {
@@ -196,7 +203,8 @@ static void applied(void *arg, tg_tape *t, const tg_operator *op, tg_tensor *con
     for (unsigned o = 0; o < n_out; o++) {
         if (!m->active)
             note(m, recorded, k, op, o);
-        else if (m->active->recorded == recorded && m->active->k == k && m->active->o == o && m->active->op == op)
+        else if (m->active->recorded == recorded && m->active->k == k && m->active->o == o &&
+                 m->active->op == op)
             alter(m, out[o], op->flags & TG_OP_VIEW);
     }
     if (m->n_ran < MAX_APPLICATIONS)
@@ -238,13 +246,15 @@ static void rule_ran(void *arg, tg_tape *t, const tg_node *node, tg_tensor *gx[]
     }
 }
 
-/* -- one operator --------------------------------------------------------------------------------------------------- */
+/* -- one operator
+ * --------------------------------------------------------------------------------------------------- */
 
 static tg_status check_with(mutator *m, const tg_sample *sample, int order)
 {
     m->inside = false;
     tg_tape_clear_error(tape);
-    tg_tape_observe(tape, &(tg_observer){.applied = applied, .rule = rule_begins, .rule_ran = rule_ran, .arg = m});
+    tg_tape_observe(tape,
+                    &(tg_observer){.applied = applied, .rule = rule_begins, .rule_ran = rule_ran, .arg = m});
     tg_status status = row_check(tape, m->target, sample, order);
     tg_tape_observe(tape, NULL);
     forget_view(m, false);
@@ -259,7 +269,8 @@ static bool is_seen(mutator *m, const tg_sample *sample, int order)
 static bool is_equivalent(const mutator *m, const term *t)
 {
     for (size_t i = 0; equivalent[i].target; i++)
-        if (!strcmp(equivalent[i].target, m->target->name) && t->op && !strcmp(equivalent[i].applied, t->op->name) &&
+        if (!strcmp(equivalent[i].target, m->target->name) && t->op &&
+            !strcmp(equivalent[i].applied, t->op->name) &&
             (equivalent[i].k < 0 || (unsigned)equivalent[i].k == t->k) &&
             (equivalent[i].recorded < 0 || equivalent[i].recorded == t->recorded) &&
             (equivalent[i].mutation < 0 || equivalent[i].mutation == m->mutation))
@@ -311,10 +322,10 @@ static void break_term(mutator *m, const term *t, const tg_sample *samples, size
             continue;
         r->missed++;
         if (r->length < sizeof r->text - 200)
-            r->length += (size_t)snprintf(r->text + r->length, sizeof r->text - r->length,
-                                          "\n  %s sweep, application %u (%s), number %u, %s",
-                                          t->recorded ? "recorded" : "plain", t->k, t->op ? t->op->name : "the result", t->o,
-                                          mutation_name[m->mutation]);
+            r->length += (size_t)snprintf(
+                r->text + r->length, sizeof r->text - r->length,
+                "\n  %s sweep, application %u (%s), number %u, %s", t->recorded ? "recorded" : "plain", t->k,
+                t->op ? t->op->name : "the result", t->o, mutation_name[m->mutation]);
     }
 }
 
@@ -332,12 +343,13 @@ START_TEST(every_term_matters)
         break_term(&m, &terms[t], samples, n, &r);
     tg_tape_clear_error(tape);
     total_mutants += r.tried;
-    ck_assert_msg(r.missed == 0, "the rule of %s: no sample sees %zu mutants:%s", m.target->name, r.missed, r.text);
+    ck_assert_msg(r.missed == 0, "the rule of %s: no sample sees %zu mutants:%s", m.target->name, r.missed,
+                  r.text);
 }
 END_TEST
 
-/* Rules that pass the gradient on as it came apply nothing, so that there is nothing to break in them; all the others
- * must have been broken. */
+/* Rules that pass the gradient on as it came apply nothing, so that there is nothing to break in them; all
+ * the others must have been broken. */
 START_TEST(there_were_mutants)
 {
     if (!total_mutants)

@@ -14,7 +14,8 @@ static void open_runtime(void)
 {
     if (rt)
         return;
-    tg_runtime_options options = {.struct_size = sizeof options, .backend = "reference", .dtype = TG_F64, .threads = 1};
+    tg_runtime_options options = {
+        .struct_size = sizeof options, .backend = "reference", .dtype = TG_F64, .threads = 1};
     if (tg_runtime_open(&rt, &options) != TG_OK || tg_tape_open(&tape, rt) != TG_OK) {
         fprintf(stderr, "no runtime: %s\n", tg_error_message());
         exit(1);
@@ -97,8 +98,8 @@ START_TEST(optional_inputs_are_sampled_both_ways)
                 given |= !left_out;
                 absent |= left_out;
             }
-            ck_assert_msg(given && absent, "%s: input %u is optional, and no sample has it %s", rows[r]->name, i,
-                          given ? "absent" : "given");
+            ck_assert_msg(given && absent, "%s: input %u is optional, and no sample has it %s", rows[r]->name,
+                          i, given ? "absent" : "given");
         }
     }
 }
@@ -117,13 +118,15 @@ START_TEST(tolerances_are_tight)
 }
 END_TEST
 
-/* At a tie there is no derivative, but the central difference is the mean of both sides: the halves that the rule
- * gives. A sample cannot say that, because the second order would be a jump. */
+/* At a tie there is no derivative, but the central difference is the mean of both sides: the halves that the
+ * rule gives. A sample cannot say that, because the second order would be a jump. */
 START_TEST(ties_share_the_gradient)
 {
     static const char *const names[] = {"maximum", "minimum"};
-    const tg_sample tie = {.label = "ties", .n_in = 2, .in = {{.ndim = 1, .dim = {4}, .low = 1, .high = 1},
-                                                             {.ndim = 1, .dim = {4}, .low = 1, .high = 1}}};
+    const tg_sample tie = {
+        .label = "ties",
+        .n_in = 2,
+        .in = {{.ndim = 1, .dim = {4}, .low = 1, .high = 1}, {.ndim = 1, .dim = {4}, .low = 1, .high = 1}}};
     tg_status status = row_check(tape, tg_operator_find(rt, names[_i]), &tie, 1);
     ck_assert_msg(status == TG_OK, "%s: %s", names[_i], tg_tape_error(tape));
 }

@@ -9,7 +9,7 @@
 
 typedef struct counter {
     atomic_long calls, live;
-    long fail_at;        /* the number of the call that fails, from 1; 0: none */
+    long fail_at; /* the number of the call that fails, from 1; 0: none */
     atomic_bool failed;
 } counter;
 

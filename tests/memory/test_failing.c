@@ -1,5 +1,5 @@
-/* Each allocation of ours fails once, in turn: an error comes back, the state is what it was, the next try succeeds with
- * the same bits as if nothing had happened, and nothing leaks. */
+/* Each allocation of ours fails once, in turn: an error comes back, the state is what it was, the next try
+ * succeeds with the same bits as if nothing had happened, and nothing leaks. */
 #include "support/check_main.h"
 
 #include <string.h>
@@ -27,12 +27,16 @@ typedef struct world {
     char path[256];
 } world;
 
-/* -- the stages: each leaves everything as it was where it fails ------------------------------------------------------- */
+/* -- the stages: each leaves everything as it was where it fails
+ * ------------------------------------------------------- */
 
 static tg_status open_runtime(world *w)
 {
-    tg_runtime_options options = {.struct_size = sizeof options, .backend = w->backend, .allocator = &w->allocator,
-                                  .seed = 3, .threads = 1};
+    tg_runtime_options options = {.struct_size = sizeof options,
+                                  .backend = w->backend,
+                                  .allocator = &w->allocator,
+                                  .seed = 3,
+                                  .threads = 1};
     tg_status status = tg_runtime_open(&w->rt, &options);
     if (status) {
         ck_assert_ptr_null(w->rt);
@@ -51,8 +55,9 @@ static tg_status make_linear(world *w)
 static tg_status make_net(world *w)
 {
     tg_random_state before = tg_runtime_random_state(w->rt);
-    w->net = tg_nn_sequential(w->rt, tg_nn_linear(w->rt, IN, HIDDEN), tg_nn_batch_norm1d(w->rt, HIDDEN), tg_nn_relu(w->rt),
-                              tg_nn_dropout(w->rt, 0.25), tg_nn_linear(w->rt, HIDDEN, OUT));
+    w->net =
+        tg_nn_sequential(w->rt, tg_nn_linear(w->rt, IN, HIDDEN), tg_nn_batch_norm1d(w->rt, HIDDEN),
+                         tg_nn_relu(w->rt), tg_nn_dropout(w->rt, 0.25), tg_nn_linear(w->rt, HIDDEN, OUT));
     if (!w->net)
         tg_runtime_set_random_state(w->rt, before);
     return w->net ? TG_OK : TG_ENOMEM;
@@ -178,16 +183,32 @@ typedef struct stage {
 } stage;
 
 static const stage stages[] = {
-    {"runtime", open_runtime}, {"linear", make_linear},    {"module", make_net},      {"tensor", make_tensor},
+    {"runtime", open_runtime},
+    {"linear", make_linear},
+    {"module", make_net},
+    {"tensor", make_tensor},
     {"init", init_tensor},
-    {"tape", open_tape},       {"optimizer", make_optimizer}, {"scheduler", make_scheduler}, {"train", train},
-    {"clip", clip},            {"update", update},         {"train again", train},    {"update again", update},
-    {"schedule", schedule},    {"forward", forward_alone}, {"evaluate", evaluate},    {"second order", second_order},
-    {"save", save},            {"load state", load_state}, {"load", load},
+    {"tape", open_tape},
+    {"optimizer", make_optimizer},
+    {"scheduler", make_scheduler},
+    {"train", train},
+    {"clip", clip},
+    {"update", update},
+    {"train again", train},
+    {"update again", update},
+    {"schedule", schedule},
+    {"forward", forward_alone},
+    {"evaluate", evaluate},
+    {"second order", second_order},
+    {"save", save},
+    {"load state", load_state},
+    {"load", load},
 };
 enum { N_STAGES = sizeof stages / sizeof *stages };
 
-/* -- one run ------------------------------------------------------------------------------------------------------------------ */
+/* -- one run
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct snapshot {
     uint64_t module;
@@ -232,7 +253,8 @@ static void run_stage(world *w, const stage *st)
                   w->tape && tg_tape_status(w->tape) ? tg_tape_error(w->tape) : tg_error_message());
     ck_assert_msg(tg_error_message()[0], "allocation %ld, %s: no sentence", number, st->name);
     snapshot after = take(w);
-    ck_assert_msg(same(&before, &after), "allocation %ld, %s: it failed, and changed the state", number, st->name);
+    ck_assert_msg(same(&before, &after), "allocation %ld, %s: it failed, and changed the state", number,
+                  st->name);
     if (w->tape) {
         tg_tape_clear_error(w->tape);
         tg_tape_reset(w->tape);

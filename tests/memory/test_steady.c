@@ -1,5 +1,5 @@
-/* From the second step on, our code allocates nothing: neither through the runtime's allocator nor behind its back. What
- * a vendor's library allocates inside is counted and told. */
+/* From the second step on, our code allocates nothing: neither through the runtime's allocator nor behind its
+ * back. What a vendor's library allocates inside is counted and told. */
 #include "support/check_main.h"
 
 #include <dlfcn.h>
@@ -10,7 +10,8 @@
 
 #include "memory/allocator.h"
 
-/* -- every malloc of the process ------------------------------------------------------------------------------------------ */
+/* -- every malloc of the process
+ * ------------------------------------------------------------------------------------------ */
 
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define WATCHES_MALLOC 1
@@ -77,12 +78,15 @@ static bool is_vendor(void *caller)
 {
     Dl_info info;
     const char *name = dladdr(caller, &info) && info.dli_fname ? strrchr(info.dli_fname, '/') : NULL;
-    return name && (!strncmp(name, "/libblis", 8) || !strncmp(name, "/libgomp", 8) || !strncmp(name, "/libdnnl", 8) ||
-                    !strncmp(name, "/libomp", 7) || !strncmp(name, "/ld-linux", 9));
+    return name &&
+           (!strncmp(name, "/libblis", 8) || !strncmp(name, "/libgomp", 8) || !strncmp(name, "/libdnnl", 8) ||
+            !strncmp(name, "/libomp", 7) || !strncmp(name, "/ld-linux", 9));
 }
 #endif
 
-/* -- an mlp ------------------------------------------------------------------------------------------------------------------ */
+/* -- an mlp
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 enum { BATCH = 16, IN = 20, HIDDEN = 32, OUT = 10, STEPS = 6 };
 
@@ -99,12 +103,13 @@ typedef struct world {
 static bool open_world(world *w, const char *backend)
 {
     tg_allocator allocator = counter_allocator(&w->count);
-    tg_runtime_options options = {.struct_size = sizeof options, .backend = backend, .allocator = &allocator, .seed = 1};
+    tg_runtime_options options = {
+        .struct_size = sizeof options, .backend = backend, .allocator = &allocator, .seed = 1};
     if (tg_runtime_open(&w->rt, &options) != TG_OK)
         return false;
     ck_assert_int_eq(tg_tape_open(&w->tape, w->rt), TG_OK);
-    w->net = tg_nn_sequential(w->rt, tg_nn_linear(w->rt, IN, HIDDEN), tg_nn_batch_norm1d(w->rt, HIDDEN), tg_nn_relu(w->rt),
-                              tg_nn_dropout(w->rt, 0.3), tg_nn_linear(w->rt, HIDDEN, OUT));
+    w->net = tg_nn_sequential(w->rt, tg_nn_linear(w->rt, IN, HIDDEN), tg_nn_batch_norm1d(w->rt, HIDDEN),
+                              tg_nn_relu(w->rt), tg_nn_dropout(w->rt, 0.3), tg_nn_linear(w->rt, HIDDEN, OUT));
     ck_assert_msg(w->net != NULL, "%s", tg_error_message());
     tg_adam_options adam = tg_adam_defaults();
     w->optimizer = tg_optim_adam(w->rt, tg_module_parameters(w->net), &adam);
@@ -168,14 +173,15 @@ static void check_steady(const char *backend)
             ours++;
         }
     ck_assert_msg(status == TG_OK, "%s", tg_tape_error(w.tape));
-    fprintf(stderr, "%s: %u allocations in %d steps inside the vendor's libraries, %u in our code\n", backend, n - ours,
-            STEPS - 1, ours);
+    fprintf(stderr, "%s: %u allocations in %d steps inside the vendor's libraries, %u in our code\n", backend,
+            n - ours, STEPS - 1, ours);
     Dl_info info = {0};
     if (first)
         dladdr(first, &info);
     close_world(&w);
-    ck_assert_msg(ours == 0, "%s: %u allocations behind the allocator's back, the first from %s+0x%zx", backend, ours,
-                  info.dli_fname ? info.dli_fname : "?", first ? (size_t)((char *)first - (char *)info.dli_fbase) : 0);
+    ck_assert_msg(ours == 0, "%s: %u allocations behind the allocator's back, the first from %s+0x%zx",
+                  backend, ours, info.dli_fname ? info.dli_fname : "?",
+                  first ? (size_t)((char *)first - (char *)info.dli_fbase) : 0);
 #else
     close_world(&w);
 #endif

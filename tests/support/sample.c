@@ -90,8 +90,8 @@ static void store(void *to, size_t i, double x, tg_dtype dtype)
     }
 }
 
-/* Memory in which the tensor's dims lie in reverse order, two elements apart; the gaps hold NaN (or what no index
- * and no mask is), so that reading them is seen. */
+/* Memory in which the tensor's dims lie in reverse order, two elements apart; the gaps hold NaN (or what no
+ * index and no mask is), so that reading them is seen. */
 static tg_status make_strided(sample_set *set, size_t i, tg_runtime *rt, tg_dtype dtype, const int64_t *dim,
                               size_t ndim)
 {
@@ -142,8 +142,8 @@ static int64_t factor_of(const tg_sample *sample, unsigned how)
     return factor > 1.0 ? (int64_t)factor : 1;
 }
 
-static tg_status draw_input(sample_set *set, size_t i, tg_runtime *rt, const tg_sample_input *s, tg_dtype under_test,
-                            uint64_t *state, unsigned how, int64_t factor)
+static tg_status draw_input(sample_set *set, size_t i, tg_runtime *rt, const tg_sample_input *s,
+                            tg_dtype under_test, uint64_t *state, unsigned how, int64_t factor)
 {
     tg_dtype dtype = s->dtype == TG_F32 ? under_test : s->dtype;
     int64_t dim[TG_MAX_DIM];
@@ -165,7 +165,8 @@ static tg_status draw_input(sample_set *set, size_t i, tg_runtime *rt, const tg_
     return status;
 }
 
-bool sample_draw(sample_set *set, tg_runtime *rt, const tg_sample *sample, tg_dtype dtype, uint64_t seed, unsigned how)
+bool sample_draw(sample_set *set, tg_runtime *rt, const tg_sample *sample, tg_dtype dtype, uint64_t seed,
+                 unsigned how)
 {
     *set = (sample_set){.n = sample->n_in};
     uint64_t state = seed;
