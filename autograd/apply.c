@@ -36,6 +36,7 @@ typedef struct application {
     const void *attrs;
     tg_value *out[16];
     uint64_t draw;
+    bool copied; /* an input is a row-major copy of our own */
 } application;
 
 static tg_status check_arity(tg_tape *tape, const tg_operator *op, size_t n_in, const void *attrs, const double *scalars)
@@ -89,6 +90,7 @@ static tg_status resolve_input(tg_tape *tape, application *a, size_t i)
     if ((op->flags & TG_OP_DENSE) && !(v->flags & TG_V_DENSE)) {
         a->in[i] = tg_contiguous(tape, a->in[i]);
         v = a->in[i] ? tg_resolve(a->in[i]) : NULL;
+        a->copied = true;
     }
     a->value[i] = v;
     return v ? TG_OK : tape->status;
@@ -124,16 +126,6 @@ static tg_status make_outputs(tg_tape *tape, application *a, const tg_entry *e)
     return TG_OK;
 }
 
-static void undo_outputs(tg_tape *tape, size_t n_values)
-{
-    while (tape->n_values > n_values) {
-        tg_value *v = tape->values[--tape->n_values];
-        tg_storage_unref(v->storage);
-        v->storage = NULL;
-        tg_home_drop(&tape->home, v);
-    }
-}
-
 static bool wants_node(const tg_tape *tape, const application *a)
 {
     if (!tape->recording || (a->op->flags & TG_OP_NONDIFF))
@@ -157,10 +149,6 @@ static tg_node *make_node(tg_tape *tape, const application *a, tg_entry *e, tg_t
     node->entry = e;
     node->attrs = e->attrs;
     node->draw = a->draw;
-    if (e->prepared.saved_size && !(node->saved = tg_pool_get(tape->pool, e->prepared.saved_size))) {
-        tg_fail_again(tape, TG_ENOMEM);
-        return NULL;
-    }
     return node;
 }
 
@@ -185,7 +173,6 @@ static void drop_kept(const application *a)
 
 static tg_status run_and_record(tg_tape *tape, application *a, tg_tensor *out[])
 {
-    size_t n_values = tape->n_values;
     tg_entry *e = tg_dispatch(tape, a->op, a->value, a->n_in, a->attrs);
     if (!e)
         return tape->status;
@@ -198,13 +185,10 @@ static tg_status run_and_record(tg_tape *tape, application *a, tg_tensor *out[])
         status = node ? TG_OK : TG_ENOMEM;
     }
     if (status == TG_OK && !(a->op->flags & TG_OP_VIEW))
-        status = tg_run_entry(tape, e, a->value, a->out, a->scalars, a->draw, node ? node->saved : NULL);
+        status = tg_run_entry(tape, e, a->value, a->out, a->scalars, a->draw, node);
     if (status) {
         if (node)
             tg_storage_unref(node->saved);
-        undo_outputs(tape, n_values);
-        for (uint32_t o = 0; o < a->op->n_out; o++)
-            out[o] = NULL;
         return status;
     }
     mark_written(a);
@@ -237,11 +221,21 @@ static tg_status apply(tg_tape *tape, application *a, bool own_draw, tg_tensor *
     return TG_OK;
 }
 
+/* Row-major copies of our own stay where a node saves them, and nowhere else. */
+static void drop_copies(const application *a, tg_tensor *const in[])
+{
+    for (size_t i = 0; a->copied && i < a->n_in; i++)
+        if (a->in[i] != in[i])
+            tg_discard(a->in[i]);
+}
+
 static tg_status prepare(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const void *attrs,
                          const double *scalars, const uint64_t *draw, tg_tensor *out[])
 {
+    if (!op)
+        return tg_null(tape, "tg_apply", "the operator");
     if (!tape)
-        return tg_fail(NULL, TG_EINVAL, "%s: the tape is NULL", op->name);
+        return tg_null(NULL, op->name, "the tape");
     tg_tensor *unused[16];
     if (!out)
         out = unused;
@@ -250,6 +244,8 @@ static tg_status prepare(tg_tape *tape, const tg_operator *op, tg_tensor *const 
     if (tape->status)
         return tape->status;
     tg_status status = check_arity(tape, op, n_in, attrs, scalars);
+    if (!status && n_in && !in)
+        status = tg_null(tape, op->name, "the array of inputs");
     if (status)
         return status;
     tg_tensor *in_here[16];
@@ -262,8 +258,19 @@ static tg_status prepare(tg_tape *tape, const tg_operator *op, tg_tensor *const 
         if (!a.in || !a.value)
             return tg_fail_again(tape, TG_ENOMEM);
     }
-    memcpy(a.in, in, n_in * sizeof *in);
-    return apply(tape, &a, draw != NULL, out);
+    if (n_in)
+        memcpy(a.in, in, n_in * sizeof *in);
+    tg_scope scope;
+    tg_scope_enter(tape, &scope);
+    status = apply(tape, &a, draw != NULL, out);
+    if (status == TG_OK) {
+        drop_copies(&a, in);
+        return TG_OK;
+    }
+    tg_scope_undo(tape, &scope);
+    for (uint32_t o = 0; o < op->n_out; o++)
+        out[o] = NULL;
+    return status;
 }
 
 tg_status tg_apply(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const void *attrs,

@@ -46,28 +46,41 @@ void tg_desc_row_major(tg_desc *d)
             continue;
         }
         d->stride[i] = step;
-        step *= d->dim[i] > 0 ? d->dim[i] : 1;
+        step = (int64_t)((uint64_t)step * (uint64_t)(d->dim[i] > 0 ? d->dim[i] : 1));
     }
+}
+
+bool tg_desc_fits(const tg_desc *d)
+{
+    int64_t bytes = (int64_t)tg_dtype_size(d->dtype);
+    for (int32_t i = 0; i < d->ndim; i++)
+        if (__builtin_mul_overflow(bytes, d->dim[i] ? d->dim[i] : 1, &bytes))
+            return false;
+    return true;
 }
 
 tg_status tg_desc_make(tg_desc *out, tg_dtype dtype, const int64_t *dims, size_t ndim)
 {
+    if (!out)
+        return tg_null(NULL, "tg_desc_make", "out");
     *out = (tg_desc){0};
     if (!known((int32_t)dtype))
         return tg_fail(NULL, TG_EDTYPE, "dtype number %d is none of tg_dtype's", (int)dtype);
     if (ndim > TG_MAX_DIM)
         return tg_fail(NULL, TG_ESHAPE, "a tensor has at most %d dims, not %zu", TG_MAX_DIM, ndim);
-    int64_t bytes = (int64_t)tg_dtype_size(dtype);
+    if (ndim && !dims)
+        return tg_fail(NULL, TG_EINVAL, "the dims of a tensor of %zu dims are NULL", ndim);
     for (size_t i = 0; i < ndim; i++) {
         if (dims[i] < 0)
             return tg_fail(NULL, TG_ESHAPE, "dim %zu is negative: %lld", i, (long long)dims[i]);
-        if (__builtin_mul_overflow(bytes, dims[i] ? dims[i] : 1, &bytes))
-            return tg_fail(NULL, TG_ESHAPE, "a tensor of more than 2^63 bytes (dim %zu is %lld)", i, (long long)dims[i]);
         out->dim[i] = dims[i];
     }
     out->dtype = (int32_t)dtype;
     out->ndim = (int32_t)ndim;
     tg_desc_row_major(out);
+    char text[192];
+    if (!tg_desc_fits(out))
+        return tg_fail(NULL, TG_ESHAPE, "%s would have more than 2^63 bytes", tg_desc_format(out, text, sizeof text));
     return TG_OK;
 }
 

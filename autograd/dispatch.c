@@ -71,6 +71,7 @@ static void release_kernel(tg_entry *e)
 static void entry_free(tg_tape *tape, tg_entry *e)
 {
     release_kernel(e);
+    tg_free(&tape->rt->allocator, e->said);
     tg_free(&tape->rt->allocator, e);
 }
 
@@ -132,6 +133,10 @@ static tg_status infer(tg_tape *tape, tg_entry *e)
     if (status)
         return tg_fail_again(tape, status);
     for (uint32_t o = 0; o < op->n_out; o++) {
+        char text[192];
+        if (!tg_desc_fits(&e->out[o]))
+            return tg_fail(tape, TG_ESHAPE, "%s: its result %s would have more than 2^63 bytes", op->name,
+                           tg_desc_format(&e->out[o], text, sizeof text));
         e->out_hash[o] = tg_desc_hash(&e->out[o]);
         e->out_dense[o] = tg_desc_is_dense(&e->out[o]);
     }
@@ -155,6 +160,7 @@ static const tg_kernel *find_kernel(const tg_backend *b, const tg_operator *op)
 /* What the chain's members said so far. */
 typedef struct refusals {
     const char *reason;
+    char said[256]; /* the reason, where it is a plug-in's own sentence */
     bool declined, no_memory;
 } refusals;
 
@@ -169,7 +175,7 @@ static bool try_backend(tg_entry *e, tg_loaded *b, refusals *r)
     }
     if (accepted == TG_ACCEPT) {
         e->prepared = (tg_prepared){.struct_size = sizeof e->prepared};
-        b->error[0] = '\0';
+        tg_backend_hush();
         tg_status status = kernel->prepare ? kernel->prepare(b->state, &e->call, &e->prepared) : TG_OK;
         if (status == TG_OK) {
             e->kernel = kernel;
@@ -177,7 +183,11 @@ static bool try_backend(tg_entry *e, tg_loaded *b, refusals *r)
             return true;
         }
         r->no_memory = status == TG_ENOMEM;
-        reason = b->error[0] ? b->error : "its kernel could not be prepared";
+        reason = "its kernel could not be prepared";
+        if (*tg_backend_said() && !r->reason) {
+            snprintf(r->said, sizeof r->said, "%s", tg_backend_said());
+            reason = r->said;
+        }
     }
     r->declined |= accepted == TG_DECLINE;
     if (accepted != TG_DECLINE && !r->reason)
@@ -198,6 +208,16 @@ static tg_status no_kernel(tg_tape *tape, const tg_entry *e, const char *why, co
                    reason ? reason : "none has a kernel");
 }
 
+/* The entry outlives the sentence that a plug-in left on this thread. */
+static const char *lasting(tg_runtime *rt, tg_entry *e, const refusals *r)
+{
+    if (r->reason != r->said)
+        return r->reason ? r->reason : "refused";
+    tg_free(&rt->allocator, e->said);
+    e->said = tg_strdup(&rt->allocator, r->said);
+    return e->said ? e->said : "its kernel could not be prepared";
+}
+
 static tg_status choose(tg_tape *tape, tg_entry *e, size_t first, const char *reason)
 {
     tg_runtime *rt = tape->rt;
@@ -211,7 +231,7 @@ static tg_status choose(tg_tape *tape, tg_entry *e, size_t first, const char *re
         }
         e->chain_index = i;
         bool implied = !rt->backends[i].explicit_in_chain && !r.declined;
-        e->fallback = reason || implied ? (r.reason ? r.reason : "refused") : NULL;
+        e->fallback = reason || implied ? lasting(rt, e, &r) : NULL;
         if (e->fallback && implied && rt->fallback_is_error) {
             release_kernel(e);
             return no_kernel(tape, e, "TAPEGRAD_FALLBACK=error, and nothing can run it", r.reason);
@@ -268,8 +288,7 @@ tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[]
 tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure)
 {
     tg_loaded *b = e->backend;
-    char said[sizeof b->error];
-    snprintf(said, sizeof said, "%s", b->error[0] ? b->error : tg_status_name(failure));
+    const char *said = *tg_backend_said() ? tg_backend_said() : tg_status_name(failure);
     if (e->op->writes || e->chain_index + 1 >= tape->rt->n_chain)
         return tg_fail(tape, TG_EBACKEND, "%s: the kernel of backend '%s' failed: %s", e->op->name, b->name, said);
     tg_runtime_log(tape->rt, TG_LOG_WARNING, "%s: the kernel of backend '%s' failed: %s", e->op->name, b->name, said);
@@ -289,6 +308,19 @@ static tg_status scratch(tg_tape *tape, size_t size)
     return TG_OK;
 }
 
+/* A kernel that saves writes to its own node's; one that does not may be part of a rule, and reads that node's. */
+static tg_status saved_of(tg_tape *tape, const tg_entry *e, tg_node *node, tg_storage **out)
+{
+    size_t size = e->prepared.saved_size;
+    if (node && size && !(node->saved && node->saved->size >= size)) {
+        tg_storage_unref(node->saved);
+        if (!(node->saved = tg_pool_get(tape->pool, size)))
+            return tg_fail_again(tape, TG_ENOMEM);
+    }
+    *out = node && size ? node->saved : !size && tape->rule_of ? tape->rule_of->saved : NULL;
+    return TG_OK;
+}
+
 static uint64_t now_ns(void)
 {
     struct timespec t;
@@ -297,7 +329,7 @@ static uint64_t now_ns(void)
 }
 
 tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_value *const out[], const double *scalars,
-                       uint64_t draw, tg_storage *saved)
+                       uint64_t draw, tg_node *node)
 {
     const void *src_here[16];
     const void **src = src_here;
@@ -308,13 +340,15 @@ tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_valu
         src[i] = in[i] ? tg_value_data(in[i]) : NULL;
     for (uint32_t o = 0; o < e->op->n_out; o++)
         dst[o] = tg_value_data(out[o]);
-    if (!saved && tape->rule_of)
-        saved = tape->rule_of->saved;
     bool timed = tape->rt->report_to_stderr || tape->rt->report_path[0];
     for (;;) {
+        tg_storage *saved;
         tg_status status = scratch(tape, e->prepared.scratch_size);
+        if (status == TG_OK)
+            status = saved_of(tape, e, node, &saved);
         if (status)
             return status;
+        tg_backend_hush();
         tg_run run = {.struct_size = sizeof run, .threads = e->threads, .in = src, .out = dst,
                       .scratch = tape->scratch ? tape->scratch->data : NULL, .saved = saved ? saved->data : NULL,
                       .scalars = scalars, .n_in = e->n_in, .n_out = e->op->n_out, .draw = draw,
@@ -365,7 +399,7 @@ void tg_cache_close(tg_tape *tape)
 uint64_t tg_tape_count_runs(const tg_tape *tape, const char *op, const char *backend)
 {
     uint64_t n = 0;
-    for (const tg_entry *e = tape->cache->newest; e; e = e->older)
+    for (const tg_entry *e = tape ? tape->cache->newest : NULL; e; e = e->older)
         if (e->kernel && (!op || !strcmp(e->op->name, op)) && (!backend || !strcmp(e->backend->name, backend)))
             n += e->calls;
     return n;

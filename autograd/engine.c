@@ -19,7 +19,11 @@ static tg_value *fit(tg_tape *tape, const tg_node *node, uint32_t i, tg_tensor *
 {
     const tg_value *in = tg_resolve(node->in[i]);
     tg_value *g = tg_resolve(gx);
-    if (g && !tg_desc_same_dims(g->desc, in->desc)) {
+    if (!g || !g->storage) {
+        tg_fail(tape, TG_ESTALE, "the rule of %s gave a stale gradient for input %u", node->op->name, i);
+        return NULL;
+    }
+    if (!tg_desc_same_dims(g->desc, in->desc)) {
         gx = tg_sum_to_size(tape, gx, in->desc->dim, (size_t)in->desc->ndim);
         g = gx ? tg_resolve(gx) : NULL;
     }
@@ -38,7 +42,7 @@ static tg_status add_to(sweep *s, tg_value *target, tg_value *g)
     if (!e->grad) {
         e->grad = g;
         e->owned = false;
-        g->refs++;
+        tg_value_hold(g);
         return TG_OK;
     }
     if (e->owned && !(s->flags & TG_CREATE_GRAPH))
@@ -48,7 +52,7 @@ static tg_status add_to(sweep *s, tg_value *target, tg_value *g)
         return tape->status;
     tg_value_release(e->grad);
     e->grad = tg_resolve(sum);
-    e->grad->refs++;
+    tg_value_hold(e->grad);
     e->owned = true;
     return TG_OK;
 }
@@ -135,7 +139,7 @@ tg_status tg_sweep_walk(sweep *s, uint32_t from)
 {
     tg_tape *tape = s->tape;
     size_t first = tape->n_values, limit = first + 1024;
-    for (uint32_t i = from + 1; i-- > 0;) {
+    for (uint32_t i = from + 1; i-- > s->first;) {
         tg_node *node = tape->nodes[i];
         tg_status status = visit(s, node);
         if (status)

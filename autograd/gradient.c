@@ -31,11 +31,11 @@ static tg_status check_root(tg_tape *tape, tg_tensor *y, tg_tensor **gy, const c
 }
 
 /* Nodes that depend on one of `wrt`. */
-static void mark_wanted(sweep *s, uint32_t n_nodes, tg_tensor *const wrt[], size_t n)
+static void mark_wanted(sweep *s, uint32_t end, tg_tensor *const wrt[], size_t n)
 {
     for (size_t i = 0; i < n; i++)
         tg_sweep_edge(s, tg_resolve(wrt[i]))->asked = true;
-    for (uint32_t k = 0; k < n_nodes; k++) {
+    for (uint32_t k = s->first; k < end; k++) {
         const tg_node *node = s->tape->nodes[k];
         for (uint32_t i = 0; i < node->n_in && !s->reach[k]; i++) {
             tg_value *v = node->in[i] ? tg_resolve(node->in[i]) : NULL;
@@ -46,16 +46,16 @@ static void mark_wanted(sweep *s, uint32_t n_nodes, tg_tensor *const wrt[], size
     }
 }
 
-/* How many different leaves outside the tape the nodes name, at most. */
-static size_t count_outside(const tg_tape *tape, uint32_t last)
+/* How many different leaves outside the tape the nodes in [first, end) name, at most. */
+static size_t count_outside(const tg_tape *tape, uint32_t first, uint32_t end)
 {
-    size_t n = 1;
-    for (uint32_t k = 0; k <= last; k++)
+    size_t n = 0, most = tape->rt->home.n_slots;
+    for (uint32_t k = first; k < end && n < most; k++)
         for (uint32_t i = 0; i < tape->nodes[k]->n_in; i++) {
             const tg_value *v = tape->nodes[k]->needs[i] ? tg_resolve(tape->nodes[k]->in[i]) : NULL;
             n += v && v->home != &tape->home;
         }
-    return n;
+    return n < most ? n : most;
 }
 
 static uint32_t slots_in_use(const tg_tape *tape)
@@ -81,9 +81,9 @@ static void hand_over(sweep *s, tg_tensor *const wrt[], size_t n, tg_tensor *out
     for (size_t i = 0; i < n; i++) {
         const edge *e = tg_sweep_edge(s, tg_resolve(wrt[i]));
         out[i] = e->grad ? tg_handle(e->grad) : NULL;
-        if (e->grad && !(e->grad->flags & TG_V_HELD)) {
+        if (e->grad && !(e->grad->flags & (TG_V_HELD | TG_V_PERSISTENT))) {
             e->grad->flags |= TG_V_HELD;
-            e->grad->refs++;
+            tg_value_hold(e->grad);
         }
     }
 }
@@ -106,25 +106,30 @@ static void drop_edges(sweep *s)
             tg_value_release(s->leaves[i].edge.grad);
 }
 
+/* Past the node that made y. */
+static uint32_t end_of(const tg_value *y)
+{
+    return y->node == TG_NO_NODE ? 0 : y->node + 1;
+}
+
 static tg_status start(sweep *s, tg_value *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n)
 {
     if (wrt)
-        mark_wanted(s, y->node == TG_NO_NODE ? 0 : y->node + 1, wrt, n);
+        mark_wanted(s, end_of(y), wrt, n);
     tg_value *g = tg_resolve(gy);
     edge *e = tg_sweep_edge(s, y);
     e->grad = g;
-    g->refs++;
+    tg_value_hold(g);
     return y->node == TG_NO_NODE ? TG_OK : tg_sweep_walk(s, y->node);
 }
 
-static tg_status run_sweep(tg_tape *tape, tg_value *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n, tg_tensor *out[],
+static tg_status run_sweep(tg_tape *tape, uint32_t first, tg_value *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n, tg_tensor *out[],
                            unsigned flags)
 {
-    uint32_t last = y->node == TG_NO_NODE ? 0 : y->node;
-    size_t outside = (tape->n_nodes ? count_outside(tape, last) : 1) + n, capacity = 8;
+    size_t outside = count_outside(tape, first, end_of(y)) + 1 + n, capacity = 8;
     while (capacity < 2 * outside)
         capacity *= 2;
-    sweep s = {.tape = tape, .flags = flags, .n_slots = slots_in_use(tape), .mask = capacity - 1};
+    sweep s = {.tape = tape, .flags = flags, .first = first, .n_slots = slots_in_use(tape), .mask = capacity - 1};
     size_t slots = s.n_slots * sizeof *s.slots, leaves = capacity * sizeof *s.leaves, reach = wrt ? tape->n_nodes + 1 : 0;
     tg_storage *block;
     char *p = tg_sweep_block(tape, slots + leaves + reach, &block);
@@ -145,7 +150,7 @@ static tg_status run_sweep(tg_tape *tape, tg_value *y, tg_tensor *gy, tg_tensor 
     return status;
 }
 
-static tg_status differentiate(tg_tape *tape, const char *what, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
+static tg_status differentiate(tg_tape *tape, const char *what, size_t first, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
                                tg_tensor *out[], unsigned flags)
 {
     if (tape->status)
@@ -155,22 +160,29 @@ static tg_status differentiate(tg_tape *tape, const char *what, tg_tensor *y, tg
     bool recording = tg_tape_set_recording(tape, (flags & TG_CREATE_GRAPH) != 0);
     tg_scope scope;
     tg_scope_enter(tape, &scope);
+    tape->sweep_depth++;
     tg_value *root;
     tg_status status = check_root(tape, y, &gy, what, &root);
     if (status == TG_OK)
-        status = run_sweep(tape, root, gy, wrt, n, out, flags);
-    tg_scope_leave(tape, &scope, out, status == TG_OK ? n : 0);
+        status = run_sweep(tape, (uint32_t)first, root, gy, wrt, n, out, flags);
+    if (status)
+        tg_scope_undo(tape, &scope);
+    else
+        tg_scope_leave(tape, &scope, out, n);
     for (size_t i = 0; status && i < n; i++)
         out[i] = NULL;
+    tape->sweep_depth--;
     tg_tape_set_recording(tape, recording);
     return status;
 }
 
 tg_status tg_backward_with(tg_tape *tape, tg_tensor *y, tg_tensor *gy, unsigned flags)
 {
+    if (!tape)
+        return tg_null(NULL, "tg_backward", "the tape");
     if (flags & ~(unsigned)TG_RETAIN)
         return tg_fail(tape, TG_EINVAL, "tg_backward: takes TG_RETAIN alone; gradients to be differentiated come from tg_grad");
-    return differentiate(tape, "tg_backward", y, gy, NULL, 0, NULL, flags);
+    return differentiate(tape, "tg_backward", 0, y, gy, NULL, 0, NULL, flags);
 }
 
 tg_status tg_backward(tg_tape *tape, tg_tensor *loss)
@@ -178,9 +190,11 @@ tg_status tg_backward(tg_tape *tape, tg_tensor *loss)
     return tg_backward_with(tape, loss, NULL, 0);
 }
 
-tg_status tg_grad(tg_tape *tape, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n, tg_tensor *out[],
-                  unsigned flags)
+tg_status tg_grad_since(tg_tape *tape, size_t first, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
+                        tg_tensor *out[], unsigned flags)
 {
+    if (!tape || !wrt || !out)
+        return tg_null(tape, "tg_grad", !tape ? "the tape" : !wrt ? "the array of inputs" : "the array of gradients");
     for (size_t i = 0; i < n; i++)
         out[i] = NULL;
     if (tape->status)
@@ -195,5 +209,11 @@ tg_status tg_grad(tg_tape *tape, tg_tensor *y, tg_tensor *gy, tg_tensor *const w
         if (!(v->flags & TG_V_REQUIRES_GRAD))
             return tg_fail(tape, TG_EINVAL, "tg_grad: input %zu wants no gradient", i);
     }
-    return differentiate(tape, "tg_grad", y, gy, wrt, n, out, flags);
+    return differentiate(tape, "tg_grad", first, y, gy, wrt, n, out, flags);
+}
+
+tg_status tg_grad(tg_tape *tape, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n, tg_tensor *out[],
+                  unsigned flags)
+{
+    return tg_grad_since(tape, 0, y, gy, wrt, n, out, flags);
 }

@@ -40,7 +40,6 @@ void tg_home_close(tg_home *home)
 {
     if (!home->id)
         return;
-    atomic_store(&tg_homes[home->id], NULL);
     uint32_t top = home->first_gen;
     for (uint32_t s = 0; s < home->n_slots; s++) {
         tg_value *v = tg_home_slot(home, s);
@@ -49,6 +48,7 @@ void tg_home_close(tg_home *home)
     }
     /* odd generations are live ones; see tg_home_new */
     atomic_store(&last_gen[home->id], ((top | 1u) + 1u) & 0xffffffeu);
+    atomic_store(&tg_homes[home->id], NULL); /* from here on another may take the id */
     for (int k = 0; k < 20; k++)
         tg_free(home->allocator, home->chunk[k]);
     tg_free(home->allocator, home->free_slots);
@@ -72,9 +72,9 @@ static tg_value *add_slot(tg_home *home)
     /* the free list must have room for every slot, so that dropping never fails */
     if (tg_grow(home->allocator, &home->free_slots, &home->free_capacity, slot + 1u, sizeof *home->free_slots))
         return NULL;
-    home->n_slots = slot + 1;
     tg_value *v = tg_home_slot(home, slot);
     *v = (tg_value){.gen = home->first_gen, .slot = slot, .home = home};
+    atomic_store_explicit(&home->n_slots, slot + 1, memory_order_release);
     return v;
 }
 

@@ -16,6 +16,8 @@ const char *tg_here_file(void);
 int tg_here_line(void);
 void tg_here_set(const char *file, int line);
 tg_status tg_vfail(tg_tape *tape, tg_status status, const char *format, va_list args);
+/* TG_EINVAL: "WHAT: ARGUMENT is NULL". */
+tg_status tg_null(tg_tape *tape, const char *what, const char *argument);
 /* Carries on with the thread's sentence as it is (a callee has already written it). */
 tg_status tg_fail_again(tg_tape *tape, tg_status status);
 
@@ -82,7 +84,8 @@ typedef struct tg_value {
 } tg_value;
 
 struct tg_home {
-    uint32_t id, n_slots;
+    uint32_t id;
+    _Atomic uint32_t n_slots; /* grows while other threads resolve handles */
     uint32_t n_fresh; /* slots from here on have not been used since the rewind */
     tg_runtime *rt;
     tg_tape *tape; /* NULL: the runtime's own */
@@ -115,7 +118,7 @@ static inline tg_value *tg_resolve(const tg_tensor *t)
     uintptr_t h = (uintptr_t)t;
     tg_home *home = atomic_load_explicit(&tg_homes[h >> 52], memory_order_acquire);
     uint32_t slot = (uint32_t)(h & 0xffffffu);
-    if (!home || slot >= home->n_slots)
+    if (!home || slot >= atomic_load_explicit(&home->n_slots, memory_order_acquire))
         return NULL;
     uint32_t k = 31u - (uint32_t)__builtin_clz((slot >> 6) + 1u);
     tg_value *v = &home->chunk[k][slot - ((64u << k) - 64u)];
@@ -126,12 +129,22 @@ static inline void *tg_value_data(const tg_value *v)
     return v->storage ? (char *)v->storage->data + v->offset : NULL;
 }
 
+/* One reason more to keep the storage. Persistent values, which several threads may read, count none: they live
+ * until they are destroyed. */
+static inline void tg_value_hold(tg_value *v)
+{
+    if (v->home->tape)
+        v->refs++;
+}
+
 /* -- desc.c --------------------------------------------------------------------------------------------------------- */
 uint64_t tg_hash_bytes(uint64_t h, const void *bytes, size_t n);
 uint64_t tg_desc_hash(const tg_desc *d);
 bool tg_desc_equal(const tg_desc *a, const tg_desc *b);
 bool tg_desc_same_dims(const tg_desc *a, const tg_desc *b);
 void tg_desc_row_major(tg_desc *d); /* strides from dims */
+/* Fewer than 2^63 bytes? */
+bool tg_desc_fits(const tg_desc *d);
 /* Bytes from the lowest to past the highest element (strides ≥ 0). */
 size_t tg_desc_extent(const tg_desc *d);
 
@@ -158,12 +171,13 @@ struct tg_node {
 typedef struct tg_scope {
     size_t first_value, first_node, first_staged;
     tg_random_state next;
-    tg_mode mode; /* of the caller */
+    tg_mode mode;   /* of the caller */
+    int step_depth;
 } tg_scope;
 
 typedef struct tg_staged {
     const tg_operator *op;
-    tg_value *in[8];
+    tg_tensor *in[8];
     double scalars[4];
     uint32_t n_in;
 } tg_staged;
@@ -192,6 +206,9 @@ struct tg_tape {
     char error[1024];
     int forward_depth, step_depth, sweep_depth;
     uint64_t n_errors, errors_at_step; /* a step in which anything failed does not commit */
+    bool rolled_back;                  /* nor one with a rollback inside                   */
+    size_t staged_at_step;
+    tg_random_state next_at_step;
     tg_random_state committed, next; /* next: after the draws that are only staged */
     tg_staged *staged;
     size_t n_staged, staged_capacity;
@@ -222,12 +239,18 @@ tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint64_t hash); 
 void tg_value_release(tg_value *v); /* one reason less */
 tg_status tg_check_tensor(tg_tape *tape, const tg_tensor *t, const char *what, const char *argument, tg_value **out);
 
+/* Another value of this tape over the same storage, without a history. NULL: no memory. */
+tg_value *tg_value_alias(tg_tape *tape, const tg_value *v);
+
 /* Records one node for a layer that has a backward of its own; `in` are its inputs, then its own parameters. */
-tg_status tg_record_layer(tg_tape *tape, tg_module *module, const tg_operator *row, tg_tensor *const in[], size_t n_in,
-                          tg_tensor *const out[], size_t n_out, uint64_t draw);
+tg_status tg_record_layer(tg_tape *tape, tg_module *module, tg_tensor *const in[], size_t n_in, tg_tensor *const out[],
+                          size_t n_out, uint64_t draw);
 /* A fresh node at the tape's end, its arrays allocated; not counted until tg_node_commit. NULL: no memory. */
 tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, tg_tensor *const out[],
                      size_t n_out, size_t n_scalars);
+/* tg_grad that stops at `first`: of what was recorded before, it sees no more than a leaf. */
+tg_status tg_grad_since(tg_tape *tape, size_t first, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
+                        tg_tensor *out[], unsigned flags);
 tg_status tg_node_check_versions(tg_tape *tape, const tg_node *node);
 void tg_node_commit(tg_tape *tape, tg_node *node);
 /* Releases what the node saved; later sweeps see `released`. */
@@ -252,6 +275,7 @@ struct tg_entry {
     int64_t offset;
     uint64_t calls, seconds_ns;
     const char *fallback;        /* why the chain's earlier ones did not take it; NULL: no fallback */
+    char *said;                  /* where that sentence is a plug-in's own, a copy                   */
     size_t chain_index;
     tg_entry *next_in_bucket, *newer, *older;
     uint32_t n_in;
@@ -259,8 +283,9 @@ struct tg_entry {
 };
 /* Finds or makes the prepared call. NULL: tg_fail has been called. */
 tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs);
+/* `node` (NULL: not recorded) gets what the kernel saves. */
 tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_value *const out[], const double *scalars,
-                       uint64_t draw, tg_storage *saved);
+                       uint64_t draw, tg_node *node);
 /* After a kernel failed: prepares the entry again on a backend further down the chain. */
 tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure);
 /* report.c: adds an entry's counters to the runtime's. */
@@ -283,14 +308,15 @@ typedef struct tg_loaded {
     int score, threads;
     tg_host host;
     tg_runtime *rt;
-    tg_status error_status; /* what it said through host->error */
-    char error[256];
+    tg_status error_status; /* why it is not loaded */
 } tg_loaded;
 
 typedef struct tg_report_row {
     char op[40], backend[32], reason[160];
     uint64_t calls, fallbacks, ns;
 } tg_report_row;
+
+enum { TG_MAX_THREADS = 4096 };
 
 struct tg_runtime {
     tg_allocator allocator;
@@ -330,6 +356,9 @@ tg_status tg_backends_open(tg_runtime *rt, const char *chain);
 /* Loads the rest too, for listing. */
 tg_status tg_backends_open_all(tg_runtime *rt);
 void tg_backends_close(tg_runtime *rt);
+/* What a plug-in last said on this thread through host->error, "" for nothing; and an empty start. */
+const char *tg_backend_said(void);
+void tg_backend_hush(void);
 const tg_backend *tg_reference_backend(void); /* backends/reference/backend.c */
 
 /* -- autograd/operators/all.c, layers/all.c: the built-in tables -------------------------------------------------- */

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { MAX_OUT = 16 };
+enum { MAX_OUT = 16, MAX_IN = 64 };
 
 /* A NULL where no gradient arrived becomes zeros: a layer's backward need not ask. */
 static tg_status fill_gy(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *full[])
@@ -30,16 +30,27 @@ static tg_status replay_forward(tg_tape *tape, const tg_node *node, size_t n_in,
     return status ? tg_fail_again(tape, status) : tape->status;
 }
 
-static tg_status add_gradients(tg_tape *tape, const tg_node *node, tg_tensor *out, tg_tensor *gy, tg_tensor *gx[])
+/* A tensor that comes in twice gets its whole gradient once. */
+static bool comes_again(const tg_node *node, uint32_t i)
 {
-    tg_tensor *wrt[64], *g[64];
-    uint32_t index[64], n = 0;
-    for (uint32_t i = 0; i < node->n_in && n < 64; i++)
-        if (node->needs[i]) {
+    for (uint32_t k = 0; k < i; k++)
+        if (node->in[k] == node->in[i])
+            return true;
+    return false;
+}
+
+/* The sweep ends where the replay began: how the layer's inputs depend on each other is not its business. */
+static tg_status add_gradients(tg_tape *tape, const tg_node *node, size_t first, tg_tensor *out, tg_tensor *gy,
+                               tg_tensor *gx[])
+{
+    tg_tensor *wrt[MAX_IN], *g[MAX_IN];
+    uint32_t index[MAX_IN], n = 0;
+    for (uint32_t i = 0; i < node->n_in; i++)
+        if (node->needs[i] && !comes_again(node, i)) {
             index[n] = i;
             wrt[n++] = node->in[i];
         }
-    tg_status status = tg_grad(tape, out, gy, wrt, n, g, TG_CREATE_GRAPH | TG_ALLOW_UNUSED);
+    tg_status status = tg_grad_since(tape, first, out, gy, wrt, n, g, TG_CREATE_GRAPH | TG_ALLOW_UNUSED);
     for (uint32_t k = 0; k < n && status == TG_OK; k++) {
         if (!g[k])
             continue;
@@ -56,11 +67,12 @@ static tg_status replay(tg_tape *tape, const tg_node *node, tg_tensor *const gy[
     if (cls->flags & TG_LAYER_ONCE)
         return tg_fail(tape, TG_ENODERIV, "%s is once differentiable: its backward cannot be recorded", cls->name);
     tg_tensor *out[MAX_OUT] = {0};
+    size_t first = tape->n_nodes;
     tg_status status = replay_forward(tape, node, cls->n_in, out);
     for (uint32_t o = 0; o < node->n_out && status == TG_OK; o++) {
         const tg_value *v = gy[o] && out[o] ? tg_resolve(out[o]) : NULL;
         if (v && (v->flags & TG_V_REQUIRES_GRAD))
-            status = add_gradients(tape, node, out[o], gy[o], gx);
+            status = add_gradients(tape, node, first, out[o], gy[o], gx);
     }
     return status;
 }
@@ -85,8 +97,8 @@ const tg_operator tg_layer_row = {
     .doc = "a layer with a backward function of its own",
 };
 
-tg_status tg_record_layer(tg_tape *tape, tg_module *module, const tg_operator *row, tg_tensor *const in[], size_t n_in,
-                          tg_tensor *const out[], size_t n_out, uint64_t draw)
+tg_status tg_record_layer(tg_tape *tape, tg_module *module, tg_tensor *const in[], size_t n_in, tg_tensor *const out[],
+                          size_t n_out, uint64_t draw)
 {
     bool wanted = false;
     for (size_t i = 0; i < n_in && !wanted; i++) {
@@ -95,7 +107,7 @@ tg_status tg_record_layer(tg_tape *tape, tg_module *module, const tg_operator *r
     }
     if (!tape->recording || !wanted)
         return TG_OK;
-    if (n_out > MAX_OUT || n_in > 64)
+    if (n_out > MAX_OUT || n_in > MAX_IN)
         return tg_fail(tape, TG_EINVAL, "%s: a layer with a backward of its own has at most 16 outputs and 64 inputs and parameters",
                        tg_module_class_name(module));
     for (size_t o = 0; o < n_out; o++) {
@@ -104,7 +116,7 @@ tg_status tg_record_layer(tg_tape *tape, tg_module *module, const tg_operator *r
             return tg_fail(tape, TG_EINVAL, "%s: a layer with a backward of its own must make its outputs anew",
                            tg_module_class_name(module));
     }
-    tg_node *node = tg_node_new(tape, row ? row : &tg_layer_row, in, n_in, out, n_out, 0);
+    tg_node *node = tg_node_new(tape, &tg_layer_row, in, n_in, out, n_out, 0);
     if (!node)
         return tg_fail_again(tape, TG_ENOMEM);
     node->layer = module;

@@ -8,7 +8,7 @@ static tg_value *for_leaf(tg_tape *tape, const tg_value *leaf, tg_value *g)
     if (leaf->grad) {
         t = tg_add(tape, leaf->grad, t);
     } else {
-        bool shared = atomic_load(&g->storage->refs) > 1 || g->refs > 1 || (g->flags & TG_V_HELD) || g->offset;
+        bool shared = !g->home->tape || atomic_load(&g->storage->refs) > 1 || g->refs > 1 || (g->flags & TG_V_HELD) || g->offset;
         if (!(g->flags & TG_V_DENSE))
             t = tg_contiguous(tape, t);
         else if (shared)
@@ -68,7 +68,7 @@ static tg_status collect(sweep *s, pending *p, size_t *n)
         *q = (pending){.leaf = leaf, .grad = for_leaf(tape, leaf, e->grad)};
         if (!q->grad)
             return tape->status;
-        q->grad->refs++;
+        tg_value_hold(q->grad);
         q->slot = leaf_grad_slot(leaf);
         if (!q->slot)
             return tg_fail_again(tape, TG_ENOMEM);

@@ -31,10 +31,11 @@ tg_status tg_seed(tg_runtime *rt, uint64_t seed)
 
 tg_random_state tg_runtime_random_state(const tg_runtime *rt)
 {
-    return rt->random;
+    return rt ? rt->random : (tg_random_state){0};
 }
 
 void tg_runtime_set_random_state(tg_runtime *rt, tg_random_state state)
 {
-    rt->random = state;
+    if (rt)
+        rt->random = state;
 }

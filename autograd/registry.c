@@ -6,6 +6,8 @@
 
 static tg_status check_row(const tg_runtime *rt, const tg_operator *op)
 {
+    if (!rt)
+        return tg_null(NULL, "tg_operator_register", "the runtime");
     if (!op || !op->name || op->struct_size < sizeof(tg_operator))
         return tg_fail(NULL, TG_EINVAL, "tg_operator_register: a row needs a name and its struct_size");
     if (!op->infer)
@@ -37,7 +39,7 @@ tg_status tg_operator_register(tg_runtime *rt, const tg_operator *op)
 
 const tg_operator *tg_operator_find(const tg_runtime *rt, const char *name)
 {
-    for (size_t i = 0; i < rt->n_operators; i++)
+    for (size_t i = 0; rt && name && i < rt->n_operators; i++)
         if (!strcmp(rt->operators[i]->name, name))
             return rt->operators[i];
     return NULL;
@@ -45,9 +47,9 @@ const tg_operator *tg_operator_find(const tg_runtime *rt, const char *name)
 
 size_t tg_operator_list(const tg_runtime *rt, const tg_operator **out, size_t capacity)
 {
-    for (size_t i = 0; i < rt->n_operators && i < capacity; i++)
+    for (size_t i = 0; rt && out && i < rt->n_operators && i < capacity; i++)
         out[i] = rt->operators[i];
-    return rt->n_operators;
+    return rt ? rt->n_operators : 0;
 }
 
 tg_status tg_infer_fail(const tg_infer *q, tg_status status, const char *format, ...)
@@ -87,6 +89,6 @@ tg_status tg_infer_broadcast(const tg_infer *q, int32_t dtype, tg_desc *out)
         d.dim[k] = size;
     }
     tg_desc_row_major(&d);
-    *out = d;
+    *out = d; /* that it is not too large is dispatch's to check */
     return TG_OK;
 }

@@ -37,6 +37,8 @@ void tg_report_add(tg_runtime *rt, const tg_entry *e)
 
 void tg_runtime_report(tg_runtime *rt, FILE *to)
 {
+    if (!rt || !to)
+        return;
     mtx_lock(&rt->lock);
     fprintf(to, "tapegrad report: chain %s\n", rt->chain);
     fprintf(to, "%-24s %-12s %12s %12s %12s  %s\n", "operator", "backend", "calls", "ms", "fallbacks", "reason");

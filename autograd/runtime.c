@@ -40,16 +40,16 @@ static tg_status read_threads(tg_runtime *rt, int asked)
         return TG_OK;
     char *end;
     long n = strtol(text, &end, 10);
-    if (*end || n < 1 || n > 4096)
-        return tg_fail(NULL, TG_EINVAL, "TAPEGRAD_NUM_THREADS=%s: a number from 1 to 4096 is expected", text);
+    if (*end || n < 1 || n > TG_MAX_THREADS)
+        return tg_fail(NULL, TG_EINVAL, "TAPEGRAD_NUM_THREADS=%s: a number from 1 to %d is expected", text, TG_MAX_THREADS);
     rt->threads = (int)n;
     return TG_OK;
 }
 
 static tg_status read_environment(tg_runtime *rt, const tg_runtime_options *o)
 {
-    if (o->threads < 0)
-        return tg_fail(NULL, TG_EINVAL, "tg_runtime_open: threads is %d; 0 or more is expected", o->threads);
+    if (o->threads < 0 || o->threads > TG_MAX_THREADS)
+        return tg_fail(NULL, TG_EINVAL, "tg_runtime_open: threads is %d; 0 to %d is expected", o->threads, TG_MAX_THREADS);
     tg_status status = read_threads(rt, o->threads);
     const char *fallback = getenv("TAPEGRAD_FALLBACK"), *report = getenv("TAPEGRAD_REPORT");
     if (status == TG_OK && fallback && *fallback) {
@@ -102,6 +102,8 @@ static tg_status fill(tg_runtime *rt, const tg_runtime_options *o)
 
 tg_status tg_runtime_open(tg_runtime **out, const tg_runtime_options *options)
 {
+    if (!out)
+        return tg_null(NULL, "tg_runtime_open", "out");
     *out = NULL;
     tg_runtime_options o = {0};
     if (options) {
@@ -109,6 +111,8 @@ tg_status tg_runtime_open(tg_runtime **out, const tg_runtime_options *options)
         memcpy(&o, options, size < sizeof o ? size : sizeof o);
     }
     tg_allocator allocator = o.allocator ? *o.allocator : (tg_allocator){default_alloc, default_free, NULL};
+    if (!allocator.alloc || !allocator.free)
+        return tg_null(NULL, "tg_runtime_open", "a function of the allocator");
     tg_runtime *rt = tg_alloc_zero(&allocator, sizeof *rt);
     if (!rt)
         return TG_ENOMEM;
@@ -117,7 +121,10 @@ tg_status tg_runtime_open(tg_runtime **out, const tg_runtime_options *options)
     rt->log_arg = o.log_arg;
     rt->dtype = o.dtype;
     rt->random.seed = o.seed;
-    if (mtx_init(&rt->lock, mtx_plain) != thrd_success || mtx_init(&rt->tape_lock, mtx_plain | mtx_recursive) != thrd_success) {
+    bool locked = mtx_init(&rt->lock, mtx_plain) == thrd_success;
+    if (!locked || mtx_init(&rt->tape_lock, mtx_plain | mtx_recursive) != thrd_success) {
+        if (locked)
+            mtx_destroy(&rt->lock);
         tg_free(&allocator, rt);
         return tg_fail(NULL, TG_ENOMEM, "a mutex could not be made");
     }
@@ -180,6 +187,8 @@ void tg_runtime_close(tg_runtime *rt)
 
 tg_status tg_runtime_set_dtype(tg_runtime *rt, tg_dtype dtype)
 {
+    if (!rt)
+        return tg_null(NULL, "tg_runtime_set_dtype", "the runtime");
     if (dtype != TG_F32 && dtype != TG_F64)
         return tg_fail(NULL, TG_EDTYPE, "tg_runtime_set_dtype: f32 or f64 is expected, not %s", tg_dtype_name((int32_t)dtype));
     rt->dtype = dtype;
@@ -188,31 +197,37 @@ tg_status tg_runtime_set_dtype(tg_runtime *rt, tg_dtype dtype)
 
 tg_dtype tg_runtime_dtype(const tg_runtime *rt)
 {
-    return rt->dtype;
+    return rt ? rt->dtype : TG_F32;
 }
 
 tg_status tg_runtime_set_threads(tg_runtime *rt, int threads)
 {
-    if (threads < 1)
-        return tg_fail(NULL, TG_EINVAL, "tg_runtime_set_threads: at least 1, not %d", threads);
+    if (!rt)
+        return tg_null(NULL, "tg_runtime_set_threads", "the runtime");
+    if (threads < 1 || threads > TG_MAX_THREADS)
+        return tg_fail(NULL, TG_EINVAL, "tg_runtime_set_threads: 1 to %d, not %d", TG_MAX_THREADS, threads);
     rt->threads = threads;
     return TG_OK;
 }
 
 int tg_runtime_threads(const tg_runtime *rt)
 {
-    return rt->threads;
+    return rt ? rt->threads : 0;
 }
 
 const char *tg_runtime_backend(const tg_runtime *rt)
 {
-    return rt->chain;
+    return rt ? rt->chain : "";
 }
 
 size_t tg_runtime_backends(tg_runtime *rt, tg_backend_info *out, size_t capacity)
 {
+    if (!rt)
+        return 0;
+    mtx_lock(&rt->tape_lock); /* two threads may ask at once, and what is opened may log */
     tg_backends_open_all(rt);
-    for (size_t i = 0; i < rt->n_backends && i < capacity; i++) {
+    mtx_unlock(&rt->tape_lock);
+    for (size_t i = 0; out && i < rt->n_backends && i < capacity; i++) {
         const tg_loaded *b = &rt->backends[i];
         out[i] = (tg_backend_info){.name = b->name, .loaded = b->loaded, .in_chain = b->in_chain, .reason = b->reason,
                                    .library = b->library, .kernels = b->kernels, .path = b->path, .threads = b->threads,

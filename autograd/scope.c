@@ -18,7 +18,7 @@ tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint64_t hash)
 
 void tg_value_release(tg_value *v)
 {
-    if (--v->refs)
+    if (!v->home->tape || --v->refs)
         return;
     tg_storage_unref(v->storage);
     v->storage = NULL;
@@ -52,7 +52,8 @@ void tg_scope_enter(tg_tape *tape, tg_scope *scope)
                         .first_node = tape->n_nodes,
                         .first_staged = tape->n_staged,
                         .next = tape->next,
-                        .mode = tape->mode};
+                        .mode = tape->mode,
+                        .step_depth = tape->step_depth};
 }
 
 void tg_scope_leave(tg_tape *tape, const tg_scope *scope, tg_tensor *const keep[], size_t n_keep)

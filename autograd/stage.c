@@ -5,41 +5,48 @@
 
 tg_status tg_stage(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const double *scalars)
 {
+    if (!tape || !op || !in)
+        return tg_null(tape, "tg_stage", !tape ? "the tape" : !op ? "the operator" : "the array of inputs");
     if (tape->status)
         return tape->status;
     if (tape->replaying)
         return TG_OK;
-    if (n_in != op->period || n_in > 8 || op->n_scalars > 4)
+    if (op->n_scalars && !scalars)
+        return tg_null(tape, op->name, "the array of scalars");
+    if (!n_in || n_in != op->period || n_in > 8 || op->n_scalars > 4)
         return tg_fail(tape, TG_EINVAL, "tg_stage: '%s' takes groups of %u inputs, got %zu", op->name,
                        (unsigned)op->period, n_in);
     if (tg_grow(&tape->rt->allocator, &tape->staged, &tape->staged_capacity, tape->n_staged + 1, sizeof *tape->staged))
         return tg_fail_again(tape, TG_ENOMEM);
     tg_staged staged = {.op = op, .n_in = (uint32_t)n_in};
     for (size_t i = 0; i < n_in; i++) {
-        tg_status status = tg_check_tensor(tape, in[i], op->name, "a staged input", &staged.in[i]);
+        tg_value *v;
+        tg_status status = tg_check_tensor(tape, in[i], op->name, "a staged input", &v);
         if (status)
             return status;
+        staged.in[i] = in[i];
     }
     for (size_t i = 0; i < n_in; i++)
-        if (staged.in[i]->home == &tape->home)
-            staged.in[i]->refs++;
+        tg_value_hold(tg_resolve(in[i]));
     if (op->n_scalars)
         memcpy(staged.scalars, scalars, op->n_scalars * sizeof *scalars);
     tape->staged[tape->n_staged++] = staged;
     return TG_OK;
 }
 
-static void release(tg_tape *tape, const tg_staged *s)
+static void release(const tg_staged *s)
 {
-    for (uint32_t i = 0; i < s->n_in; i++)
-        if (s->in[i]->home == &tape->home)
-            tg_value_release(s->in[i]);
+    for (uint32_t i = 0; i < s->n_in; i++) {
+        tg_value *v = tg_resolve(s->in[i]); /* a tensor of the module's may be destroyed by now */
+        if (v)
+            tg_value_release(v);
+    }
 }
 
 void tg_staged_drop(tg_tape *tape, size_t first, tg_random_state next)
 {
     for (size_t i = first; i < tape->n_staged; i++)
-        release(tape, &tape->staged[i]);
+        release(&tape->staged[i]);
     if (tape->n_staged > first)
         tape->n_staged = first;
     tape->next = next;
@@ -61,7 +68,7 @@ static tg_status commit_row(tg_tape *tape, const tg_operator *op)
         if (s->op != op)
             continue;
         for (uint32_t j = 0; j < s->n_in; j++)
-            in[k * op->period + j] = tg_handle(s->in[j]);
+            in[k * op->period + j] = s->in[j];
         memcpy(scalars + k * op->n_scalars, s->scalars, op->n_scalars * sizeof *scalars);
         k++;
     }
@@ -92,32 +99,53 @@ tg_status tg_staged_commit(tg_tape *tape)
 
 tg_status tg_step_begin(tg_tape *tape)
 {
+    if (!tape)
+        return tg_null(NULL, "tg_step_begin", "the tape");
     if (tape->status)
         return tape->status;
-    if (!tape->step_depth++)
+    if (!tape->step_depth++) {
         tape->errors_at_step = tape->n_errors;
+        tape->rolled_back = false;
+        tape->staged_at_step = tape->n_staged;
+        tape->next_at_step = tape->next;
+    }
     return TG_OK;
+}
+
+/* A step inside a forward takes back no more than its own. */
+static void drop_step(tg_tape *tape)
+{
+    if (tape->forward_depth)
+        tg_staged_drop(tape, tape->staged_at_step, tape->next_at_step);
+    else
+        tg_staged_drop(tape, 0, tape->committed);
 }
 
 tg_status tg_step_commit(tg_tape *tape)
 {
+    if (!tape)
+        return tg_null(NULL, "tg_step_commit", "the tape");
     if (!tape->step_depth)
         return tg_fail(tape, TG_ESTATE, "tg_step_commit without a tg_step_begin");
-    if (--tape->step_depth || tape->forward_depth)
+    if (--tape->step_depth)
         return tape->status;
-    if (tape->n_errors == tape->errors_at_step)
-        return tg_staged_commit(tape);
-    tg_staged_drop(tape, 0, tape->committed);
+    if (tape->n_errors == tape->errors_at_step && !tape->rolled_back)
+        return tape->forward_depth ? tape->status : tg_staged_commit(tape);
+    drop_step(tape);
     return tape->status ? tape->status
-                        : tg_fail(NULL, TG_ESTATE, "tg_step_commit: a call since tg_step_begin failed; nothing was committed");
+                        : tg_fail(NULL, TG_ESTATE, "tg_step_commit: a call since tg_step_begin failed, or a step inside was "
+                                  "rolled back; nothing was committed");
 }
 
 void tg_step_rollback(tg_tape *tape)
 {
+    if (!tape)
+        return;
     if (tape->step_depth)
         tape->step_depth--;
-    if (!tape->step_depth && !tape->forward_depth)
-        tg_staged_drop(tape, 0, tape->committed);
+    tape->rolled_back = true;
+    if (!tape->step_depth)
+        drop_step(tape);
 }
 
 void tg_forward_enter(tg_tape *tape, tg_scope *scope, tg_mode mode)
@@ -130,6 +158,7 @@ void tg_forward_enter(tg_tape *tape, tg_scope *scope, tg_mode mode)
 tg_status tg_forward_leave(tg_tape *tape, tg_scope *scope, tg_status status, tg_tensor *const keep[], size_t n_keep)
 {
     tape->mode = scope->mode;
+    tape->step_depth = scope->step_depth; /* a step that its forward began and left open ends with it */
     tape->forward_depth--;
     if (status == TG_OK)
         status = tape->status;
@@ -140,9 +169,7 @@ tg_status tg_forward_leave(tg_tape *tape, tg_scope *scope, tg_status status, tg_
         tg_scope_leave(tape, scope, keep, n_keep);
         return TG_OK;
     }
-    if (!tape->forward_depth && !tape->replaying) {
-        tg_staged_drop(tape, scope->first_staged, scope->next);
-        tg_scope_undo(tape, scope);
-    }
+    tg_staged_drop(tape, scope->first_staged, scope->next);
+    tg_scope_undo(tape, scope);
     return status;
 }

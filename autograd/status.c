@@ -68,6 +68,11 @@ tg_status tg_vfail(tg_tape *tape, tg_status status, const char *format, va_list 
     return tg_fail_again(tape, status);
 }
 
+tg_status tg_null(tg_tape *tape, const char *what, const char *argument)
+{
+    return tg_fail(tape, TG_EINVAL, "%s: %s is NULL", what, argument);
+}
+
 tg_status tg_fail_again(tg_tape *tape, tg_status status)
 {
     if (tape)

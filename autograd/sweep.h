@@ -22,14 +22,15 @@ typedef struct sweep {
     edge *slots; /* by slot of the tape's values that were there at the start */
     uint32_t n_slots;
     leaf_edge *leaves;
-    size_t n_leaves, mask;
+    size_t mask;
+    uint32_t first; /* the sweep ends at this node */
     bool *reach; /* by node: leads to one that is asked for; NULL: all do */
     unsigned flags;
 } sweep;
 
 /* The edge of a value (of the tape's at the start, or a leaf outside it). */
 edge *tg_sweep_edge(sweep *s, tg_value *v);
-/* Visits the nodes from `from` down to the first. */
+/* Visits the nodes from `from` down to s->first. */
 tg_status tg_sweep_walk(sweep *s, uint32_t from);
 /* Makes the leaves' new gradients, all of them before the first leaf changes. */
 tg_status tg_sweep_deliver(sweep *s);

@@ -47,9 +47,10 @@ static tg_tape *tape_new(tg_runtime *rt)
 
 tg_status tg_tape_open(tg_tape **out, tg_runtime *rt)
 {
-    *out = NULL;
-    if (!rt)
-        return tg_fail(NULL, TG_EINVAL, "tg_tape_open: the runtime is NULL");
+    if (out)
+        *out = NULL;
+    if (!out || !rt)
+        return tg_null(NULL, "tg_tape_open", rt ? "out" : "the runtime");
     tg_tape *tape = tape_new(rt);
     if (!tape)
         return TG_ENOMEM;
@@ -63,16 +64,7 @@ tg_status tg_tape_open(tg_tape **out, tg_runtime *rt)
     return TG_OK;
 }
 
-void tg_tape_close(tg_tape *tape)
-{
-    if (!tape)
-        return;
-    tg_tape_reset(tape);
-    unlink_tape(tape->rt, tape);
-    free_parts(tape);
-}
-
-void tg_tape_reset(tg_tape *tape)
+static void forget(tg_tape *tape)
 {
     tg_staged_drop(tape, 0, tape->committed);
     tape->forward_depth = tape->step_depth = 0;
@@ -80,6 +72,25 @@ void tg_tape_reset(tg_tape *tape)
     tg_home_rewind(&tape->home);
     tg_arena_reset(&tape->arena);
     tg_cache_trim(tape);
+}
+
+void tg_tape_close(tg_tape *tape)
+{
+    if (!tape)
+        return;
+    forget(tape);
+    unlink_tape(tape->rt, tape);
+    free_parts(tape);
+}
+
+void tg_tape_reset(tg_tape *tape)
+{
+    if (!tape)
+        return;
+    if (tape->forward_depth || tape->sweep_depth)
+        tg_fail(tape, TG_ESTATE, "tg_tape_reset: inside a forward or a backward of this tape");
+    else
+        forget(tape);
 }
 
 tg_tape *tg_runtime_tape(tg_runtime *rt)
@@ -102,7 +113,7 @@ tg_tape *tg_runtime_tape(tg_runtime *rt)
 void tg_runtime_tape_done(tg_runtime *rt)
 {
     if (!--rt->tape_users) {
-        tg_tape_reset(rt->tape);
+        forget(rt->tape);
         rt->random = rt->tape->committed;
     }
     mtx_unlock(&rt->tape_lock);
@@ -110,27 +121,31 @@ void tg_runtime_tape_done(tg_runtime *rt)
 
 tg_runtime *tg_tape_runtime(const tg_tape *tape)
 {
-    return tape->rt;
+    return tape ? tape->rt : NULL;
 }
 
 tg_status tg_tape_status(const tg_tape *tape)
 {
-    return tape->status;
+    return tape ? tape->status : TG_EINVAL;
 }
 
 const char *tg_tape_error(const tg_tape *tape)
 {
-    return tape->error;
+    return tape ? tape->error : "the tape is NULL";
 }
 
 void tg_tape_clear_error(tg_tape *tape)
 {
+    if (!tape)
+        return;
     tape->status = TG_OK;
     tape->error[0] = '\0';
 }
 
 bool tg_tape_set_recording(tg_tape *tape, bool recording)
 {
+    if (!tape)
+        return false;
     bool was = tape->recording;
     tape->recording = recording;
     return was;
@@ -138,35 +153,39 @@ bool tg_tape_set_recording(tg_tape *tape, bool recording)
 
 bool tg_tape_recording(const tg_tape *tape)
 {
-    return tape->recording;
+    return tape && tape->recording;
 }
 
 tg_random_state tg_tape_random_state(const tg_tape *tape)
 {
-    return tape->committed;
+    return tape ? tape->committed : (tg_random_state){0};
 }
 
 void tg_tape_set_random_state(tg_tape *tape, tg_random_state state)
 {
-    tape->committed = tape->next = state;
+    if (tape)
+        tape->committed = tape->next = state;
 }
 
 tg_status tg_tape_set_threads(tg_tape *tape, int threads)
 {
-    if (threads < 1)
-        return tg_fail(NULL, TG_EINVAL, "tg_tape_set_threads: at least 1 thread, not %d", threads);
+    if (!tape)
+        return tg_null(NULL, "tg_tape_set_threads", "the tape");
+    if (threads < 1 || threads > TG_MAX_THREADS)
+        return tg_fail(NULL, TG_EINVAL, "tg_tape_set_threads: 1 to %d threads, not %d", TG_MAX_THREADS, threads);
     tape->threads = threads;
     return TG_OK;
 }
 
 size_t tg_tape_size(const tg_tape *tape)
 {
-    return tape->n_nodes;
+    return tape ? tape->n_nodes : 0;
 }
 
 void tg_tape_observe(tg_tape *tape, const tg_observer *observer)
 {
-    tape->observer = observer ? *observer : (tg_observer){0};
+    if (tape)
+        tape->observer = observer ? *observer : (tg_observer){0};
 }
 
 static void print_values(tg_tensor *const *t, uint32_t n, FILE *to)
@@ -184,7 +203,7 @@ static void print_values(tg_tensor *const *t, uint32_t n, FILE *to)
 
 void tg_tape_print(const tg_tape *tape, FILE *to)
 {
-    for (size_t i = 0; i < tape->n_nodes; i++) {
+    for (size_t i = 0; tape && to && i < tape->n_nodes; i++) {
         const tg_node *node = tape->nodes[i];
         fprintf(to, "%zu %s", i, node->layer ? tg_module_class_name(node->layer) : node->op->name);
         print_values(node->in, node->n_in, to);

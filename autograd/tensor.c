@@ -29,7 +29,10 @@ static tg_status persistent(tg_tensor **out, tg_runtime *rt, const tg_desc *desc
 
 tg_status tg_tensor_create(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const int64_t *dims, size_t ndim)
 {
-    *out = NULL;
+    if (out)
+        *out = NULL;
+    if (!out || !rt)
+        return tg_null(NULL, "tg_tensor_create", rt ? "out" : "the runtime");
     tg_desc desc;
     tg_status status = tg_desc_make(&desc, dtype, dims, ndim);
     if (status)
@@ -45,14 +48,22 @@ tg_status tg_tensor_create(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, cons
 tg_status tg_tensor_wrap(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const int64_t *dims, const int64_t *strides,
                          size_t ndim, void *data)
 {
-    *out = NULL;
+    if (out)
+        *out = NULL;
+    if (!out || !rt)
+        return tg_null(NULL, "tg_tensor_wrap", rt ? "out" : "the runtime");
     tg_desc desc;
     tg_status status = tg_desc_make(&desc, dtype, dims, ndim);
     if (status)
         return status;
+    int64_t size = (int64_t)tg_dtype_size(desc.dtype), last = size;
     for (size_t i = 0; strides && i < ndim; i++) {
         if (strides[i] < 0)
             return tg_fail(NULL, TG_ESHAPE, "tg_tensor_wrap: stride %zu is negative: %lld", i, (long long)strides[i]);
+        int64_t far;
+        if (__builtin_mul_overflow(strides[i], desc.dim[i] > 1 ? (desc.dim[i] - 1) * size : 0, &far) ||
+            __builtin_add_overflow(last, far, &last))
+            return tg_fail(NULL, TG_ESHAPE, "tg_tensor_wrap: stride %zu, %lld, leads past 2^63 bytes", i, (long long)strides[i]);
         desc.stride[i] = strides[i];
     }
     if (!data && tg_desc_count(&desc))
@@ -64,7 +75,7 @@ tg_status tg_tensor_wrap(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const 
 void tg_tensor_destroy(tg_tensor *tensor)
 {
     tg_value *v = tensor ? tg_resolve(tensor) : NULL;
-    if (!v || !(v->flags & TG_V_PERSISTENT))
+    if (!v || !v->own_desc) /* a gradient is its leaf's */
         return;
     tg_tensor_zero_grad(tensor);
     tg_storage_unref(v->storage);
@@ -78,6 +89,10 @@ void tg_tensor_destroy(tg_tensor *tensor)
 
 tg_tensor *tg_input(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t ndim, const void *data)
 {
+    if (!tape) {
+        tg_null(NULL, "tg_input", "the tape");
+        return NULL;
+    }
     if (tape->status)
         return NULL;
     tg_desc *desc = tg_arena_get(&tape->arena, sizeof *desc);
@@ -111,20 +126,30 @@ tg_tensor *tg_scalar(tg_tape *tape, tg_dtype dtype, double value)
 tg_tensor *tg_detach(tg_tape *tape, tg_tensor *x)
 {
     tg_value *v;
-    if (tape->status || tg_check_tensor(tape, x, "detach", "x", &v))
+    if (!tape)
+        tg_null(NULL, "tg_detach", "the tape");
+    if (!tape || tape->status || tg_check_tensor(tape, x, "detach", "x", &v))
         return NULL;
-    tg_desc *desc = tg_arena_get(&tape->arena, sizeof *desc);
-    tg_value *d = desc ? tg_tape_new_value(tape, desc, v->hash) : NULL;
+    tg_value *d = tg_value_alias(tape, v);
     if (!d) {
         tg_fail_again(tape, TG_ENOMEM);
         return NULL;
     }
-    *desc = *v->desc;
-    d->storage = v->storage;
-    d->offset = v->offset;
-    d->flags |= v->flags & TG_V_DENSE;
-    tg_storage_ref(d->storage);
     return tg_handle(d);
+}
+
+tg_value *tg_value_alias(tg_tape *tape, const tg_value *v)
+{
+    tg_desc *desc = tg_arena_get(&tape->arena, sizeof *desc);
+    tg_value *a = desc ? tg_tape_new_value(tape, desc, v->hash) : NULL;
+    if (!a)
+        return NULL;
+    *desc = *v->desc;
+    a->storage = v->storage;
+    a->offset = v->offset;
+    a->flags |= v->flags & TG_V_DENSE;
+    tg_storage_ref(a->storage);
+    return a;
 }
 
 /* -- looking ----------------------------------------------------------------------------------------------------------- */
@@ -143,6 +168,8 @@ static tg_value *alive(const tg_tensor *tensor, const char *what)
 tg_status tg_tensor_desc(const tg_tensor *tensor, tg_desc *out)
 {
     const tg_value *v = tensor ? tg_resolve(tensor) : NULL;
+    if (!out)
+        return tg_null(NULL, "tg_tensor_desc", "out");
     *out = (tg_desc){0};
     if (!v)
         return tg_fail(NULL, tensor ? TG_ESTALE : TG_EINVAL, "tg_tensor_desc: the tensor is %s", tensor ? "stale" : "NULL");
@@ -190,25 +217,19 @@ tg_runtime *tg_tensor_runtime(const tg_tensor *tensor)
     return v ? v->home->rt : NULL;
 }
 
-/* The same storage as a value of the runtime's own tape, which copies where strides are not row-major. */
+/* On the runtime's own tape, which copies where strides are not row-major. */
 static tg_tensor *alias(tg_tape *tape, const tg_value *v)
 {
-    tg_desc *desc = tg_arena_get(&tape->arena, sizeof *desc);
-    tg_value *a = desc ? tg_tape_new_value(tape, desc, v->hash) : NULL;
-    if (!a)
-        return NULL;
-    *desc = *v->desc;
-    a->storage = v->storage;
-    a->offset = v->offset;
-    a->flags |= v->flags & TG_V_DENSE;
-    tg_storage_ref(a->storage);
-    return tg_handle(a);
+    tg_value *a = tg_value_alias(tape, v);
+    return a ? tg_handle(a) : NULL;
 }
 
-static tg_status check_bytes(const tg_value *v, const char *what, size_t bytes, size_t *size)
+static tg_status check_bytes(const tg_value *v, const char *what, const void *data, size_t bytes, size_t *size)
 {
     char text[128];
     *size = (size_t)tg_desc_count(v->desc) * tg_dtype_size(v->desc->dtype);
+    if (*size && !data)
+        return tg_null(NULL, what, "the memory");
     if (bytes != *size)
         return tg_fail(NULL, TG_EINVAL, "%s: %s has %zu bytes, but %zu were given", what,
                        tg_desc_format(v->desc, text, sizeof text), *size, bytes);
@@ -221,7 +242,7 @@ tg_status tg_tensor_read(const tg_tensor *tensor, void *dst, size_t bytes)
     size_t size;
     if (!v)
         return tensor ? TG_ESTALE : TG_EINVAL;
-    tg_status status = check_bytes(v, "tg_tensor_read", bytes, &size);
+    tg_status status = check_bytes(v, "tg_tensor_read", dst, bytes, &size);
     if (status || !size)
         return status;
     if (v->flags & TG_V_DENSE) {
@@ -247,7 +268,7 @@ tg_status tg_tensor_write(tg_tensor *tensor, const void *src, size_t bytes)
     size_t size;
     if (!v)
         return tensor ? TG_ESTALE : TG_EINVAL;
-    tg_status status = check_bytes(v, "tg_tensor_write", bytes, &size);
+    tg_status status = check_bytes(v, "tg_tensor_write", src, bytes, &size);
     if (status || !size)
         return status;
     if (v->flags & TG_V_DENSE) {
@@ -268,8 +289,10 @@ tg_status tg_tensor_write(tg_tensor *tensor, const void *src, size_t bytes)
 
 tg_status tg_item(const tg_tensor *tensor, double *out)
 {
-    tg_value *v = alive(tensor, "tg_item");
+    if (!out)
+        return tg_null(NULL, "tg_item", "out");
     *out = 0;
+    tg_value *v = alive(tensor, "tg_item");
     if (!v)
         return tensor ? TG_ESTALE : TG_EINVAL;
     char text[128];
@@ -301,6 +324,8 @@ tg_status tg_tensor_set_requires_grad(tg_tensor *tensor, bool requires_grad)
         return tensor ? TG_ESTALE : TG_EINVAL;
     if (!(v->flags & TG_V_LEAF))
         return tg_fail(NULL, TG_ESTATE, "tg_tensor_set_requires_grad: the result of an operator; detach it first");
+    if ((v->flags & TG_V_PERSISTENT) && !v->own_desc)
+        return tg_fail(NULL, TG_ESTATE, "tg_tensor_set_requires_grad: a leaf's gradient; clone it first");
     if (requires_grad && !tg_dtype_is_float(v->desc->dtype))
         return tg_fail(NULL, TG_EDTYPE, "tg_tensor_set_requires_grad: %s tensors have no gradient", tg_dtype_name(v->desc->dtype));
     v->flags = requires_grad ? v->flags | TG_V_REQUIRES_GRAD : v->flags & ~(uint32_t)TG_V_REQUIRES_GRAD;

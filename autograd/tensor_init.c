@@ -14,16 +14,11 @@ static tg_status fill_with(tg_tensor *tensor, const tg_operator *row, const doub
         return TG_ENOMEM;
     tg_tensor *in = tensor;
     if (v->home->tape && v->home != &tape->home) { /* another tape's value: by its storage */
-        tg_desc *desc = tg_arena_get(&tape->arena, sizeof *desc);
-        tg_value *a = desc ? tg_tape_new_value(tape, desc, v->hash) : NULL;
+        tg_value *a = tg_value_alias(tape, v);
         if (!a) {
             tg_runtime_tape_done(rt);
             return TG_ENOMEM;
         }
-        *desc = *v->desc;
-        a->storage = v->storage;
-        a->offset = v->offset;
-        tg_storage_ref(a->storage);
         in = tg_handle(a);
     }
     tg_status status = tg_apply(tape, row, &in, 1, NULL, scalars, NULL);

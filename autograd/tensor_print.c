@@ -109,6 +109,8 @@ static void print(const tg_desc *desc, const void *data, FILE *to)
 
 tg_status tg_tensor_print(const tg_tensor *tensor, FILE *to)
 {
+    if (!to)
+        return tg_null(NULL, "tg_tensor_print", "the stream");
     tg_desc desc;
     tg_status status = tg_tensor_desc(tensor, &desc);
     if (status)

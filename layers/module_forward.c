@@ -3,7 +3,8 @@
 
 #include "layers/internal.h"
 
-/* The tape's count of errors when a module last put its path before one: a module above leaves that one alone. */
+/* The tape's count of errors when a module last put its path before one: a module above leaves that one
+ * alone. */
 static thread_local uint64_t blamed;
 
 static bool is_blamed(const tg_tape *tape)
@@ -118,8 +119,25 @@ static bool wants_gradient(const tg_module *m, tg_tensor *const in[])
     return false;
 }
 
+/* Was out[o] made by the forward under way, and given out once? What came in, or is a parameter, or lives
+ * elsewhere cannot be a node's output: a value of its own over the same storage can. */
+static bool is_new(const tg_tape *tape, const tg_scope *scope, tg_tensor *const out[], size_t o)
+{
+    const tg_value *v = tg_resolve(out[o]);
+    if (!v || v->home != &tape->home || v->node != TG_NO_NODE)
+        return false;
+    for (size_t k = 0; k < o; k++)
+        if (out[k] == out[o])
+            return false;
+    for (size_t i = tape->n_values; i-- > scope->first_value;)
+        if (tape->values[i] == v)
+            return true;
+    return false;
+}
+
 /* A class with a backward of its own: its forward leaves no nodes, and one node stands for the layer. */
-static tg_status forward_as_one(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *out[])
+static tg_status forward_as_one(tg_module *m, tg_tape *tape, const tg_scope *scope, tg_tensor *const in[],
+                                tg_tensor *out[])
 {
     const tg_layer_class *cls = m->cls;
     uint64_t draw = tape->next.draw;
@@ -132,20 +150,13 @@ static tg_status forward_as_one(tg_module *m, tg_tape *tape, tg_tensor *const in
         all[cls->n_in + i] = m->parameters.at[i].tensor;
     tape->recording = false;
     tg_status status = cls->forward[tape->mode](m, tape, in, cls->n_in, out);
-    for (size_t o = 0; o < cls->n_out && !status; o++) {
-        /* what came in, or is a parameter, cannot be a node's output: a value of its own over the same
-         * storage can */
-        const tg_value *v = tg_resolve(out[o]);
-        bool fresh = v && v->home == &tape->home && v->node == TG_NO_NODE;
-        for (size_t i = 0; i < n && fresh; i++)
-            fresh = all[i] != out[o];
-        if (!fresh && !(out[o] = tg_detach(tape, out[o])))
+    for (size_t o = 0; o < cls->n_out && !status; o++)
+        if (!is_new(tape, scope, out, o) && !(out[o] = tg_detach(tape, out[o])))
             status = tape->status ? tape->status : TG_EINVAL;
-    }
     tape->recording = true;
     if (status || tape->status)
         return status ? status : tape->status;
-    return tg_record_layer(tape, m, NULL, all, n, out, cls->n_out, draw);
+    return tg_record_layer(tape, m, all, n, out, cls->n_out, draw);
 }
 
 static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *out[])
@@ -156,7 +167,7 @@ static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tens
     tg_forward_enter(tape, &scope, mode);
     tg_status status;
     if (cls->backward[mode] && tape->recording && wants_gradient(m, in))
-        status = forward_as_one(m, tape, in, out);
+        status = forward_as_one(m, tape, &scope, in, out);
     else
         status = cls->forward[mode](m, tape, in, cls->n_in, out);
     if (!status)
