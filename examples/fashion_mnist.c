@@ -41,7 +41,7 @@ typedef struct run {
     history h;
 } run;
 
-/* -- errors and options -------------------------------------------------------------------------------------------- */
+/* -- errors and options ---------------------------------------------------------------------------------- */
 static void fail(void)
 {
     fprintf(stderr, "fashion_mnist: %s\n", tg_error_message());
@@ -94,17 +94,31 @@ static double real(const char *option, const char *value)
 
 static options read_options(int argc, char **argv)
 {
-    static const char *const models[] = {"simple", "mlp", NULL}, *const optimizers[] = {"sgd", "adam", "adamw", NULL},
+    static const char *const models[] = {"simple", "mlp", NULL},
+                             *const optimizers[] = {"sgd", "adam", "adamw", NULL},
                              *const schedules[] = {"cosine", "constant", NULL};
     static const struct option known[] = {
-        {"model", required_argument, NULL, 'm'}, {"epochs", required_argument, NULL, 'e'},
-        {"batch", required_argument, NULL, 'b'}, {"lr", required_argument, NULL, 'r'},
-        {"optimizer", required_argument, NULL, 'o'}, {"schedule", required_argument, NULL, 'w'},
-        {"seed", required_argument, NULL, 's'}, {"data", required_argument, NULL, 'd'},
-        {"curve", required_argument, NULL, 'c'}, {"save", required_argument, NULL, 'S'},
-        {"load", required_argument, NULL, 'L'}, {"help", no_argument, NULL, 'h'}, {0},
+        {"model", required_argument, NULL, 'm'},
+        {"epochs", required_argument, NULL, 'e'},
+        {"batch", required_argument, NULL, 'b'},
+        {"lr", required_argument, NULL, 'r'},
+        {"optimizer", required_argument, NULL, 'o'},
+        {"schedule", required_argument, NULL, 'w'},
+        {"seed", required_argument, NULL, 's'},
+        {"data", required_argument, NULL, 'd'},
+        {"curve", required_argument, NULL, 'c'},
+        {"save", required_argument, NULL, 'S'},
+        {"load", required_argument, NULL, 'L'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
-    options o = {.model = "mlp", .optimizer = "sgd", .schedule = "cosine", .epochs = 5, .batch = 128, .lr = (double)NAN, .seed = 1};
+    options o = {.model = "mlp",
+                 .optimizer = "sgd",
+                 .schedule = "cosine",
+                 .epochs = 5,
+                 .batch = 128,
+                 .lr = (double)NAN,
+                 .seed = 1};
     int c;
     opterr = 0;
     while ((c = getopt_long(argc, argv, "", known, NULL)) != -1)
@@ -128,12 +142,14 @@ static options read_options(int argc, char **argv)
     return o;
 }
 
-/* -- data ---------------------------------------------------------------------------------------------------------- */
+/* -- data ------------------------------------------------------------------------------------------------ */
 /* MNIST's files go by "train-images-idx3-ubyte" and "train-images.idx3-ubyte", plain or .gz. */
-static bool find_file(char *path, size_t size, const char *folder, const char *set, const char *kind, int rank)
+static bool find_file(char *path, size_t size, const char *folder, const char *set, const char *kind,
+                      int rank)
 {
     for (int i = 0; i < 4; i++) {
-        snprintf(path, size, "%s/%s-%s%cidx%d-ubyte%s", folder, set, kind, i & 1 ? '.' : '-', rank, i & 2 ? ".gz" : "");
+        snprintf(path, size, "%s/%s-%s%cidx%d-ubyte%s", folder, set, kind, i & 1 ? '.' : '-', rank,
+                 i & 2 ? ".gz" : "");
         if (access(path, R_OK) == 0)
             return true;
     }
@@ -144,11 +160,13 @@ static tg_dataset *open_set(run *r, const char *folder, const char *set)
 {
     char images[4096], labels[4096];
     tg_dataset *data;
-    if (!find_file(images, sizeof images, folder, set, "images", 3) || !find_file(labels, sizeof labels, folder, set, "labels", 1)) {
+    if (!find_file(images, sizeof images, folder, set, "images", 3) ||
+        !find_file(labels, sizeof labels, folder, set, "labels", 1)) {
         fprintf(stderr,
                 "fashion_mnist: no %s-images-idx3-ubyte[.gz] and %s-labels-idx1-ubyte[.gz] in %s.\n"
                 "On Debian:  apt-get install dataset-fashion-mnist\n"
-                "Elsewhere:  put the four files of Fashion-MNIST (or MNIST) into a folder and say --data FOLDER\n",
+                "Elsewhere:  put the four files of Fashion-MNIST (or MNIST) into a folder and say --data "
+                "FOLDER\n",
                 set, set, folder);
         exit(1);
     }
@@ -166,13 +184,17 @@ static void open_data(run *r)
     tg_dataset_set_normalise(r->train_data, normalise);
     tg_dataset_set_normalise(r->test_data, normalise);
     check(tg_loader_open(&r->train, r->rt, r->train_data,
-                         &(tg_loader_options){.batch_size = r->o.batch, .shuffle = true, .seed = r->o.seed,
-                                              .last = TG_LAST_MERGE, .prefetch = true, .flatten = true}));
+                         &(tg_loader_options){.batch_size = r->o.batch,
+                                              .shuffle = true,
+                                              .seed = r->o.seed,
+                                              .last = TG_LAST_MERGE,
+                                              .prefetch = true,
+                                              .flatten = true}));
     check(tg_loader_open(&r->test, r->rt, r->test_data,
                          &(tg_loader_options){.batch_size = 500, .prefetch = true, .flatten = true}));
 }
 
-/* -- the model ----------------------------------------------------------------------------------------------------- */
+/* -- the model ------------------------------------------------------------------------------------------- */
 static tg_module *make_model(run *r)
 {
     int64_t dims[TG_MAX_DIM], pixels = 1;
@@ -181,11 +203,14 @@ static tg_module *make_model(run *r)
         pixels *= dims[i];
     tg_runtime *rt = r->rt;
     if (strcmp(r->o.model, "simple") == 0)
-        return tg_nn_sequential(rt, tg_nn_linear(rt, pixels, 128), tg_nn_relu(rt), tg_nn_linear(rt, 128, CLASSES));
+        return tg_nn_sequential(rt, tg_nn_linear(rt, pixels, 128), tg_nn_relu(rt),
+                                tg_nn_linear(rt, 128, CLASSES));
+    /* clang-format off */
     return tg_nn_sequential(rt,
         tg_nn_linear(rt, pixels, 512), tg_nn_batch_norm1d(rt, 512), tg_nn_relu(rt), tg_nn_dropout(rt, 0.3),
         tg_nn_linear(rt, 512, 256), tg_nn_batch_norm1d(rt, 256), tg_nn_relu(rt), tg_nn_dropout(rt, 0.3),
         tg_nn_linear(rt, 256, CLASSES));
+    /* clang-format on */
 }
 
 static tg_optimizer *make_optimizer(run *r)
@@ -201,7 +226,7 @@ static tg_optimizer *make_optimizer(run *r)
     return adamw ? tg_optim_adamw(r->rt, parameters, &o) : tg_optim_adam(r->rt, parameters, &o);
 }
 
-/* -- one epoch ----------------------------------------------------------------------------------------------------- */
+/* -- one epoch ------------------------------------------------------------------------------------------- */
 static void note(run *r, int64_t epoch, int64_t step, double *sum, double *seen)
 {
     int64_t batches = tg_loader_batches(r->train);
@@ -272,7 +297,7 @@ static void evaluate(run *r, double *loss, double *accuracy)
     *accuracy *= 100 / examples;
 }
 
-/* -- the job ------------------------------------------------------------------------------------------------------- */
+/* -- the job --------------------------------------------------------------------------------------------- */
 static void train(run *r)
 {
     size_t n = (size_t)r->o.epochs;
@@ -290,8 +315,8 @@ static void train(run *r)
     for (int64_t epoch = 0; epoch < r->o.epochs; epoch++) {
         double start = tg_seconds(), test_loss, accuracy, train_loss = train_epoch(r, epoch);
         evaluate(r, &test_loss, &accuracy);
-        printf("%5" PRId64 "   %10.4f   %9.4f   %11.2f %%   %7.1f\n", epoch + 1, train_loss, test_loss, accuracy,
-               tg_seconds() - start);
+        printf("%5" PRId64 "   %10.4f   %9.4f   %11.2f %%   %7.1f\n", epoch + 1, train_loss, test_loss,
+               accuracy, tg_seconds() - start);
         fflush(stdout);
         h->epoch_x[h->epochs] = (double)(epoch + 1);
         h->test_loss[h->epochs] = test_loss;
@@ -305,7 +330,8 @@ static void write_curves(const run *r)
     const tg_curve losses[] = {{"train loss", h->step_x, h->step_loss, h->steps},
                                {"test loss", h->epoch_x, h->test_loss, h->epochs}};
     const tg_curve accuracy[] = {{"test accuracy", h->epoch_x, h->test_accuracy, h->epochs}};
-    const tg_chart charts[] = {{"Loss", "epoch", "cross-entropy", losses, 2}, {"Accuracy", "epoch", "%", accuracy, 1}};
+    const tg_chart charts[] = {{"Loss", "epoch", "cross-entropy", losses, 2},
+                               {"Accuracy", "epoch", "%", accuracy, 1}};
     check(tg_charts_write_svg(r->o.curve, charts, 2));
     printf("curves: %s\n", r->o.curve);
 }
@@ -324,19 +350,22 @@ static fingerprint take_fingerprint(run *r)
 
 static void print_fingerprint(const char *when, fingerprint f)
 {
-    printf("%s evaluating: parameters and buffers %016" PRIx64 ", random state %" PRIu64 ":%" PRIu64 " and %" PRIu64
-           ":%" PRIu64 "\n", when, f.state, f.tape.seed, f.tape.draw, f.runtime.seed, f.runtime.draw);
+    printf("%s evaluating: parameters and buffers %016" PRIx64 ", random state %" PRIu64 ":%" PRIu64
+           " and %" PRIu64 ":%" PRIu64 "\n",
+           when, f.state, f.tape.seed, f.tape.draw, f.runtime.seed, f.runtime.draw);
 }
 
-/* Evaluates once more, and shows that this changes nothing: no parameter, no running statistic, no random state. */
+/* Evaluates once more, and shows that this changes nothing: no parameter, no running statistic, no random
+ * state. */
 static double evaluate_and_prove(run *r)
 {
     double loss, accuracy;
     fingerprint before = take_fingerprint(r);
     evaluate(r, &loss, &accuracy);
     fingerprint after = take_fingerprint(r);
-    bool equal = before.state == after.state && before.tape.seed == after.tape.seed && before.tape.draw == after.tape.draw &&
-                 before.runtime.seed == after.runtime.seed && before.runtime.draw == after.runtime.draw;
+    bool equal = before.state == after.state && before.tape.seed == after.tape.seed &&
+                 before.tape.draw == after.tape.draw && before.runtime.seed == after.runtime.seed &&
+                 before.runtime.draw == after.runtime.draw;
     print_fingerprint("before", before);
     print_fingerprint("after ", after);
     puts(equal ? "equal: evaluating changed nothing" : "NOT EQUAL: evaluating changed the state");
@@ -386,7 +415,8 @@ int main(int argc, char **argv)
     if (r.o.load)
         printf("test accuracy %.2f %% of %s (backend %.*s)\n", accuracy, r.o.load, length, chain);
     else
-        printf("test accuracy %.2f %% after %" PRId64 " epochs (backend %.*s)\n", accuracy, r.o.epochs, length, chain);
+        printf("test accuracy %.2f %% after %" PRId64 " epochs (backend %.*s)\n", accuracy, r.o.epochs,
+               length, chain);
     close_run(&r);
     return 0;
 }

@@ -26,7 +26,8 @@ static void show(const char *what, const tg_tensor *t)
     puts(n > 8 ? " …" : "");
 }
 
-/* Runs the batch in the model's present mode and shows the result of the layer in the middle and of the model. */
+/* Runs the batch in the model's present mode and shows the result of the layer in the middle and of the
+ * model. */
 static void forward(tg_tape *tape, tg_module *net, const float *x, const char *mode)
 {
     char what[64];
@@ -49,7 +50,8 @@ static void forward(tg_tape *tape, tg_module *net, const float *x, const char *m
 
 static void dropout(tg_runtime *rt, tg_tape *tape, const float *x)
 {
-    tg_module *net = tg_nn_sequential(rt, tg_nn_linear(rt, IN, MIDDLE), tg_nn_dropout(rt, 0.5), tg_nn_linear(rt, MIDDLE, OUT));
+    tg_module *net = tg_nn_sequential(rt, tg_nn_linear(rt, IN, MIDDLE), tg_nn_dropout(rt, 0.5),
+                                      tg_nn_linear(rt, MIDDLE, OUT));
     if (!net)
         exit(1);
     puts("Linear 10→20, Dropout 0.5, Linear 20→2");
@@ -76,7 +78,8 @@ static void show_state(tg_module *net, const char *when)
 
 static void batch_norm(tg_runtime *rt, tg_tape *tape, const float *x)
 {
-    tg_module *net = tg_nn_sequential(rt, tg_nn_linear(rt, IN, MIDDLE), tg_nn_batch_norm1d(rt, MIDDLE), tg_nn_linear(rt, MIDDLE, OUT));
+    tg_module *net = tg_nn_sequential(rt, tg_nn_linear(rt, IN, MIDDLE), tg_nn_batch_norm1d(rt, MIDDLE),
+                                      tg_nn_linear(rt, MIDDLE, OUT));
     uint64_t before, after;
     if (!net)
         exit(1);
@@ -90,9 +93,11 @@ static void batch_norm(tg_runtime *rt, tg_tape *tape, const float *x)
     forward(tape, net, x, "eval");
     check(tg_module_checksum(net, &after));
     show_state(net, "after eval");
-    printf("  Train: normalised by the batch, and the running statistics move. Eval: by the running statistics, and\n"
-           "  nothing changes (checksum of the state %s). Gamma and beta move only with an optimizer's step.\n",
-           before == after ? "equal" : "DIFFERENT");
+    printf(
+        "  Train: normalised by the batch, and the running statistics move. Eval: by the running statistics, "
+        "and\n"
+        "  nothing changes (checksum of the state %s). Gamma and beta move only with an optimizer's step.\n",
+        before == after ? "equal" : "DIFFERENT");
     tg_optimizer *sgd = tg_optim_sgd(rt, tg_module_parameters(net), &(tg_sgd_options){.lr = 0.1});
     tg_module_train(net);
     tg_tape_reset(tape);

@@ -1,27 +1,48 @@
-/* torch.optim.Adam and AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019; amsgrad: Reddi, Kale, Kumar 2018). */
+/* torch.optim.Adam and AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019; amsgrad: Reddi, Kale, Kumar
+ * 2018). */
 #include "training/optimizer.h"
 
 #include <math.h>
 #include <string.h>
 
 #define MEMBER(field) .offset = offsetof(tg_adam_config, field)
-#define SHARED_SPECS                                                                                                   \
-    {.name = "lr", .type = TG_ATTR_REAL, MEMBER(lr), .value = 1e-3, .doc = "learning rate, at least 0"},               \
-        {.name = "betas", .type = TG_ATTR_REALS, MEMBER(betas), .values = "0.9, 0.999", .doc = "factors of the old averages, in [0, 1)"}, \
-        {.name = "eps", .type = TG_ATTR_REAL, MEMBER(eps), .value = 1e-8, .doc = "added to the root, at least 0"},     \
-        {.name = "amsgrad", .type = TG_ATTR_BOOL, MEMBER(amsgrad), .doc = "divides by the largest average so far"},    \
-        {.name = "maximize", .type = TG_ATTR_BOOL, MEMBER(maximize), .doc = "goes up the gradient"}
+#define SHARED_SPECS                                                                                         \
+    {.name = "lr", .type = TG_ATTR_REAL, MEMBER(lr), .value = 1e-3, .doc = "learning rate, at least 0"},     \
+        {.name = "betas",                                                                                    \
+         .type = TG_ATTR_REALS,                                                                              \
+         MEMBER(betas),                                                                                      \
+         .values = "0.9, 0.999",                                                                             \
+         .doc = "factors of the old averages, in [0, 1)"},                                                   \
+        {.name = "eps",                                                                                      \
+         .type = TG_ATTR_REAL,                                                                               \
+         MEMBER(eps),                                                                                        \
+         .value = 1e-8,                                                                                      \
+         .doc = "added to the root, at least 0"},                                                            \
+        {.name = "amsgrad",                                                                                  \
+         .type = TG_ATTR_BOOL,                                                                               \
+         MEMBER(amsgrad),                                                                                    \
+         .doc = "divides by the largest average so far"},                                                    \
+    {                                                                                                        \
+        .name = "maximize", .type = TG_ATTR_BOOL, MEMBER(maximize), .doc = "goes up the gradient"            \
+    }
 
 static const tg_attr_spec adam_specs[] = {
     SHARED_SPECS,
     {.name = "weight_decay", .type = TG_ATTR_REAL, MEMBER(weight_decay), .doc = "L2 penalty, at least 0"},
-    {.name = "decoupled_weight_decay", .type = TG_ATTR_BOOL, MEMBER(decoupled_weight_decay), .doc = "as AdamW"},
+    {.name = "decoupled_weight_decay",
+     .type = TG_ATTR_BOOL,
+     MEMBER(decoupled_weight_decay),
+     .doc = "as AdamW"},
     {0},
 };
 
 static const tg_attr_spec adamw_specs[] = {
     SHARED_SPECS,
-    {.name = "weight_decay", .type = TG_ATTR_REAL, MEMBER(weight_decay), .value = 1e-2, .doc = "shrinks the parameter itself, at least 0"},
+    {.name = "weight_decay",
+     .type = TG_ATTR_REAL,
+     MEMBER(weight_decay),
+     .value = 1e-2,
+     .doc = "shrinks the parameter itself, at least 0"},
     {0},
 };
 
@@ -33,10 +54,12 @@ static tg_status check_as(const char *name, const tg_adam_config *c)
     if (!status)
         status = tg_optim_at_least(name, "weight_decay", c->weight_decay, 0);
     if (!status && c->betas.n != 2)
-        status = tg_fail(NULL, TG_EINVAL, "%s: betas has %lld values, expected 2", name, (long long)c->betas.n);
+        status =
+            tg_fail(NULL, TG_EINVAL, "%s: betas has %lld values, expected 2", name, (long long)c->betas.n);
     for (int i = 0; i < 2 && !status; i++)
         if (!(c->betas.v[i] >= 0 && c->betas.v[i] < 1))
-            status = tg_fail(NULL, TG_EINVAL, "%s: beta%d is %g, expected a number in [0, 1)", name, i + 1, c->betas.v[i]);
+            status = tg_fail(NULL, TG_EINVAL, "%s: beta%d is %g, expected a number in [0, 1)", name, i + 1,
+                             c->betas.v[i]);
     return status;
 }
 
@@ -117,7 +140,8 @@ static tg_optimizer *create(tg_runtime *rt, const tg_optim_class *cls, const tg_
                             const tg_adam_options *options, tg_adam_options o)
 {
     if (options)
-        memcpy(&o, options, options->struct_size && options->struct_size < sizeof o ? options->struct_size : sizeof o);
+        memcpy(&o, options,
+               options->struct_size && options->struct_size < sizeof o ? options->struct_size : sizeof o);
     tg_adam_config config = {
         .lr = o.lr,
         .betas = {.n = 2, .v = {o.beta1, o.beta2}},
@@ -129,12 +153,14 @@ static tg_optimizer *create(tg_runtime *rt, const tg_optim_class *cls, const tg_
     return tg_optimizer_new(rt, cls, parameters, &config);
 }
 
-tg_optimizer *tg_optim_adam(tg_runtime *rt, const tg_named_tensors *parameters, const tg_adam_options *options)
+tg_optimizer *tg_optim_adam(tg_runtime *rt, const tg_named_tensors *parameters,
+                            const tg_adam_options *options)
 {
     return create(rt, &tg_optim_class_adam, parameters, options, tg_adam_defaults());
 }
 
-tg_optimizer *tg_optim_adamw(tg_runtime *rt, const tg_named_tensors *parameters, const tg_adam_options *options)
+tg_optimizer *tg_optim_adamw(tg_runtime *rt, const tg_named_tensors *parameters,
+                             const tg_adam_options *options)
 {
     return create(rt, &tg_optim_class_adamw, parameters, options, tg_adamw_defaults());
 }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* -- a module as JSON ---------------------------------------------------------------------------------------------- */
+/* -- a module as JSON ------------------------------------------------------------------------------------ */
 static json_t *describe_real(double x, bool optional)
 {
     if (isfinite(x))
@@ -86,7 +86,8 @@ json_t *tg_architecture_describe(const tg_module *module, tg_status *status)
     const tg_layer_class *cls = tg_module_class(module);
     if (tg_layer_find(tg_module_runtime(module), cls->name) != cls) {
         char place[256];
-        *status = tg_fail(NULL, TG_EUNSUPPORTED, "tg_module_save: %s: its class is not registered, so no file can name it",
+        *status = tg_fail(NULL, TG_EUNSUPPORTED,
+                          "tg_module_save: %s: its class is not registered, so no file can name it",
                           tg_module_describe(module, place, sizeof place));
         return NULL;
     }
@@ -110,7 +111,7 @@ json_t *tg_architecture_describe(const tg_module *module, tg_status *status)
     return out;
 }
 
-/* -- JSON as a module ---------------------------------------------------------------------------------------------- */
+/* -- JSON as a module ------------------------------------------------------------------------------------ */
 typedef struct builder {
     tg_runtime *rt;
     const tg_safetensors *file;
@@ -121,7 +122,8 @@ typedef struct builder {
 
 static tg_status bad(builder *b, const char *what)
 {
-    return b->status = tg_fail(NULL, TG_EFORMAT, "%s: the architecture of module \"%s\": %s", b->file_path, b->path, what);
+    return b->status = tg_fail(NULL, TG_EFORMAT, "%s: the architecture of module \"%s\": %s", b->file_path,
+                               b->path, what);
 }
 
 /* {"float": "inf"} and {"tensor": "weight"}. */
@@ -131,7 +133,9 @@ static tg_status take_object(builder *b, const json_t *value, tg_attr *out)
     const char *tensor = json_string_value(json_object_get(value, "tensor"));
     if (number) {
         out->type = TG_ATTR_REAL;
-        out->as.f = strcmp(number, "inf") == 0 ? (double)INFINITY : strcmp(number, "-inf") == 0 ? -(double)INFINITY : (double)NAN;
+        out->as.f = strcmp(number, "inf") == 0    ? (double)INFINITY
+                    : strcmp(number, "-inf") == 0 ? -(double)INFINITY
+                                                  : (double)NAN;
         return TG_OK;
     }
     if (!tensor)
@@ -156,7 +160,8 @@ static tg_status take_list(builder *b, const json_t *list, tg_attr *out)
     bool integers = true;
     if (n > TG_MAX_DIM)
         return bad(b, "an argument is a list that is too long");
-    json_array_foreach (list, i, value) {
+    json_array_foreach(list, i, value)
+    {
         if (!json_is_number(value))
             return bad(b, "an argument is a list of something other than numbers");
         integers = integers && json_is_integer(value);
@@ -166,7 +171,8 @@ static tg_status take_list(builder *b, const json_t *list, tg_attr *out)
         out->as.ints = (tg_ints){.n = (int64_t)n};
     else
         out->as.reals = (tg_reals){.n = (int64_t)n};
-    json_array_foreach (list, i, value) {
+    json_array_foreach(list, i, value)
+    {
         if (integers)
             out->as.ints.v[i] = (int64_t)json_integer_value(value);
         else
@@ -214,7 +220,8 @@ static tg_module *create(builder *b, const char *name, json_t *arguments)
         b->status = TG_ENOMEM;
         return NULL;
     }
-    json_object_foreach (arguments, key, value) {
+    json_object_foreach(arguments, key, value)
+    {
         attrs[n].name = key;
         if (take_value(b, value, &attrs[n++]))
             break;
@@ -242,7 +249,8 @@ static tg_status attach(builder *b, tg_module *module, const json_t *children)
         const char *cls = json_string_value(json_object_get(description, "class"));
         if (!name || !cls)
             return bad(b, "a child without a name or a class");
-        if ((size_t)snprintf(b->path + length, sizeof b->path - length, "%s.", name) >= sizeof b->path - length)
+        if ((size_t)snprintf(b->path + length, sizeof b->path - length, "%s.", name) >=
+            sizeof b->path - length)
             return b->path[length] = '\0', bad(b, "the names of its children are too long");
         if (!own) {
             tg_module *child = build(b, description);
@@ -262,7 +270,8 @@ static tg_status attach(builder *b, tg_module *module, const json_t *children)
 static tg_module *build(builder *b, json_t *description)
 {
     const char *cls = json_string_value(json_object_get(description, "class"));
-    json_t *arguments = json_object_get(description, "arguments"), *children = json_object_get(description, "children");
+    json_t *arguments = json_object_get(description, "arguments"),
+           *children = json_object_get(description, "children");
     if (!cls || (arguments && !json_is_object(arguments)) || (children && !json_is_array(children))) {
         bad(b, "class, arguments or children are not what they should be");
         return NULL;
@@ -275,8 +284,8 @@ static tg_module *build(builder *b, json_t *description)
     return module;
 }
 
-tg_module *tg_architecture_build(tg_runtime *rt, const json_t *description, const tg_safetensors *file, const char *path,
-                                 tg_status *status)
+tg_module *tg_architecture_build(tg_runtime *rt, const json_t *description, const tg_safetensors *file,
+                                 const char *path, tg_status *status)
 {
     builder b = {.rt = rt, .file = file, .file_path = path};
     /* jansson's getters take no const. */

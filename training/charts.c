@@ -16,7 +16,7 @@ typedef struct axis {
     double low, high, step;
 } axis;
 
-/* -- scales -------------------------------------------------------------------------------------------------------- */
+/* -- scales ---------------------------------------------------------------------------------------------- */
 /* 1, 2, 2.5 or 5 times a power of ten, for about `ticks` ticks. */
 static double nice_step(double range, int ticks)
 {
@@ -61,7 +61,7 @@ static double scale(axis a, double v, double from, double to)
     return from + (v - a.low) / (a.high - a.low) * (to - from);
 }
 
-/* -- drawing ------------------------------------------------------------------------------------------------------- */
+/* -- drawing --------------------------------------------------------------------------------------------- */
 static void put_text(FILE *f, const char *text)
 {
     for (const char *c = text ? text : ""; *c; c++) {
@@ -102,13 +102,15 @@ static void draw_axes(FILE *f, const tg_chart *chart, axis x, axis y)
     const double left = LEFT, right = WIDTH - RIGHT, top = TOP, bottom = HEIGHT - BOTTOM;
     for (double v = y.low; v <= y.high + y.step / 2; v += y.step) {
         double at = scale(y, v, bottom, top);
-        fprintf(f, "<line class=\"grid\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", left, at, right, at);
+        fprintf(f, "<line class=\"grid\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", left, at,
+                right, at);
         format_tick(text, sizeof text, v, y.step);
         put_label(f, "tick", left - 8, at + 4, " text-anchor=\"end\"", text);
     }
     for (double v = ceil(x.low / x.step - 1e-9) * x.step; v <= x.high + x.step * 1e-6; v += x.step) {
         double at = scale(x, v, left, right);
-        fprintf(f, "<line class=\"axis\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", at, bottom, at, bottom + 5);
+        fprintf(f, "<line class=\"axis\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", at, bottom, at,
+                bottom + 5);
         format_tick(text, sizeof text, v, x.step);
         put_label(f, "tick", at, bottom + 18, " text-anchor=\"middle\"", text);
     }
@@ -136,8 +138,11 @@ static void draw_curve(FILE *f, const tg_curve *c, size_t k, axis x, axis y)
     fputs("\"/>\n", f);
     for (size_t i = 0; i < c->n && c->n <= 25; i++)
         if (isfinite(c->x[i]) && isfinite(c->y[i]))
-            fprintf(f, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"2.6\" fill=\"%s\"><title>%.6g: %.6g</title></circle>\n",
-                    scale(x, c->x[i], LEFT, WIDTH - RIGHT), scale(y, c->y[i], HEIGHT - BOTTOM, TOP), colour, c->x[i], c->y[i]);
+            fprintf(
+                f,
+                "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"2.6\" fill=\"%s\"><title>%.6g: %.6g</title></circle>\n",
+                scale(x, c->x[i], LEFT, WIDTH - RIGHT), scale(y, c->y[i], HEIGHT - BOTTOM, TOP), colour,
+                c->x[i], c->y[i]);
 }
 
 /* One row under the chart; what does not fit is left to the colours. */
@@ -145,8 +150,9 @@ static void draw_legend(FILE *f, const tg_chart *chart)
 {
     for (size_t k = 0; k < chart->n_curves && k < (WIDTH - LEFT) / LEGEND; k++) {
         double x = LEFT + (double)k * LEGEND, y = HEIGHT - 14;
-        fprintf(f, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"2.5\"/>\n", x, y - 4, x + 20,
-                y - 4, colours[k % N_COLOURS]);
+        fprintf(
+            f, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"2.5\"/>\n",
+            x, y - 4, x + 20, y - 4, colours[k % N_COLOURS]);
         put_label(f, "tick", x + 26, y, "", chart->curves[k].label);
     }
 }
@@ -165,7 +171,8 @@ static void draw_chart(FILE *f, const tg_chart *chart, size_t place)
 tg_status tg_charts_write_svg(const char *path, const tg_chart *charts, size_t n)
 {
     if (!path || (n && !charts))
-        return tg_fail(NULL, TG_EINVAL, "tg_charts_write_svg: the %s is NULL", path ? "array of charts" : "path");
+        return tg_fail(NULL, TG_EINVAL, "tg_charts_write_svg: the %s is NULL",
+                       path ? "array of charts" : "path");
     FILE *f = fopen(path, "w");
     if (!f)
         return tg_fail(NULL, TG_EIO, "%s: cannot be opened: %s", path, strerror(errno));
@@ -173,7 +180,8 @@ tg_status tg_charts_write_svg(const char *path, const tg_chart *charts, size_t n
     fprintf(f,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%zu\" height=\"%d\" viewBox=\"0 0 %zu %d\">\n"
             "<style>text{font-family:system-ui,-apple-system,'Segoe UI',sans-serif;fill:#222}"
-            ".title{font-size:15px;font-weight:600}.label{font-size:12px;fill:#555}.tick{font-size:11px;fill:#444}"
+            ".title{font-size:15px;font-weight:600}.label{font-size:12px;fill:#555}.tick{font-size:11px;fill:"
+            "#444}"
             ".grid{stroke:#e4e4e4}.axis{stroke:#777;fill:none}"
             ".curve{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}</style>\n"
             "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",

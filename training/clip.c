@@ -1,7 +1,6 @@
 /* torch.nn.utils.clip_grad_norm_. */
 #include "training/optimizer.h"
 
-
 /* The gradients that are there; returns how many. */
 static size_t collect(const tg_named_tensors *parameters, tg_tensor **grad)
 {
@@ -26,8 +25,8 @@ static tg_status norm_of(tg_tape *tape, tg_tensor *const *grad, size_t n, double
     return status ? tg_fail_again(tape, status) : TG_OK;
 }
 
-static tg_status clip(tg_tape *tape, const tg_named_tensors *parameters, double max_norm, double *norm, tg_tensor **grad,
-                      double *factor)
+static tg_status clip(tg_tape *tape, const tg_named_tensors *parameters, double max_norm, double *norm,
+                      tg_tensor **grad, double *factor)
 {
     size_t n = collect(parameters, grad);
     *norm = 0;
@@ -48,7 +47,8 @@ static tg_status clip(tg_tape *tape, const tg_named_tensors *parameters, double 
 tg_status tg_clip_grad_norm(tg_tape *tape, const tg_named_tensors *parameters, double max_norm, double *norm)
 {
     if (!tape || !parameters)
-        return tg_fail(tape, TG_EINVAL, "tg_clip_grad_norm: the %s is NULL", tape ? "list of parameters" : "tape");
+        return tg_fail(tape, TG_EINVAL, "tg_clip_grad_norm: the %s is NULL",
+                       tape ? "list of parameters" : "tape");
     if (tg_tape_status(tape))
         return tg_tape_status(tape);
     if (!(max_norm >= 0))

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* -- making -------------------------------------------------------------------------------------------------------- */
+/* -- making ---------------------------------------------------------------------------------------------- */
 static tg_status new_dataset(tg_dataset **out, tg_runtime *rt, const char *what)
 {
     if (!out || !rt)
@@ -39,11 +39,12 @@ static tg_status take_labels(tg_dataset *d, const tg_idx *labels, const char *pa
     return TG_OK;
 }
 
-static tg_status take_files(tg_dataset *d, const tg_idx *labels, const char *images_path, const char *labels_path,
-                            int64_t classes)
+static tg_status take_files(tg_dataset *d, const tg_idx *labels, const char *images_path,
+                            const char *labels_path, int64_t classes)
 {
     if (labels->ndim != 1)
-        return tg_fail(NULL, TG_ESHAPE, "%s: %d dimensions, expected labels with 1", labels_path, labels->ndim);
+        return tg_fail(NULL, TG_ESHAPE, "%s: %d dimensions, expected labels with 1", labels_path,
+                       labels->ndim);
     if (labels->dim[0] != d->images.dim[0])
         return tg_fail(NULL, TG_ESHAPE, "%s has %lld examples, but %s has %lld labels", images_path,
                        (long long)d->images.dim[0], labels_path, (long long)labels->dim[0]);
@@ -83,8 +84,8 @@ tg_status tg_dataset_open_idx(tg_dataset **out, tg_runtime *rt, const char *imag
 }
 
 /* The shapes of a row of x and of y. */
-static tg_status take_rows(tg_dataset *d, const char *what, int64_t n, tg_dtype dtype, const int64_t *row, size_t ndim,
-                           tg_dtype y_dtype, const int64_t *y_row, size_t y_ndim)
+static tg_status take_rows(tg_dataset *d, const char *what, int64_t n, tg_dtype dtype, const int64_t *row,
+                           size_t ndim, tg_dtype y_dtype, const int64_t *y_row, size_t y_ndim)
 {
     tg_desc x, y;
     if (n < 0)
@@ -92,7 +93,8 @@ static tg_status take_rows(tg_dataset *d, const char *what, int64_t n, tg_dtype 
     if (!tg_dtype_is_float(dtype))
         return tg_fail(NULL, TG_EDTYPE, "%s: x is %s, expected f32 or f64", what, tg_dtype_name(dtype));
     if (!tg_dtype_is_float(y_dtype) && y_dtype != TG_I64)
-        return tg_fail(NULL, TG_EDTYPE, "%s: y is %s, expected i64, f32 or f64", what, tg_dtype_name(y_dtype));
+        return tg_fail(NULL, TG_EDTYPE, "%s: y is %s, expected i64, f32 or f64", what,
+                       tg_dtype_name(y_dtype));
     if (ndim >= TG_MAX_DIM || y_ndim >= TG_MAX_DIM)
         return tg_fail(NULL, TG_ESHAPE, "%s: a row has at most %d dimensions", what, TG_MAX_DIM - 1);
     tg_status status = tg_desc_make(&x, dtype, row, ndim);
@@ -112,8 +114,9 @@ static tg_status take_rows(tg_dataset *d, const char *what, int64_t n, tg_dtype 
     return TG_OK;
 }
 
-tg_status tg_dataset_wrap(tg_dataset **out, tg_runtime *rt, int64_t n, tg_dtype dtype, const int64_t *row, size_t ndim,
-                          const void *x, tg_dtype y_dtype, const int64_t *y_row, size_t y_ndim, const void *y)
+tg_status tg_dataset_wrap(tg_dataset **out, tg_runtime *rt, int64_t n, tg_dtype dtype, const int64_t *row,
+                          size_t ndim, const void *x, tg_dtype y_dtype, const int64_t *y_row, size_t y_ndim,
+                          const void *y)
 {
     tg_status status = new_dataset(out, rt, "tg_dataset_wrap");
     if (status)
@@ -128,9 +131,9 @@ tg_status tg_dataset_wrap(tg_dataset **out, tg_runtime *rt, int64_t n, tg_dtype 
     return TG_OK;
 }
 
-tg_status tg_dataset_open_fetch(tg_dataset **out, tg_runtime *rt, int64_t n, tg_dtype dtype, const int64_t *row,
-                                size_t ndim, tg_dtype y_dtype, const int64_t *y_row, size_t y_ndim, tg_fetch_fn fetch,
-                                void *arg)
+tg_status tg_dataset_open_fetch(tg_dataset **out, tg_runtime *rt, int64_t n, tg_dtype dtype,
+                                const int64_t *row, size_t ndim, tg_dtype y_dtype, const int64_t *y_row,
+                                size_t y_ndim, tg_fetch_fn fetch, void *arg)
 {
     tg_status status = new_dataset(out, rt, "tg_dataset_open_fetch");
     if (status)
@@ -155,7 +158,7 @@ void tg_dataset_close(tg_dataset *d)
     tg_free(a, d);
 }
 
-/* -- looking ------------------------------------------------------------------------------------------------------- */
+/* -- looking --------------------------------------------------------------------------------------------- */
 static double element(const tg_dataset *d, int64_t i)
 {
     if (d->dtype == TG_U8)

@@ -1,5 +1,5 @@
-/* IDX files, plain or gzip. The file is read through a small window; its sizes are checked against the file's before
- * anything is allocated for them. */
+/* IDX files, plain or gzip. The file is read through a small window; its sizes are checked against the file's
+ * before anything is allocated for them. */
 #include "autograd/internal.h"
 #include <tapegrad/data.h>
 
@@ -35,7 +35,7 @@ static void z_free(voidpf opaque, voidpf ptr)
     tg_free(opaque, ptr);
 }
 
-/* -- bytes --------------------------------------------------------------------------------------------------------- */
+/* -- bytes ----------------------------------------------------------------------------------------------- */
 static tg_status refill(reader *r)
 {
     ssize_t got;
@@ -90,7 +90,8 @@ static tg_status gzip_error(const reader *r, int code)
 {
     if (code == Z_MEM_ERROR)
         return tg_fail_again(NULL, TG_ENOMEM);
-    return tg_fail(NULL, TG_EFORMAT, "%s: corrupt gzip data: %s", r->path, r->z.msg ? r->z.msg : zError(code));
+    return tg_fail(NULL, TG_EFORMAT, "%s: corrupt gzip data: %s", r->path,
+                   r->z.msg ? r->z.msg : zError(code));
 }
 
 static tg_status read_gzip(reader *r, unsigned char *dst, size_t want, size_t *got)
@@ -125,7 +126,7 @@ static tg_status read_bytes(reader *r, unsigned char *dst, size_t want, size_t *
     return r->gzip ? read_gzip(r, dst, want, got) : read_plain(r, dst, want, got);
 }
 
-/* -- opening ------------------------------------------------------------------------------------------------------- */
+/* -- opening --------------------------------------------------------------------------------------------- */
 static tg_status open_file(reader *r)
 {
     r->fd = open(r->path, O_RDONLY | O_CLOEXEC);
@@ -160,13 +161,14 @@ static void close_file(reader *r)
         close(r->fd);
 }
 
-/* -- the format ---------------------------------------------------------------------------------------------------- */
+/* -- the format ------------------------------------------------------------------------------------------ */
 static tg_status read_exactly(reader *r, unsigned char *dst, size_t want, const char *what)
 {
     size_t got = 0;
     tg_status status = read_bytes(r, dst, want, &got);
     if (!status && got < want)
-        status = tg_fail(NULL, TG_EFORMAT, "%s: cut short in its %s: %zu of %zu bytes", r->path, what, got, want);
+        status =
+            tg_fail(NULL, TG_EFORMAT, "%s: cut short in its %s: %zu of %zu bytes", r->path, what, got, want);
     return status;
 }
 
@@ -177,17 +179,21 @@ static tg_status read_header(reader *r, tg_idx *out)
     if (status)
         return status;
     if (magic[0] != 0 || magic[1] != 0)
-        return tg_fail(NULL, TG_EFORMAT, "%s: not an IDX file: it begins with 0x%02x%02x%02x%02x, expected 0x0000", r->path,
+        return tg_fail(NULL, TG_EFORMAT,
+                       "%s: not an IDX file: it begins with 0x%02x%02x%02x%02x, expected 0x0000", r->path,
                        magic[0], magic[1], magic[2], magic[3]);
     if (magic[2] != 0x08)
-        return tg_fail(NULL, TG_EFORMAT, "%s: element type 0x%02x, expected 0x08 (unsigned bytes)", r->path, magic[2]);
+        return tg_fail(NULL, TG_EFORMAT, "%s: element type 0x%02x, expected 0x08 (unsigned bytes)", r->path,
+                       magic[2]);
     if (magic[3] < 1 || magic[3] > TG_MAX_DIM)
-        return tg_fail(NULL, TG_EFORMAT, "%s: %d dimensions, expected 1 to %d", r->path, magic[3], TG_MAX_DIM);
+        return tg_fail(NULL, TG_EFORMAT, "%s: %d dimensions, expected 1 to %d", r->path, magic[3],
+                       TG_MAX_DIM);
     out->ndim = magic[3];
     for (int32_t i = 0; i < out->ndim; i++) {
         if ((status = read_exactly(r, size, sizeof size, "sizes")))
             return status;
-        out->dim[i] = (int64_t)size[0] << 24 | (int64_t)size[1] << 16 | (int64_t)size[2] << 8 | (int64_t)size[3];
+        out->dim[i] =
+            (int64_t)size[0] << 24 | (int64_t)size[1] << 16 | (int64_t)size[2] << 8 | (int64_t)size[3];
     }
     return TG_OK;
 }
@@ -204,10 +210,12 @@ static tg_status promised(const reader *r, const tg_idx *idx, size_t *out)
     }
     n = zero ? 0 : n;
     if (!r->gzip && n > r->file_size - header)
-        return tg_fail(NULL, TG_EFORMAT, "%s: cut short: its sizes promise %lld bytes of data, the file has %lld", r->path,
+        return tg_fail(NULL, TG_EFORMAT,
+                       "%s: cut short: its sizes promise %lld bytes of data, the file has %lld", r->path,
                        (long long)n, (long long)(r->file_size - header));
     if (r->gzip && n / MOST_PACKED > r->file_size)
-        return tg_fail(NULL, TG_EFORMAT, "%s: its sizes promise %lld bytes, which %lld bytes of gzip cannot hold", r->path,
+        return tg_fail(NULL, TG_EFORMAT,
+                       "%s: its sizes promise %lld bytes, which %lld bytes of gzip cannot hold", r->path,
                        (long long)n, (long long)r->file_size);
     *out = (size_t)n;
     return TG_OK;
@@ -232,14 +240,18 @@ static tg_status read_all(reader *r, tg_idx *out)
     if (!status)
         status = read_bytes(r, &one, 1, &extra);
     if (!status && extra)
-        status = tg_fail(NULL, TG_EFORMAT, "%s: bytes are left over after the %zu that its sizes promise", r->path, n);
+        status = tg_fail(NULL, TG_EFORMAT, "%s: bytes are left over after the %zu that its sizes promise",
+                         r->path, n);
     return status;
 }
 
 tg_status tg_idx_read(tg_idx *out, tg_runtime *rt, const char *path)
 {
     if (!out || !rt || !path)
-        return tg_fail(NULL, TG_EINVAL, "tg_idx_read: the %s is NULL", !out ? "result" : !rt ? "runtime" : "path");
+        return tg_fail(NULL, TG_EINVAL, "tg_idx_read: the %s is NULL",
+                       !out  ? "result"
+                       : !rt ? "runtime"
+                             : "path");
     *out = (tg_idx){0};
     const tg_allocator *a = tg_runtime_allocator(rt);
     reader *r = tg_alloc_zero(a, sizeof *r);

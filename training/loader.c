@@ -1,5 +1,6 @@
-/* The loader: an order, batches, and two places where a batch is gathered before it is put on a tape. With prefetch a
- * thread fills one place while the program works on the other; without, the program fills it itself. */
+/* The loader: an order, batches, and two places where a batch is gathered before it is put on a tape. With
+ * prefetch a thread fills one place while the program works on the other; without, the program fills it
+ * itself. */
 #include "training/dataset.h"
 
 #include <pthread.h>
@@ -46,9 +47,9 @@ struct tg_loader {
     pthread_t thread;
 };
 
-/* -- the order ----------------------------------------------------------------------------------------------------- */
-/* Fisher and Yates, from the end. Each step takes 64 bits of Philox(seed, 2⁶³ + epoch): the upper half of their product
- * with the range, whose bias is below 2⁻³² for any data set that fits a memory. */
+/* -- the order ------------------------------------------------------------------------------------------- */
+/* Fisher and Yates, from the end. Each step takes 64 bits of Philox(seed, 2⁶³ + epoch): the upper half of
+ * their product with the range, whose bias is below 2⁻³² for any data set that fits a memory. */
 static void shuffle(int64_t *order, int64_t n, uint64_t seed, uint64_t epoch)
 {
     uint32_t words[4];
@@ -75,7 +76,7 @@ static void make_order(tg_loader *l, int64_t epoch)
     l->has_order = true;
 }
 
-/* -- batches ------------------------------------------------------------------------------------------------------- */
+/* -- batches --------------------------------------------------------------------------------------------- */
 static int64_t count_batches(int64_t n, int64_t size, tg_last_batch last)
 {
     if (last == TG_LAST_DROP)
@@ -123,9 +124,11 @@ static void gather(tg_loader *l, place *p, position at)
     p->status = TG_OK;
     for (int64_t i = 0; i < n && !p->status; i++) {
         int64_t example = l->options.shuffle ? l->order[from + i] : from + i;
-        p->status = gather_row(l, example, (char *)p->x + (size_t)i * l->x_row, (char *)p->y + (size_t)i * l->y_row);
+        p->status =
+            gather_row(l, example, (char *)p->x + (size_t)i * l->x_row, (char *)p->y + (size_t)i * l->y_row);
         if (p->status)
-            snprintf(p->error, sizeof p->error, "example %lld of the data set could not be fetched", (long long)example);
+            snprintf(p->error, sizeof p->error, "example %lld of the data set could not be fetched",
+                     (long long)example);
     }
 }
 
@@ -137,7 +140,7 @@ static position after(const tg_loader *l, position at)
     return at;
 }
 
-/* -- the thread ---------------------------------------------------------------------------------------------------- */
+/* -- the thread ------------------------------------------------------------------------------------------ */
 static void *prefetch(void *arg)
 {
     tg_loader *l = arg;
@@ -182,7 +185,8 @@ static tg_status start_thread(tg_loader *l)
     pthread_cond_destroy(&l->emptied);
     pthread_cond_destroy(&l->filled);
     pthread_mutex_destroy(&l->lock);
-    return tg_fail(NULL, TG_ENOMEM, "tg_loader_open: the prefetching thread cannot be started: %s", strerror(code));
+    return tg_fail(NULL, TG_ENOMEM, "tg_loader_open: the prefetching thread cannot be started: %s",
+                   strerror(code));
 }
 
 static void stop_thread(tg_loader *l)
@@ -244,7 +248,7 @@ static void jump(tg_loader *l, position at)
     pthread_mutex_unlock(&l->lock);
 }
 
-/* -- opening and closing ------------------------------------------------------------------------------------------- */
+/* -- opening and closing --------------------------------------------------------------------------------- */
 static void make_shapes(tg_loader *l)
 {
     const tg_dataset *d = l->data;
@@ -288,7 +292,8 @@ static tg_status make_room(tg_loader *l)
 static tg_status check_options(const tg_dataset *d, const tg_loader_options *o)
 {
     if (o->batch_size < 1)
-        return tg_fail(NULL, TG_EINVAL, "tg_loader_open: batch_size is %lld, expected at least 1", (long long)o->batch_size);
+        return tg_fail(NULL, TG_EINVAL, "tg_loader_open: batch_size is %lld, expected at least 1",
+                       (long long)o->batch_size);
     if (o->last != TG_LAST_KEEP && o->last != TG_LAST_DROP && o->last != TG_LAST_MERGE)
         return tg_fail(NULL, TG_EINVAL, "tg_loader_open: %d is no policy for the last batch", (int)o->last);
     if (d->n == 0)
@@ -296,14 +301,19 @@ static tg_status check_options(const tg_dataset *d, const tg_loader_options *o)
     return TG_OK;
 }
 
-tg_status tg_loader_open(tg_loader **out, tg_runtime *rt, tg_dataset *dataset, const tg_loader_options *options)
+tg_status tg_loader_open(tg_loader **out, tg_runtime *rt, tg_dataset *dataset,
+                         const tg_loader_options *options)
 {
     if (!out || !rt || !dataset || !options)
         return tg_fail(NULL, TG_EINVAL, "tg_loader_open: the %s is NULL",
-                       !out ? "result" : !rt ? "runtime" : !dataset ? "data set" : "options");
+                       !out       ? "result"
+                       : !rt      ? "runtime"
+                       : !dataset ? "data set"
+                                  : "options");
     *out = NULL;
     tg_loader_options o = {0};
-    memcpy(&o, options, options->struct_size && options->struct_size < sizeof o ? options->struct_size : sizeof o);
+    memcpy(&o, options,
+           options->struct_size && options->struct_size < sizeof o ? options->struct_size : sizeof o);
     tg_status status = check_options(dataset, &o);
     if (status)
         return status;
@@ -339,7 +349,7 @@ void tg_loader_close(tg_loader *l)
     tg_free(a, l);
 }
 
-/* -- use ----------------------------------------------------------------------------------------------------------- */
+/* -- use ------------------------------------------------------------------------------------------------- */
 /* A failure leaves the loader where it was: the same batch is tried again. */
 static bool put(tg_loader *l, tg_tape *tape, tg_batch *batch, const place *p)
 {
@@ -388,13 +398,14 @@ int64_t tg_loader_batches(const tg_loader *l)
 tg_status tg_loader_seek(tg_loader *l, int64_t epoch)
 {
     if (!l || epoch < 0)
-        return tg_fail(NULL, TG_EINVAL, l ? "tg_loader_seek: epoch %lld" : "tg_loader_seek: the loader is NULL",
+        return tg_fail(NULL, TG_EINVAL,
+                       l ? "tg_loader_seek: epoch %lld" : "tg_loader_seek: the loader is NULL",
                        (long long)epoch);
     jump(l, (position){epoch, 0});
     return TG_OK;
 }
 
-/* -- accuracy ------------------------------------------------------------------------------------------------------ */
+/* -- accuracy -------------------------------------------------------------------------------------------- */
 static tg_status mean_of_hits(tg_tape *tape, tg_tensor *logits, tg_tensor *labels, double *out)
 {
     tg_tensor *best = tg_argmax(tape, logits, 1, false);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* -- saving -------------------------------------------------------------------------------------------------------- */
+/* -- saving ---------------------------------------------------------------------------------------------- */
 static tg_status read_state(const tg_named_tensors *state, tg_file_tensor *out, const tg_allocator *a)
 {
     for (size_t i = 0; i < state->n; i++) {
@@ -66,7 +66,7 @@ tg_status tg_module_save(tg_module *module, const char *path)
     return status;
 }
 
-/* -- what is missing, what is unexpected --------------------------------------------------------------------------- */
+/* -- what is missing, what is unexpected ----------------------------------------------------------------- */
 typedef struct match {
     const tg_named_tensors *state;
     const tg_safetensors *file;
@@ -124,18 +124,20 @@ static tg_status check_strict(const match *m)
     for (const char *s; (s = next_unexpected(m, &at)); unexpected++)
         first_unexpected = first_unexpected ? first_unexpected : s;
     if (missing && unexpected)
-        return tg_fail(NULL, TG_EFORMAT, "%s: %zu names are missing, the first is %s; %zu are unexpected, the first is %s", m->path,
-                       missing, first_missing, unexpected, first_unexpected);
+        return tg_fail(NULL, TG_EFORMAT,
+                       "%s: %zu names are missing, the first is %s; %zu are unexpected, the first is %s",
+                       m->path, missing, first_missing, unexpected, first_unexpected);
     if (missing)
-        return tg_fail(NULL, TG_EFORMAT, "%s: %zu names are missing, the first is %s", m->path, missing, first_missing);
+        return tg_fail(NULL, TG_EFORMAT, "%s: %zu names are missing, the first is %s", m->path, missing,
+                       first_missing);
     if (unexpected)
         return tg_fail(NULL, TG_EFORMAT, "%s: %zu names are unexpected, the first is %s", m->path, unexpected,
                        first_unexpected);
     return TG_OK;
 }
 
-static tg_status fill_names(const match *m, const char *(*next)(const match *, size_t *), const tg_allocator *a, char ***names,
-                            size_t *n)
+static tg_status fill_names(const match *m, const char *(*next)(const match *, size_t *),
+                            const tg_allocator *a, char ***names, size_t *n)
 {
     size_t capacity = 0, at = 0;
     for (const char *s; (s = next(m, &at));) {
@@ -162,7 +164,7 @@ void tg_load_report_free(tg_load_report *report)
     *report = (tg_load_report){0};
 }
 
-/* -- loading ------------------------------------------------------------------------------------------------------- */
+/* -- loading --------------------------------------------------------------------------------------------- */
 static tg_status check_tensor(const match *m, size_t i, const tg_file_tensor *t)
 {
     tg_desc d, found;
@@ -175,12 +177,15 @@ static tg_status check_tensor(const match *m, size_t i, const tg_file_tensor *t)
     tg_desc_format(&d, want, sizeof want);
     tg_desc_format(&found, got, sizeof got);
     if (!tg_desc_same_dims(&d, &found))
-        return tg_fail(NULL, TG_ESHAPE, "%s: %s is %s, the model's is %s", m->path, m->state->name[i], got, want);
+        return tg_fail(NULL, TG_ESHAPE, "%s: %s is %s, the model's is %s", m->path, m->state->name[i], got,
+                       want);
     if (d.dtype != found.dtype && !(tg_dtype_is_float(d.dtype) && tg_dtype_is_float(found.dtype)))
-        return tg_fail(NULL, TG_EDTYPE, "%s: %s is %s, the model's is %s", m->path, m->state->name[i], got, want);
+        return tg_fail(NULL, TG_EDTYPE, "%s: %s is %s, the model's is %s", m->path, m->state->name[i], got,
+                       want);
     /* A write to a dense tensor is a copy, which cannot fail half-way through the model. */
     if (!tg_desc_is_dense(&d))
-        return tg_fail(NULL, TG_EUNSUPPORTED, "%s: the model's %s is a strided view, which no file is loaded into", m->path,
+        return tg_fail(NULL, TG_EUNSUPPORTED,
+                       "%s: the model's %s is a strided view, which no file is loaded into", m->path,
                        m->state->name[i]);
     return TG_OK;
 }
@@ -220,14 +225,16 @@ static tg_status write_state(const match *m, const tg_allocator *a)
         tg_tensor *to = m->state->tensor[i];
         tg_dtype dtype = tg_tensor_dtype(to);
         if (t)
-            status = tg_tensor_write(to, convert(t, dtype, room),
-                                     t->bytes / tg_dtype_size((int32_t)t->dtype) * tg_dtype_size((int32_t)dtype));
+            status =
+                tg_tensor_write(to, convert(t, dtype, room),
+                                t->bytes / tg_dtype_size((int32_t)t->dtype) * tg_dtype_size((int32_t)dtype));
     }
     tg_free(a, room);
     return status;
 }
 
-static tg_status load_from(tg_module *module, const tg_safetensors *file, const char *path, bool strict, tg_load_report *report)
+static tg_status load_from(tg_module *module, const tg_safetensors *file, const char *path, bool strict,
+                           tg_load_report *report)
 {
     tg_runtime *rt = tg_module_runtime(module);
     const tg_allocator *a = tg_runtime_allocator(rt);
@@ -277,8 +284,10 @@ static tg_module *build_from(tg_runtime *rt, const tg_safetensors *file, const c
     tg_status status = TG_OK;
     json_error_t error;
     if (!text) {
-        tg_fail(NULL, TG_EFORMAT, "%s: no architecture in it (metadata \"" TG_ARCHITECTURE_KEY
-                "\"); make the model and use tg_module_load_state", path);
+        tg_fail(NULL, TG_EFORMAT,
+                "%s: no architecture in it (metadata \"" TG_ARCHITECTURE_KEY
+                "\"); make the model and use tg_module_load_state",
+                path);
         return NULL;
     }
     json_t *description = json_loads(text, JSON_REJECT_DUPLICATES, &error);

@@ -1,4 +1,5 @@
-/* A model's architecture as JSON: {"class": "Linear", "arguments": {…}, "children": [{"name": "0", "class": …}]}. */
+/* A model's architecture as JSON: {"class": "Linear", "arguments": {…}, "children": [{"name": "0", "class":
+ * …}]}. */
 #ifndef TG_TRAINING_MODEL_FILE_H
 #define TG_TRAINING_MODEL_FILE_H
 
@@ -11,7 +12,7 @@
 /* A new reference; NULL: failed, *status says why. */
 json_t *tg_architecture_describe(const tg_module *module, tg_status *status);
 /* Builds the module; tensors among the arguments are taken from `file`. NULL: failed, *status says why. */
-tg_module *tg_architecture_build(tg_runtime *rt, const json_t *description, const tg_safetensors *file, const char *path,
-                                 tg_status *status);
+tg_module *tg_architecture_build(tg_runtime *rt, const json_t *description, const tg_safetensors *file,
+                                 const char *path, tg_status *status);
 
 #endif

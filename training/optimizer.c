@@ -3,10 +3,11 @@
 #include <math.h>
 #include <string.h>
 
-static const tg_optim_class *const classes[] = {&tg_optim_class_sgd, &tg_optim_class_adam, &tg_optim_class_adamw};
+static const tg_optim_class *const classes[] = {&tg_optim_class_sgd, &tg_optim_class_adam,
+                                                &tg_optim_class_adamw};
 enum { N_CLASSES = sizeof classes / sizeof *classes };
 
-/* -- the registry -------------------------------------------------------------------------------------------------- */
+/* -- the registry ---------------------------------------------------------------------------------------- */
 static const tg_optim_class *find_class(const char *name)
 {
     for (size_t i = 0; name && i < N_CLASSES; i++)
@@ -32,10 +33,11 @@ tg_status tg_optim_at_least(const char *what, const char *argument, double value
 {
     if (value >= low && !isinf(value))
         return TG_OK;
-    return tg_fail(NULL, TG_EINVAL, "%s: %s is %g, expected a finite number of at least %g", what, argument, value, low);
+    return tg_fail(NULL, TG_EINVAL, "%s: %s is %g, expected a finite number of at least %g", what, argument,
+                   value, low);
 }
 
-/* -- making and destroying ----------------------------------------------------------------------------------------- */
+/* -- making and destroying ------------------------------------------------------------------------------- */
 static tg_status check_parameter(const tg_optimizer *o, const tg_named_tensors *parameters, size_t i)
 {
     const char *what = o->cls->name, *name = parameters->name ? parameters->name[i] : "?";
@@ -45,7 +47,8 @@ static tg_status check_parameter(const tg_optimizer *o, const tg_named_tensors *
     if (tg_tensor_runtime(t) != o->rt)
         return tg_fail(NULL, TG_EINVAL, "%s: parameter %s belongs to another runtime", what, name);
     if (!tg_tensor_is_leaf(t))
-        return tg_fail(NULL, TG_EINVAL, "%s: parameter %s is not a leaf, but the result of an operator", what, name);
+        return tg_fail(NULL, TG_EINVAL, "%s: parameter %s is not a leaf, but the result of an operator", what,
+                       name);
     if (!tg_dtype_is_float(tg_tensor_dtype(t)))
         return tg_fail(NULL, TG_EDTYPE, "%s: parameter %s is %s, expected f32 or f64", what, name,
                        tg_dtype_name(tg_tensor_dtype(t)));
@@ -93,7 +96,8 @@ static tg_status fill(tg_optimizer *o, const tg_named_tensors *parameters, const
         return status;
     for (size_t i = 0; i < o->n; i++) {
         o->parameter[i] = parameters->tensor[i];
-        o->name[i] = tg_strdup(tg_runtime_allocator(o->rt), parameters->name && parameters->name[i] ? parameters->name[i] : "?");
+        o->name[i] = tg_strdup(tg_runtime_allocator(o->rt),
+                               parameters->name && parameters->name[i] ? parameters->name[i] : "?");
         if (!o->name[i])
             return TG_ENOMEM;
     }
@@ -154,7 +158,7 @@ void tg_optimizer_destroy(tg_optimizer *o)
     tg_free(a, o);
 }
 
-/* -- a step -------------------------------------------------------------------------------------------------------- */
+/* -- a step ---------------------------------------------------------------------------------------------- */
 /* State is made before anything changes; zeros, so that what a failed step leaves behind means nothing. */
 static tg_status make_state(tg_optimizer *o, tg_tape *tape, size_t i)
 {
@@ -178,8 +182,8 @@ static tg_status gather(tg_optimizer *o, tg_tape *tape, size_t *n_active)
     size_t n = 0, at = 0;
     for (size_t i = 0; i < o->n; i++) {
         if (!tg_tensor_is_alive(o->parameter[i]))
-            return tg_fail(tape, TG_ESTALE, "%s: parameter %s was destroyed before its optimizer", o->cls->name,
-                           o->name[i]);
+            return tg_fail(tape, TG_ESTALE, "%s: parameter %s was destroyed before its optimizer",
+                           o->cls->name, o->name[i]);
         tg_tensor *grad = tg_tensor_grad(o->parameter[i]);
         if (!grad)
             continue;

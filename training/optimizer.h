@@ -1,5 +1,5 @@
-/* What optimizers and schedulers share. An optimizer's class says which row computes its step and with which scalars;
- * optimizer.c does the rest. */
+/* What optimizers and schedulers share. An optimizer's class says which row computes its step and with which
+ * scalars; optimizer.c does the rest. */
 #ifndef TG_TRAINING_OPTIMIZER_H
 #define TG_TRAINING_OPTIMIZER_H
 
@@ -12,8 +12,8 @@ enum { TG_OPTIM_CONFIG = 160, TG_OPTIM_STATES = 4, TG_OPTIM_SCALARS = 8 };
 /* Which operator a configuration's step is. */
 typedef struct tg_step_row {
     const char *op;
-    size_t n_state;    /* tensors of state a parameter, after [param, grad] in the row's groups */
-    int64_t attrs[4];  /* the row's attribute struct                                            */
+    size_t n_state;   /* tensors of state a parameter, after [param, grad] in the row's groups */
+    int64_t attrs[4]; /* the row's attribute struct                                            */
 } tg_step_row;
 
 typedef struct tg_optim_class {

@@ -46,8 +46,9 @@ static void draw(const tg_progress *p, double now)
     for (int i = full + (full < BAR && cells % 8); i < BAR; i++)
         at += (size_t)snprintf(bar + at, sizeof bar - at, " ");
     format_time(left, sizeof left, part > 0 ? seconds / part - seconds : 0);
-    fprintf(p->to, "\r\033[K%s │%s│ %lld/%lld  loss %.4f  %.0f examples/s  %s left", p->label, bar, (long long)p->done,
-            (long long)p->total, p->loss, seconds > 0 ? (double)p->examples / seconds : 0, left);
+    fprintf(p->to, "\r\033[K%s │%s│ %lld/%lld  loss %.4f  %.0f examples/s  %s left", p->label, bar,
+            (long long)p->done, (long long)p->total, p->loss, seconds > 0 ? (double)p->examples / seconds : 0,
+            left);
     fflush(p->to);
 }
 

@@ -1,5 +1,5 @@
-/* Reading safetensors: eight bytes of length, a JSON header, the tensors end to end. The header is held against the
- * file's size before anything is read for it. */
+/* Reading safetensors: eight bytes of length, a JSON header, the tensors end to end. The header is held
+ * against the file's size before anything is read for it. */
 #include "training/safetensors.h"
 
 #include <errno.h>
@@ -34,13 +34,12 @@ typedef struct reader {
     tg_safetensors *file;
 } reader;
 
-/* -- dtypes -------------------------------------------------------------------------------------------------------- */
+/* -- dtypes ---------------------------------------------------------------------------------------------- */
 static const tg_file_dtype dtypes[] = {
-    {"F32", TG_F32}, {"F64", TG_F64}, {"BF16", TG_BF16}, {"F16", TG_F16}, {"I64", TG_I64},
-    {"I32", TG_I32}, {"I8", TG_I8},   {"U8", TG_U8},     {"BOOL", TG_BOOL},
-    {"I16", -1},     {"U16", -1},     {"U32", -1},       {"U64", -1},     {"C64", -1},
-    {"F8_E4M3", -1}, {"F8_E5M2", -1}, {"F8_E8M0", -1},   {"F6_E2M3", -1}, {"F6_E3M2", -1},
-    {"F4", -1},
+    {"F32", TG_F32}, {"F64", TG_F64}, {"BF16", TG_BF16}, {"F16", TG_F16},   {"I64", TG_I64},
+    {"I32", TG_I32}, {"I8", TG_I8},   {"U8", TG_U8},     {"BOOL", TG_BOOL}, {"I16", -1},
+    {"U16", -1},     {"U32", -1},     {"U64", -1},       {"C64", -1},       {"F8_E4M3", -1},
+    {"F8_E5M2", -1}, {"F8_E8M0", -1}, {"F6_E2M3", -1},   {"F6_E3M2", -1},   {"F4", -1},
 };
 
 const tg_file_dtype *tg_file_dtype_find(const char *name)
@@ -59,7 +58,7 @@ const char *tg_file_dtype_name(tg_dtype dtype)
     return NULL;
 }
 
-/* -- bytes --------------------------------------------------------------------------------------------------------- */
+/* -- bytes ----------------------------------------------------------------------------------------------- */
 static tg_status read_exactly(const reader *r, void *dst, uint64_t n, const char *what)
 {
     char *to = dst;
@@ -95,8 +94,8 @@ static tg_status read_header(reader *r)
 {
     unsigned char prefix[PREFIX];
     if (r->size < PREFIX)
-        return tg_fail(NULL, TG_EFORMAT, "%s: cut short: %llu bytes, fewer than the 8 of the header's length", r->path,
-                       (unsigned long long)r->size);
+        return tg_fail(NULL, TG_EFORMAT, "%s: cut short: %llu bytes, fewer than the 8 of the header's length",
+                       r->path, (unsigned long long)r->size);
     tg_status status = read_exactly(r, prefix, PREFIX, "length");
     if (status)
         return status;
@@ -128,7 +127,7 @@ static tg_status read_header(reader *r)
     return status;
 }
 
-/* -- the header's entries ------------------------------------------------------------------------------------------ */
+/* -- the header's entries -------------------------------------------------------------------------------- */
 static tg_status bad_entry(const reader *r, const char *name, const char *why)
 {
     return tg_fail(NULL, TG_EFORMAT, "%s: tensor %s: %s", r->path, name, why);
@@ -140,7 +139,8 @@ static tg_status read_shape(const reader *r, const char *name, const json_t *sha
         return bad_entry(r, name, "shape is missing or not an array");
     size_t n = json_array_size(shape);
     if (n > TG_MAX_DIM)
-        return tg_fail(NULL, TG_EUNSUPPORTED, "%s: tensor %s has %zu dimensions, more than %d", r->path, name, n, TG_MAX_DIM);
+        return tg_fail(NULL, TG_EUNSUPPORTED, "%s: tensor %s has %zu dimensions, more than %d", r->path, name,
+                       n, TG_MAX_DIM);
     t->ndim = (int32_t)n;
     int64_t count = 1;
     bool overflow = false, zero = false;
@@ -168,18 +168,20 @@ static tg_status read_offsets(const reader *r, const char *name, const json_t *o
     if (!json_is_array(offsets) || json_array_size(offsets) != 2)
         return bad_entry(r, name, "data_offsets is missing or not two numbers");
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
-    if (!json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0 || json_integer_value(end) < 0)
+    if (!json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0 ||
+        json_integer_value(end) < 0)
         return bad_entry(r, name, "data_offsets holds something that is no offset");
     e->begin = (uint64_t)json_integer_value(begin);
     e->end = (uint64_t)json_integer_value(end);
     if (e->begin > e->end)
         return bad_entry(r, name, "its data end before they begin");
     if (e->end > r->data)
-        return tg_fail(NULL, TG_EFORMAT, "%s: tensor %s ends at byte %llu, the file has %llu bytes of data (cut short?)", r->path,
-                       name, (unsigned long long)e->end, (unsigned long long)r->data);
+        return tg_fail(NULL, TG_EFORMAT,
+                       "%s: tensor %s ends at byte %llu, the file has %llu bytes of data (cut short?)",
+                       r->path, name, (unsigned long long)e->end, (unsigned long long)r->data);
     if (e->end - e->begin != e->t.bytes)
-        return tg_fail(NULL, TG_EFORMAT, "%s: tensor %s has %llu bytes, its shape and dtype make %zu", r->path, name,
-                       (unsigned long long)(e->end - e->begin), e->t.bytes);
+        return tg_fail(NULL, TG_EFORMAT, "%s: tensor %s has %llu bytes, its shape and dtype make %zu",
+                       r->path, name, (unsigned long long)(e->end - e->begin), e->t.bytes);
     return TG_OK;
 }
 
@@ -194,7 +196,8 @@ static tg_status read_entry(const reader *r, const char *name, const json_t *val
     if (!known)
         return tg_fail(NULL, TG_EFORMAT, "%s: tensor %s has the unknown dtype %.32s", r->path, name, dtype);
     if (known->dtype < 0)
-        return tg_fail(NULL, TG_EUNSUPPORTED, "%s: tensor %s is %s, a dtype that Tapegrad does not have", r->path, name, dtype);
+        return tg_fail(NULL, TG_EUNSUPPORTED, "%s: tensor %s is %s, a dtype that Tapegrad does not have",
+                       r->path, name, dtype);
     e->t.name = name;
     e->t.dtype = (tg_dtype)known->dtype;
     tg_status status = read_shape(r, name, json_object_get(value, "shape"), &e->t);
@@ -207,9 +210,8 @@ static tg_status check_metadata(const reader *r, json_t *meta)
     json_t *value;
     if (!json_is_object(meta))
         return tg_fail(NULL, TG_EFORMAT, "%s: __metadata__ is not an object", r->path);
-    json_object_foreach (meta, key, value)
-        if (!json_is_string(value))
-            return tg_fail(NULL, TG_EFORMAT, "%s: the metadata value of %s is not a string", r->path, key);
+    json_object_foreach(meta, key, value) if (!json_is_string(value)) return tg_fail(
+        NULL, TG_EFORMAT, "%s: the metadata value of %s is not a string", r->path, key);
     return TG_OK;
 }
 
@@ -237,14 +239,15 @@ static tg_status check_cover(const reader *r)
     for (size_t i = 0; i < f->n; i++) {
         const entry *e = &f->entries[i];
         if (e->begin != at)
-            return tg_fail(NULL, TG_EFORMAT, "%s: tensor %s begins at byte %llu of the data, %s %llu", r->path, e->t.name,
-                           (unsigned long long)e->begin, e->begin < at ? "inside another that ends at" : "after a gap from",
+            return tg_fail(NULL, TG_EFORMAT, "%s: tensor %s begins at byte %llu of the data, %s %llu",
+                           r->path, e->t.name, (unsigned long long)e->begin,
+                           e->begin < at ? "inside another that ends at" : "after a gap from",
                            (unsigned long long)at);
         at = e->end;
     }
     if (at != r->data)
-        return tg_fail(NULL, TG_EFORMAT, "%s: the tensors end at byte %llu of the data, the file has %llu", r->path,
-                       (unsigned long long)at, (unsigned long long)r->data);
+        return tg_fail(NULL, TG_EFORMAT, "%s: the tensors end at byte %llu of the data, the file has %llu",
+                       r->path, (unsigned long long)at, (unsigned long long)r->data);
     return TG_OK;
 }
 
@@ -259,7 +262,8 @@ static tg_status read_entries(reader *r)
         return tg_fail_again(NULL, TG_ENOMEM);
     const char *name;
     json_t *value;
-    json_object_foreach (f->header, name, value) {
+    json_object_foreach(f->header, name, value)
+    {
         bool meta = strcmp(name, "__metadata__") == 0;
         tg_status status = meta ? check_metadata(r, value) : read_entry(r, name, value, &f->entries[f->n]);
         if (status)
@@ -295,11 +299,14 @@ static tg_status read_data(reader *r)
     return TG_OK;
 }
 
-/* -- use ----------------------------------------------------------------------------------------------------------- */
+/* -- use ------------------------------------------------------------------------------------------------- */
 tg_status tg_safetensors_open(tg_safetensors **out, tg_runtime *rt, const char *path)
 {
     if (!out || !rt || !path)
-        return tg_fail(NULL, TG_EINVAL, "tg_safetensors_open: the %s is NULL", !out ? "result" : !rt ? "runtime" : "path");
+        return tg_fail(NULL, TG_EINVAL, "tg_safetensors_open: the %s is NULL",
+                       !out  ? "result"
+                       : !rt ? "runtime"
+                             : "path");
     *out = NULL;
     reader r = {.path = path, .fd = -1};
     r.file = tg_alloc_zero(tg_runtime_allocator(rt), sizeof *r.file);
@@ -355,5 +362,6 @@ const tg_file_tensor *tg_safetensors_find(const tg_safetensors *f, const char *n
 
 const char *tg_safetensors_metadata(const tg_safetensors *f, const char *key)
 {
-    return f && key ? json_string_value(json_object_get(json_object_get(f->header, "__metadata__"), key)) : NULL;
+    return f && key ? json_string_value(json_object_get(json_object_get(f->header, "__metadata__"), key))
+                    : NULL;
 }

@@ -15,7 +15,7 @@
 
 enum { PATH_SIZE = 4096 };
 
-/* -- the header ---------------------------------------------------------------------------------------------------- */
+/* -- the header ------------------------------------------------------------------------------------------ */
 /* The reference implementation's order: wide elements first, so that each tensor is aligned; then by name. */
 static int in_file_order(const void *a, const void *b)
 {
@@ -28,14 +28,17 @@ static tg_status check_tensor(const tg_file_tensor *t)
 {
     tg_desc d;
     if (!t->name || strcmp(t->name, "__metadata__") == 0)
-        return tg_fail(NULL, TG_EINVAL, "tg_safetensors_write: a tensor cannot be called %s", t->name ? t->name : "NULL");
+        return tg_fail(NULL, TG_EINVAL, "tg_safetensors_write: a tensor cannot be called %s",
+                       t->name ? t->name : "NULL");
     if (!tg_file_dtype_name(t->dtype))
-        return tg_fail(NULL, TG_EDTYPE, "tg_safetensors_write: tensor %s has no dtype of the format", t->name);
+        return tg_fail(NULL, TG_EDTYPE, "tg_safetensors_write: tensor %s has no dtype of the format",
+                       t->name);
     if (t->ndim < 0 || tg_desc_make(&d, t->dtype, t->dim, (size_t)t->ndim))
         return tg_fail(NULL, TG_ESHAPE, "tg_safetensors_write: tensor %s has no valid shape", t->name);
     size_t bytes = (size_t)tg_desc_count(&d) * tg_dtype_size((int32_t)t->dtype);
     if (bytes != t->bytes || (bytes && !t->data))
-        return tg_fail(NULL, TG_EINVAL, "tg_safetensors_write: tensor %s gives %zu bytes, its shape makes %zu", t->name,
+        return tg_fail(NULL, TG_EINVAL,
+                       "tg_safetensors_write: tensor %s gives %zu bytes, its shape makes %zu", t->name,
                        t->data ? t->bytes : 0, bytes);
     return TG_OK;
 }
@@ -45,11 +48,12 @@ static json_t *entry_of(const tg_file_tensor *t, uint64_t begin)
     json_t *shape = json_array();
     for (int32_t i = 0; i < t->ndim; i++)
         json_array_append_new(shape, json_integer(t->dim[i]));
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", tg_file_dtype_name(t->dtype), "shape", shape, "data_offsets",
-                     (json_int_t)begin, (json_int_t)(begin + t->bytes));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", tg_file_dtype_name(t->dtype), "shape", shape,
+                     "data_offsets", (json_int_t)begin, (json_int_t)(begin + t->bytes));
 }
 
-/* Takes `value` over. The names come from the caller: not UTF-8 is their mistake, all else is a lack of memory. */
+/* Takes `value` over. The names come from the caller: not UTF-8 is their mistake, all else is a lack of
+ * memory. */
 static tg_status put(json_t *object, const char *key, json_t *value)
 {
     json_t *text = json_string(key);
@@ -64,8 +68,8 @@ static tg_status put(json_t *object, const char *key, json_t *value)
     return tg_fail(NULL, TG_ENOMEM, "tg_safetensors_write: out of memory for the header");
 }
 
-static tg_status make_header(json_t *header, const tg_file_tensor *const *sorted, size_t n, const char *const *keys,
-                             const char *const *values, size_t n_meta)
+static tg_status make_header(json_t *header, const tg_file_tensor *const *sorted, size_t n,
+                             const char *const *keys, const char *const *values, size_t n_meta)
 {
     tg_status status = TG_OK;
     if (n_meta > 0) {
@@ -73,7 +77,8 @@ static tg_status make_header(json_t *header, const tg_file_tensor *const *sorted
         for (size_t i = 0; i < n_meta && !status; i++) {
             json_t *value = json_string(values[i]);
             status = value ? put(meta, keys[i], value)
-                           : tg_fail(NULL, TG_EINVAL, "tg_safetensors_write: the metadata value of %s is not UTF-8", keys[i]);
+                           : tg_fail(NULL, TG_EINVAL,
+                                     "tg_safetensors_write: the metadata value of %s is not UTF-8", keys[i]);
         }
         if (status) {
             json_decref(meta);
@@ -84,14 +89,15 @@ static tg_status make_header(json_t *header, const tg_file_tensor *const *sorted
     uint64_t at = 0;
     for (size_t i = 0; i < n && !status; i++) {
         if (json_object_get(header, sorted[i]->name))
-            return tg_fail(NULL, TG_EINVAL, "tg_safetensors_write: two tensors are called %s", sorted[i]->name);
+            return tg_fail(NULL, TG_EINVAL, "tg_safetensors_write: two tensors are called %s",
+                           sorted[i]->name);
         status = put(header, sorted[i]->name, entry_of(sorted[i], at));
         at += sorted[i]->bytes;
     }
     return status;
 }
 
-/* -- the file ------------------------------------------------------------------------------------------------------ */
+/* -- the file -------------------------------------------------------------------------------------------- */
 typedef struct target {
     char path[PATH_SIZE], folder[PATH_SIZE], temporary[PATH_SIZE + 64];
     int fd, folder_fd;
@@ -135,7 +141,8 @@ static tg_status open_temporary(target *t, const char *path)
     static atomic_uint counter;
     /* A name that is in use belongs to a process that died, or to somebody else: the next one. */
     for (int i = 0; i < 100 && t->fd < 0; i++) {
-        snprintf(t->temporary, sizeof t->temporary, "%s.%ld-%u.tmp", t->path, (long)getpid(), atomic_fetch_add(&counter, 1u));
+        snprintf(t->temporary, sizeof t->temporary, "%s.%ld-%u.tmp", t->path, (long)getpid(),
+                 atomic_fetch_add(&counter, 1u));
         t->fd = open(t->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (t->fd < 0 && errno != EEXIST)
             break;
@@ -164,7 +171,8 @@ static tg_status write_bytes(const target *t, const char *path, const void *src,
     return TG_OK;
 }
 
-static tg_status write_all(target *t, const char *path, const char *header, const tg_file_tensor *const *sorted, size_t n)
+static tg_status write_all(target *t, const char *path, const char *header,
+                           const tg_file_tensor *const *sorted, size_t n)
 {
     static const char spaces[8] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
     size_t length = strlen(header), padding = (8 - length % 8) % 8;
@@ -183,7 +191,8 @@ static tg_status write_all(target *t, const char *path, const char *header, cons
     return status;
 }
 
-static tg_status write_file(const char *path, const char *header, const tg_file_tensor *const *sorted, size_t n, target *t)
+static tg_status write_file(const char *path, const char *header, const tg_file_tensor *const *sorted,
+                            size_t n, target *t)
 {
     tg_status status = find_target(t, path);
     if (!status)
@@ -205,8 +214,10 @@ static tg_status write_file(const char *path, const char *header, const tg_file_
     return status;
 }
 
-/* A limit on file sizes (RLIMIT_FSIZE) sends SIGXFSZ, which ends the process: held back, write says EFBIG instead. */
-static tg_status write_guarded(const char *path, const char *header, const tg_file_tensor *const *sorted, size_t n, target *t)
+/* A limit on file sizes (RLIMIT_FSIZE) sends SIGXFSZ, which ends the process: held back, write says EFBIG
+ * instead. */
+static tg_status write_guarded(const char *path, const char *header, const tg_file_tensor *const *sorted,
+                               size_t n, target *t)
 {
     sigset_t limit, before, pending;
     sigemptyset(&limit);
@@ -221,12 +232,13 @@ static tg_status write_guarded(const char *path, const char *header, const tg_fi
     return status;
 }
 
-static tg_status write_sorted(const tg_allocator *a, const char *path, const tg_file_tensor *const *sorted, size_t n,
-                              const char *const *keys, const char *const *values, size_t n_meta)
+static tg_status write_sorted(const tg_allocator *a, const char *path, const tg_file_tensor *const *sorted,
+                              size_t n, const char *const *keys, const char *const *values, size_t n_meta)
 {
     json_t *header = json_object();
-    tg_status status = header ? make_header(header, sorted, n, keys, values, n_meta)
-                              : tg_fail(NULL, TG_ENOMEM, "tg_safetensors_write: out of memory for the header");
+    tg_status status = header
+                           ? make_header(header, sorted, n, keys, values, n_meta)
+                           : tg_fail(NULL, TG_ENOMEM, "tg_safetensors_write: out of memory for the header");
     char *text = status ? NULL : json_dumps(header, JSON_COMPACT);
     if (!status && !text)
         status = tg_fail(NULL, TG_ENOMEM, "tg_safetensors_write: out of memory for the header");
@@ -247,7 +259,8 @@ tg_status tg_safetensors_write(tg_runtime *rt, const char *path, const tg_file_t
                                const char *const *keys, const char *const *values, size_t n_meta)
 {
     if (!rt || !path || (n && !tensors) || (n_meta && (!keys || !values)))
-        return tg_fail(NULL, TG_EINVAL, "tg_safetensors_write: the runtime, the path, the tensors or the metadata are NULL");
+        return tg_fail(NULL, TG_EINVAL,
+                       "tg_safetensors_write: the runtime, the path, the tensors or the metadata are NULL");
     for (size_t i = 0; i < n; i++) {
         tg_status status = check_tensor(&tensors[i]);
         if (status)

@@ -1,4 +1,4 @@
-/* torch.optim.lr_scheduler: each step computes the rate from the one before, as torch's chainable forms do. */
+/* torch.optim.lr_scheduler: a step computes the rate from the one before, as torch's chainable forms do. */
 #include "training/optimizer.h"
 
 #include <math.h>
@@ -34,10 +34,18 @@ struct tg_scheduler {
     _Alignas(16) unsigned char config[CONFIG];
 };
 
-/* -- StepLR -------------------------------------------------------------------------------------------------------- */
+/* -- StepLR ---------------------------------------------------------------------------------------------- */
 static const tg_attr_spec step_attrs[] = {
-    {.name = "step_size", .type = TG_ATTR_INT, .flags = TG_ATTR_REQUIRED, .offset = offsetof(step_lr, step_size), .doc = "epochs between two drops, at least 1"},
-    {.name = "gamma", .type = TG_ATTR_REAL, .offset = offsetof(step_lr, gamma), .value = 0.1, .doc = "the factor of a drop, at least 0"},
+    {.name = "step_size",
+     .type = TG_ATTR_INT,
+     .flags = TG_ATTR_REQUIRED,
+     .offset = offsetof(step_lr, step_size),
+     .doc = "epochs between two drops, at least 1"},
+    {.name = "gamma",
+     .type = TG_ATTR_REAL,
+     .offset = offsetof(step_lr, gamma),
+     .value = 0.1,
+     .doc = "the factor of a drop, at least 0"},
     {0},
 };
 
@@ -45,7 +53,8 @@ static tg_status step_check(const void *config)
 {
     const step_lr *c = config;
     if (c->step_size < 1)
-        return tg_fail(NULL, TG_EINVAL, "StepLR: step_size is %lld, expected at least 1", (long long)c->step_size);
+        return tg_fail(NULL, TG_EINVAL, "StepLR: step_size is %lld, expected at least 1",
+                       (long long)c->step_size);
     return tg_optim_at_least("StepLR", "gamma", c->gamma, 0);
 }
 
@@ -56,10 +65,17 @@ static double step_next(const void *config, double base, double lr, int64_t epoc
     return epoch % c->step_size == 0 ? lr * c->gamma : lr;
 }
 
-/* -- CosineAnnealingLR (Loshchilov and Hutter 2017) ---------------------------------------------------------------- */
+/* -- CosineAnnealingLR (Loshchilov and Hutter 2017) ------------------------------------------------------ */
 static const tg_attr_spec cosine_attrs[] = {
-    {.name = "T_max", .type = TG_ATTR_INT, .flags = TG_ATTR_REQUIRED, .offset = offsetof(cosine, t_max), .doc = "epochs from the top to the bottom, at least 1"},
-    {.name = "eta_min", .type = TG_ATTR_REAL, .offset = offsetof(cosine, eta_min), .doc = "the lowest rate, at least 0"},
+    {.name = "T_max",
+     .type = TG_ATTR_INT,
+     .flags = TG_ATTR_REQUIRED,
+     .offset = offsetof(cosine, t_max),
+     .doc = "epochs from the top to the bottom, at least 1"},
+    {.name = "eta_min",
+     .type = TG_ATTR_REAL,
+     .offset = offsetof(cosine, eta_min),
+     .doc = "the lowest rate, at least 0"},
     {0},
 };
 
@@ -67,7 +83,8 @@ static tg_status cosine_check(const void *config)
 {
     const cosine *c = config;
     if (c->t_max < 1)
-        return tg_fail(NULL, TG_EINVAL, "CosineAnnealingLR: T_max is %lld, expected at least 1", (long long)c->t_max);
+        return tg_fail(NULL, TG_EINVAL, "CosineAnnealingLR: T_max is %lld, expected at least 1",
+                       (long long)c->t_max);
     return tg_optim_at_least("CosineAnnealingLR", "eta_min", c->eta_min, 0);
 }
 
@@ -79,10 +96,11 @@ static double cosine_next(const void *config, double base, double lr, int64_t ep
     /* The step after the bottom: the ratio below would be 0/0. */
     if ((epoch - 1 - c->t_max) % (2 * c->t_max) == 0)
         return lr + (base - c->eta_min) * (1 - cos(pi / t)) / 2;
-    return (1 + cos(pi * (double)epoch / t)) / (1 + cos(pi * (double)(epoch - 1) / t)) * (lr - c->eta_min) + c->eta_min;
+    return (1 + cos(pi * (double)epoch / t)) / (1 + cos(pi * (double)(epoch - 1) / t)) * (lr - c->eta_min) +
+           c->eta_min;
 }
 
-/* -- the registry -------------------------------------------------------------------------------------------------- */
+/* -- the registry ---------------------------------------------------------------------------------------- */
 static const lr_class classes[] = {
     {"StepLR", step_attrs, sizeof(step_lr), step_check, step_next},
     {"CosineAnnealingLR", cosine_attrs, sizeof(cosine), cosine_check, cosine_next},
@@ -110,7 +128,7 @@ const tg_attr_spec *tg_lr_attrs(const char *name)
     return cls ? cls->attrs : NULL;
 }
 
-/* -- schedulers ---------------------------------------------------------------------------------------------------- */
+/* -- schedulers ------------------------------------------------------------------------------------------ */
 static tg_scheduler *create(tg_optimizer *optimizer, const lr_class *cls, const void *config)
 {
     if (!optimizer) {
@@ -138,7 +156,8 @@ tg_scheduler *tg_lr_create(tg_optimizer *optimizer, const char *name, const tg_a
 {
     const lr_class *cls = find_class(name);
     if (!cls) {
-        tg_fail(NULL, TG_EUNKNOWN, "tg_lr_create: no scheduler is called %s; known are StepLR, CosineAnnealingLR",
+        tg_fail(NULL, TG_EUNKNOWN,
+                "tg_lr_create: no scheduler is called %s; known are StepLR, CosineAnnealingLR",
                 name ? name : "NULL");
         return NULL;
     }

@@ -6,8 +6,14 @@
 #define MEMBER(field) .offset = offsetof(tg_sgd_config, field)
 static const tg_attr_spec attrs[] = {
     {.name = "lr", .type = TG_ATTR_REAL, MEMBER(lr), .value = 1e-3, .doc = "learning rate, at least 0"},
-    {.name = "momentum", .type = TG_ATTR_REAL, MEMBER(momentum), .doc = "factor of the old buffer, at least 0"},
-    {.name = "dampening", .type = TG_ATTR_REAL, MEMBER(dampening), .doc = "a gradient enters the buffer times 1 − dampening"},
+    {.name = "momentum",
+     .type = TG_ATTR_REAL,
+     MEMBER(momentum),
+     .doc = "factor of the old buffer, at least 0"},
+    {.name = "dampening",
+     .type = TG_ATTR_REAL,
+     MEMBER(dampening),
+     .doc = "a gradient enters the buffer times 1 − dampening"},
     {.name = "weight_decay", .type = TG_ATTR_REAL, MEMBER(weight_decay), .doc = "L2 penalty, at least 0"},
     {.name = "nesterov", .type = TG_ATTR_BOOL, MEMBER(nesterov), .doc = "Nesterov's momentum"},
     {.name = "maximize", .type = TG_ATTR_BOOL, MEMBER(maximize), .doc = "goes up the gradient"},
@@ -25,7 +31,8 @@ static tg_status check(const void *config)
     if (!status && c->dampening - c->dampening != 0)
         status = tg_fail(NULL, TG_EINVAL, "SGD: dampening is %g, expected a finite number", c->dampening);
     if (!status && c->nesterov && (c->momentum <= 0 || c->dampening != 0))
-        status = tg_fail(NULL, TG_EINVAL, "SGD: nesterov needs a momentum above 0 and a dampening of 0, got %g and %g",
+        status = tg_fail(NULL, TG_EINVAL,
+                         "SGD: nesterov needs a momentum above 0 and a dampening of 0, got %g and %g",
                          c->momentum, c->dampening);
     return status;
 }
@@ -71,7 +78,8 @@ tg_optimizer *tg_optim_sgd(tg_runtime *rt, const tg_named_tensors *parameters, c
 {
     tg_sgd_options o = tg_sgd_defaults();
     if (options)
-        memcpy(&o, options, options->struct_size && options->struct_size < sizeof o ? options->struct_size : sizeof o);
+        memcpy(&o, options,
+               options->struct_size && options->struct_size < sizeof o ? options->struct_size : sizeof o);
     tg_sgd_config config = {
         .lr = o.lr,
         .momentum = o.momentum,

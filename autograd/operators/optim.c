@@ -1,16 +1,18 @@
-/* The optimizers' arithmetic: in-place rows over groups of tensors, so that a step is one call for all parameters. */
+/* The optimizers' arithmetic: in-place rows over groups of tensors, so that a step is one call for all
+ * parameters. */
 #include "autograd/operators/operators.h"
 
 #define MEMBER(type, field) .offset = offsetof(type, field)
 
-/* -- shapes -------------------------------------------------------------------------------------------------------- */
+/* -- shapes ---------------------------------------------------------------------------------------------- */
 static tg_status check_tensor(const tg_infer *q, size_t i)
 {
     const tg_desc *d = q->in[i];
     if (!d)
         return tg_infer_fail(q, TG_EINVAL, "input %zu is missing", i);
     if (!tg_dtype_is_float(d->dtype))
-        return tg_infer_fail(q, TG_EDTYPE, "input %zu is %s, expected f32 or f64", i, tg_dtype_name(d->dtype));
+        return tg_infer_fail(q, TG_EDTYPE, "input %zu is %s, expected f32 or f64", i,
+                             tg_dtype_name(d->dtype));
     return TG_OK;
 }
 
@@ -25,8 +27,8 @@ static tg_status infer_groups(const tg_infer *q)
             return status;
         const tg_desc *d = q->in[i], *first = q->in[i - i % period];
         if (d->dtype != first->dtype)
-            return tg_infer_fail(q, TG_EDTYPE, "group %zu mixes %s and %s", i / period, tg_dtype_name(first->dtype),
-                                 tg_dtype_name(d->dtype));
+            return tg_infer_fail(q, TG_EDTYPE, "group %zu mixes %s and %s", i / period,
+                                 tg_dtype_name(first->dtype), tg_dtype_name(d->dtype));
         if (!tg_desc_same_dims(d, first))
             return tg_infer_fail(q, TG_ESHAPE, "the tensors of group %zu differ in shape", i / period);
     }
@@ -43,10 +45,13 @@ static tg_status infer_norm(const tg_infer *q)
     return tg_desc_make(&q->out[0], TG_F64, NULL, 0);
 }
 
-/* -- attributes ---------------------------------------------------------------------------------------------------- */
+/* -- attributes ------------------------------------------------------------------------------------------ */
 static const tg_attr_spec sgd_attrs[] = {
     {.name = "maximize", .type = TG_ATTR_INT, MEMBER(tg_sgd_attrs, maximize), .doc = "1: −grad is used"},
-    {.name = "nesterov", .type = TG_ATTR_INT, MEMBER(tg_sgd_attrs, nesterov), .doc = "1: Nesterov's momentum"},
+    {.name = "nesterov",
+     .type = TG_ATTR_INT,
+     MEMBER(tg_sgd_attrs, nesterov),
+     .doc = "1: Nesterov's momentum"},
     {0},
 };
 
@@ -55,10 +60,19 @@ static const tg_attr_spec adam_attrs[] = {
     {0},
 };
 
-/* -- samples ------------------------------------------------------------------------------------------------------- */
-#define VALUES(...) {.low = -2, .high = 2, .flags = TG_SAMPLE_NO_GRAD, __VA_ARGS__}
-#define SQUARES(...) {.low = 0, .high = 1, .flags = TG_SAMPLE_NO_GRAD, __VA_ARGS__}
-#define STRIDED(...) {.low = -2, .high = 2, .flags = TG_SAMPLE_NO_GRAD | TG_SAMPLE_STRIDED, __VA_ARGS__}
+/* -- samples --------------------------------------------------------------------------------------------- */
+#define VALUES(...)                                                                                          \
+    {                                                                                                        \
+        .low = -2, .high = 2, .flags = TG_SAMPLE_NO_GRAD, __VA_ARGS__                                        \
+    }
+#define SQUARES(...)                                                                                         \
+    {                                                                                                        \
+        .low = 0, .high = 1, .flags = TG_SAMPLE_NO_GRAD, __VA_ARGS__                                         \
+    }
+#define STRIDED(...)                                                                                         \
+    {                                                                                                        \
+        .low = -2, .high = 2, .flags = TG_SAMPLE_NO_GRAD | TG_SAMPLE_STRIDED, __VA_ARGS__                    \
+    }
 
 static const tg_sgd_attrs plain_sgd = {0}, nesterov_up = {.maximize = 1, .nesterov = 1};
 static const tg_adam_attrs plain_adam = {0}, adam_up = {.maximize = 1};
@@ -74,8 +88,8 @@ static const tg_sample *sgd_samples(size_t *n)
          .scalars = one},
         {.label = "three groups, decay, maximize, a strided gradient",
          .n_in = 6,
-         .in = {VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}), VALUES(.ndim = 0), VALUES(.ndim = 0),
-                VALUES(.ndim = 1, .dim = {19}), VALUES(.ndim = 1, .dim = {19})},
+         .in = {VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}), VALUES(.ndim = 0),
+                VALUES(.ndim = 0), VALUES(.ndim = 1, .dim = {19}), VALUES(.ndim = 1, .dim = {19})},
          .attrs = &nesterov_up,
          .scalars = three},
         {.label = "large",
@@ -95,13 +109,15 @@ static const tg_sample *momentum_samples(size_t *n)
     static const tg_sample samples[] = {
         {.label = "first step and a later one",
          .n_in = 6,
-         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
-                VALUES(.ndim = 1, .dim = {9}), VALUES(.ndim = 1, .dim = {9}), VALUES(.ndim = 1, .dim = {9})},
+         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
+                VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 1, .dim = {9}),
+                VALUES(.ndim = 1, .dim = {9}), VALUES(.ndim = 1, .dim = {9})},
          .attrs = &plain_sgd,
          .scalars = two},
         {.label = "nesterov, maximize, a strided gradient",
          .n_in = 3,
-         .in = {VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}), VALUES(.ndim = 2, .dim = {3, 4})},
+         .in = {VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}),
+                VALUES(.ndim = 2, .dim = {3, 4})},
          .attrs = &nesterov_up,
          .scalars = two + 5},
         {0},
@@ -118,14 +134,14 @@ static const tg_sample *adam_samples(size_t *n)
     static const tg_sample samples[] = {
         {.label = "matrix, decay",
          .n_in = 4,
-         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
-                SQUARES(.ndim = 2, .dim = {5, 7})},
+         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
+                VALUES(.ndim = 2, .dim = {5, 7}), SQUARES(.ndim = 2, .dim = {5, 7})},
          .attrs = &plain_adam,
          .scalars = adam_scalars},
         {.label = "decoupled decay, maximize, small beta1, a strided gradient",
          .n_in = 4,
-         .in = {VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}), VALUES(.ndim = 2, .dim = {3, 4}),
-                SQUARES(.ndim = 2, .dim = {3, 4})},
+         .in = {VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}),
+                VALUES(.ndim = 2, .dim = {3, 4}), SQUARES(.ndim = 2, .dim = {3, 4})},
          .attrs = &adam_up,
          .scalars = decoupled},
         {0},
@@ -139,8 +155,9 @@ static const tg_sample *amsgrad_samples(size_t *n)
     static const tg_sample samples[] = {
         {.label = "matrix",
          .n_in = 5,
-         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
-                SQUARES(.ndim = 2, .dim = {5, 7}), SQUARES(.ndim = 2, .dim = {5, 7})},
+         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
+                VALUES(.ndim = 2, .dim = {5, 7}), SQUARES(.ndim = 2, .dim = {5, 7}),
+                SQUARES(.ndim = 2, .dim = {5, 7})},
          .attrs = &plain_adam,
          .scalars = adam_scalars},
         {0},
@@ -177,7 +194,7 @@ static const tg_sample *scale_samples(size_t *n)
     return samples;
 }
 
-/* -- rows ---------------------------------------------------------------------------------------------------------- */
+/* -- rows ------------------------------------------------------------------------------------------------ */
 static const tg_operator sgd_step = {
     .struct_size = sizeof(tg_operator),
     .version = 1,
@@ -207,7 +224,8 @@ static const tg_operator sgd_momentum_step = {
     .attrs = sgd_attrs,
     .infer = infer_groups,
     .samples = momentum_samples,
-    .doc = "g = grad + weight_decay·param; b ← keep·b + take·g; param ← param − lr·b (nesterov: g + momentum·b)",
+    .doc =
+        "g = grad + weight_decay·param; b ← keep·b + take·g; param ← param − lr·b (nesterov: g + momentum·b)",
 };
 
 static const tg_operator adam_step = {

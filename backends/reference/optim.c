@@ -1,5 +1,5 @@
-/* Optimizer steps, the gradients' norm and their scaling. Every row takes groups of tensors and makes one pass over
- * all of them, which is cut into one stretch a thread. */
+/* Optimizer steps, the gradients' norm and their scaling. Every row takes groups of tensors and makes one
+ * pass over all of them, which is cut into one stretch a thread. */
 #include "backends/reference/reference.h"
 
 #include <math.h>
@@ -76,8 +76,8 @@ static void copy_element(char *dst, const char *src, size_t size)
 }
 
 /* Elements [from, to) of a group with a tensor that is not row-major: through dense tiles. */
-static void run_tiles(const plan *p, span_fn span, const tg_desc *const *desc, void *const *data, int64_t from,
-                      int64_t to, const double *s, const void *attrs)
+static void run_tiles(const plan *p, span_fn span, const tg_desc *const *desc, void *const *data,
+                      int64_t from, int64_t to, const double *s, const void *attrs)
 {
     char tile[MAX_PERIOD][TILE * sizeof(double)] __attribute__((aligned(64)));
     void *a[MAX_PERIOD];
@@ -98,7 +98,8 @@ static void run_tiles(const plan *p, span_fn span, const tg_desc *const *desc, v
     }
 }
 
-static void run_group(const plan *p, const tg_call *c, const tg_run *r, uint32_t group, int64_t from, int64_t to)
+static void run_group(const plan *p, const tg_call *c, const tg_run *r, uint32_t group, int64_t from,
+                      int64_t to)
 {
     const tg_desc *const *desc = c->in + (size_t)group * p->period;
     const double *s = r->scalars + (size_t)group * p->n_scalars;
@@ -144,12 +145,13 @@ static void run_plan(const plan *p, const tg_call *c, const tg_run *r)
     {
         int64_t t = omp_get_thread_num(), n = omp_get_num_threads();
         /* Cut at multiples of a cache line. */
-        int64_t lo = total * t / n & ~(int64_t)15, hi = t + 1 == n ? total : total * (t + 1) / n & ~(int64_t)15;
+        int64_t lo = total * t / n & ~(int64_t)15,
+                hi = t + 1 == n ? total : total * (t + 1) / n & ~(int64_t)15;
         run_stretch(p, c, r, lo, hi);
     }
 }
 
-/* -- sgd ----------------------------------------------------------------------------------------------------------- */
+/* -- sgd ------------------------------------------------------------------------------------------------- */
 static void sgd_span_f32(void *const a[], size_t n, const double *s, const void *attrs)
 {
     const tg_sgd_attrs *k = attrs;
@@ -183,7 +185,8 @@ static void momentum_span_f64(void *const a[], size_t n, const double *s, const 
     sgd_momentum_f64(a[0], a[1], a[2], n, s, k->maximize ? -1.0 : 1.0, k->nesterov != 0);
 }
 
-static tg_status momentum_run(tg_backend_state *state, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status momentum_run(tg_backend_state *state, const tg_call *c, const tg_prepared *p,
+                              const tg_run *r)
 {
     static const plan momentum = {momentum_span_f32, momentum_span_f64, 3, 5, 5u};
     (void)state;
@@ -192,7 +195,7 @@ static tg_status momentum_run(tg_backend_state *state, const tg_call *c, const t
     return TG_OK;
 }
 
-/* -- adam ---------------------------------------------------------------------------------------------------------- */
+/* -- adam ------------------------------------------------------------------------------------------------ */
 static void adam_span_f32(void *const a[], size_t n, const double *s, const void *attrs)
 {
     const tg_adam_attrs *k = attrs;
@@ -235,7 +238,7 @@ static tg_status amsgrad_run(tg_backend_state *state, const tg_call *c, const tg
     return TG_OK;
 }
 
-/* -- scaling and the norm ------------------------------------------------------------------------------------------ */
+/* -- scaling and the norm -------------------------------------------------------------------------------- */
 static void scale_span_f32(void *const a[], size_t n, const double *s, const void *attrs)
 {
     (void)attrs;
@@ -257,8 +260,8 @@ static tg_status scale_run(tg_backend_state *state, const tg_call *c, const tg_p
     return TG_OK;
 }
 
-/* The sum of squares goes by blocks of fixed size, one partial sum each in scratch, so that it does not depend on
- * the number of threads. */
+/* The sum of squares goes by blocks of fixed size, one partial sum each in scratch, so that it does not
+ * depend on the number of threads. */
 static int64_t blocks_of(const tg_desc *d)
 {
     return (count_of(d) + NORM_BLOCK - 1) / NORM_BLOCK;
@@ -300,7 +303,8 @@ static tg_status norm_run(tg_backend_state *state, const tg_call *c, const tg_pr
 #pragma omp parallel for num_threads(r->threads) if (n >= PARALLEL_FROM && r->threads > 1)
         for (int64_t b = 0; b < blocks; b++) {
             int64_t from = b * NORM_BLOCK;
-            partial[first + b] = block_squares(d, r->in[i], from, from + NORM_BLOCK < n ? from + NORM_BLOCK : n);
+            partial[first + b] =
+                block_squares(d, r->in[i], from, from + NORM_BLOCK < n ? from + NORM_BLOCK : n);
         }
         first += blocks;
     }
@@ -316,6 +320,10 @@ const tg_kernel tg_ref_optim[] = {
     TG_REF_KERNEL("adam_step", adam_run),
     TG_REF_KERNEL("adam_amsgrad_step", amsgrad_run),
     TG_REF_KERNEL("scale_", scale_run),
-    {.struct_size = sizeof(tg_kernel), .version = 1, .op = "grad_norm", .prepare = norm_prepare, .run = norm_run},
+    {.struct_size = sizeof(tg_kernel),
+     .version = 1,
+     .op = "grad_norm",
+     .prepare = norm_prepare,
+     .run = norm_run},
     {0},
 };

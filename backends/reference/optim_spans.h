@@ -1,8 +1,8 @@
-/* The optimizers' arithmetic on dense spans of n elements, in torch's order of operations. Included once for each
- * element type with REAL, SQRT and SPAN(name) defined. */
+/* The optimizers' arithmetic on dense spans of n elements, in torch's order of operations. Included once for
+ * each element type with REAL, SQRT and SPAN(name) defined. */
 
-TG_SPAN_CLONES static void SPAN(sgd)(REAL *restrict weights, const REAL *restrict grad, size_t n, const double *s,
-                                     REAL sign)
+TG_SPAN_CLONES static void SPAN(sgd)(REAL *restrict weights, const REAL *restrict grad, size_t n,
+                                     const double *s, REAL sign)
 {
     const REAL step = (REAL)-s[0], decay = (REAL)s[1];
     if (decay != 0)
@@ -17,7 +17,8 @@ TG_SPAN_CLONES static void SPAN(sgd_momentum)(REAL *restrict weights, const REAL
                                               REAL *restrict buffer, size_t n, const double *s, REAL sign,
                                               bool nesterov)
 {
-    const REAL step = (REAL)-s[0], decay = (REAL)s[1], momentum = (REAL)s[2], keep = (REAL)s[3], take = (REAL)s[4];
+    const REAL step = (REAL)-s[0], decay = (REAL)s[1], momentum = (REAL)s[2], keep = (REAL)s[3],
+               take = (REAL)s[4];
     /* Decay by select: 0·inf would be NaN where torch skips the term. */
     if (nesterov)
         for (size_t i = 0; i < n; i++) {
@@ -77,9 +78,9 @@ TG_SPAN_CLONES static void SPAN(adam)(REAL *restrict weights, const REAL *restri
     }
 }
 
-TG_SPAN_CLONES static void SPAN(adam_amsgrad)(REAL *restrict weights, const REAL *restrict grad, REAL *restrict avg,
-                                              REAL *restrict avg_sq, REAL *restrict max_sq, size_t n,
-                                              const double *s, REAL sign)
+TG_SPAN_CLONES static void SPAN(adam_amsgrad)(REAL *restrict weights, const REAL *restrict grad,
+                                              REAL *restrict avg, REAL *restrict avg_sq,
+                                              REAL *restrict max_sq, size_t n, const double *s, REAL sign)
 {
     const SPAN(adam_scalars) k = SPAN(adam_read)(s);
     for (size_t i = 0; i < n; i++) {
@@ -87,7 +88,8 @@ TG_SPAN_CLONES static void SPAN(adam_amsgrad)(REAL *restrict weights, const REAL
         g = k.decay != 0 ? g + k.decay * w : g;
         REAL m = SPAN(lerp)(&k, avg[i], g);
         REAL v = avg_sq[i] * k.beta2 + k.take2 * g * g;
-        REAL top = max_sq[i] >= v ? max_sq[i] : v; /* a NaN in either stays: v is NaN with its gradient for good */
+        REAL top =
+            max_sq[i] >= v ? max_sq[i] : v; /* a NaN in either stays: v is NaN with its gradient for good */
         avg[i] = m;
         avg_sq[i] = v;
         max_sq[i] = top;

@@ -8,16 +8,19 @@
 extern "C" {
 #endif
 
-/* Writes parameters and buffers, and the architecture by registry names in the metadata (key "tapegrad.module"), to a
- * temporary file beside `path`, syncs it and renames it: `path` is the old file or the whole new one.
- * TG_EIO (with errno's text), TG_EUNSUPPORTED for a module whose class is not registered. */
+/* Writes parameters and buffers, and the architecture by registry names in the metadata (key
+ * "tapegrad.module"), to a temporary file beside `path`, syncs it and renames it: `path` is the old file or
+ * the whole new one. TG_EIO (with errno's text; also when a limit on file sizes or the disk's end is hit),
+ * TG_EUNSUPPORTED for a module whose class is not registered, TG_ENOMEM. A link stays a link, and an old
+ * file's permissions stay. Modes and freezing are not part of the file. */
 TG_API tg_status tg_module_save(tg_module *module, const char *path);
 
-/* Rebuilds the model from the file alone. NULL on error: TG_EIO, TG_EFORMAT, TG_EUNKNOWN (a class this library does
- * not know), TG_ESHAPE. */
+/* Rebuilds the model from the file alone, in the runtime's dtype and in train mode; draws no random number.
+ * It is yours. NULL on error: TG_EIO, TG_EFORMAT, TG_EUNKNOWN (a class this library does not know),
+ * TG_ESHAPE, TG_ENOMEM. */
 TG_API tg_module *tg_module_load(tg_runtime *rt, const char *path);
 
-/* What a non-strict loading left: names, borrowed until the report is freed. */
+/* What a non-strict loading left: names, yours until tg_load_report_free. */
 typedef struct tg_load_report {
     size_t n_missing, n_unexpected;
     char **missing, **unexpected;
@@ -25,25 +28,29 @@ typedef struct tg_load_report {
 } tg_load_report;
 TG_API void tg_load_report_free(tg_load_report *report);
 
-/* Loads a file's tensors (by Tapegrad or by PyTorch's safetensors package) into a model of the same architecture. F32 and
- * F64 convert into each other. strict: a missing or unexpected name is TG_EFORMAT (the sentence names the first);
- * else they are listed in *report (may be NULL). A wrong shape or dtype is an error in both. On error nothing has
- * changed. */
-TG_API tg_status tg_module_load_state(tg_module *module, const char *path, bool strict, tg_load_report *report);
+/* Loads a file's tensors (by Tapegrad or by PyTorch's safetensors package) into a model of the same
+ * architecture. F32 and F64 convert into each other. strict: a missing or unexpected name is TG_EFORMAT (the
+ * sentence names the first); else they are listed in *report (may be NULL). A wrong shape (TG_ESHAPE) or
+ * dtype (TG_EDTYPE) is an error in both. A tied tensor is there when one of its names is. On error nothing
+ * has changed, and *report is empty. */
+TG_API tg_status tg_module_load_state(tg_module *module, const char *path, bool strict,
+                                      tg_load_report *report);
 
-/* -- the container itself ---------------------------------------------------------------------------------------- */
+/* -- the container itself -------------------------------------------------------------------------------- */
 typedef struct tg_file_tensor {
     const char *name;
     tg_dtype dtype;
     int32_t ndim;
     int64_t dim[TG_MAX_DIM];
-    const void *data; /* row-major, little-endian */
+    const void *data; /* row-major, little-endian; of an opened file: 64-byte aligned */
     size_t bytes;
 } tg_file_tensor;
 
 typedef struct tg_safetensors tg_safetensors; /* an opened file: its tensors and metadata, read-only */
-/* TG_EIO; TG_EFORMAT for anything the format forbids: cut short, a header that is too long or no JSON, offsets that
- * overflow, overlap, leave gaps or lie outside, a shape that disagrees with the size, a duplicate name. */
+/* TG_EIO; TG_EFORMAT for anything the format forbids: cut short, a header that is too long or no JSON,
+ * offsets that overflow, overlap, leave gaps or lie outside, a shape that disagrees with the size, a
+ * duplicate name; TG_EUNSUPPORTED: a dtype or a rank that only others have; TG_ENOMEM. The whole file is
+ * read; it is not looked at again. */
 TG_API tg_status tg_safetensors_open(tg_safetensors **out, tg_runtime *rt, const char *path);
 TG_API void tg_safetensors_close(tg_safetensors *file);
 TG_API size_t tg_safetensors_count(const tg_safetensors *file);
@@ -51,9 +58,12 @@ TG_API const tg_file_tensor *tg_safetensors_at(const tg_safetensors *file, size_
 TG_API const tg_file_tensor *tg_safetensors_find(const tg_safetensors *file, const char *name);
 /* A metadata string, NULL when absent. Borrowed. */
 TG_API const char *tg_safetensors_metadata(const tg_safetensors *file, const char *key);
-/* Writes atomically. `keys`/`values`: n_meta metadata pairs. */
-TG_API tg_status tg_safetensors_write(tg_runtime *rt, const char *path, const tg_file_tensor *tensors, size_t n,
-                                      const char *const *keys, const char *const *values, size_t n_meta);
+/* Writes atomically, wide elements first and then by name, as the reference implementation does.
+ * `keys`/`values`: n_meta metadata pairs. TG_EINVAL: a name twice, missing, not UTF-8, or bytes that disagree
+ * with the shape; TG_EDTYPE; TG_ESHAPE; TG_EIO. */
+TG_API tg_status tg_safetensors_write(tg_runtime *rt, const char *path, const tg_file_tensor *tensors,
+                                      size_t n, const char *const *keys, const char *const *values,
+                                      size_t n_meta);
 
 #ifndef TG_NO_LOCATION
 #define tg_module_save(...) TG_AT(tg_module_save(__VA_ARGS__))

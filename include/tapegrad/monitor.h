@@ -1,4 +1,5 @@
-/* What a training loop shows: a progress bar, table rows, curves as SVG. Quiet where the stream is not a terminal. */
+/* What a training loop shows: a progress bar, table rows, curves as SVG. Quiet where the stream is not a
+ * terminal. */
 #ifndef TAPEGRAD_MONITOR_H
 #define TAPEGRAD_MONITOR_H
 
@@ -13,8 +14,8 @@
 extern "C" {
 #endif
 
-/* A bar on one line of a terminal: label, done/total, loss, examples/s, time left. Writes nothing when `to` is not a
- * terminal. Plain data of the caller's: no allocation. */
+/* A bar on one line of a terminal: label, done/total, loss, examples/s, time left. Writes nothing when `to`
+ * is not a terminal. Plain data of the caller's: no allocation. */
 typedef struct tg_progress {
     FILE *to;
     bool terminal;
@@ -41,7 +42,8 @@ typedef struct tg_chart {
     const tg_curve *curves;
     size_t n_curves;
 } tg_chart;
-/* Writes the charts side by side as one SVG. TG_EIO. */
+/* Writes the charts side by side as one SVG: axes with round ticks, a legend, up to six colours. Not finite
+ * values are left out. TG_EIO. */
 TG_API tg_status tg_charts_write_svg(const char *path, const tg_chart *charts, size_t n);
 
 #ifdef __cplusplus

@@ -27,8 +27,10 @@ static void refused(const char *path, tg_status want, const char *word)
     tg_idx idx;
     memset(&idx, 1, sizeof idx);
     tg_status got = tg_idx_read(&idx, rt, path);
-    ck_assert_msg(got == want, "%s, expected %s: %s", tg_status_name(got), tg_status_name(want), tg_error_message());
-    ck_assert_msg(!word || strstr(tg_error_message(), word), "\"%s\" has no \"%s\"", tg_error_message(), word);
+    ck_assert_msg(got == want, "%s, expected %s: %s", tg_status_name(got), tg_status_name(want),
+                  tg_error_message());
+    ck_assert_msg(!word || strstr(tg_error_message(), word), "\"%s\" has no \"%s\"", tg_error_message(),
+                  word);
     ck_assert_ptr_nonnull(strstr(tg_error_message(), path));
     ck_assert_ptr_null(idx.data);
     ck_assert_int_eq(idx.ndim, 0);
@@ -112,7 +114,8 @@ END_TEST
 
 START_TEST(corrupt_gzip)
 {
-    /* Each bit flipped: an error or the same content (the header's time and flags carry none), never a crash. */
+    /* Each bit flipped: an error or the same content (the header's time and flags carry none), never a crash.
+     */
     unsigned char bytes[64];
     size_t n = good(bytes), packed, errors = 0;
     write_gzip(in_folder("x.gz"), bytes, n);

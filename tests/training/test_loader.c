@@ -14,7 +14,8 @@ static void open_all(void)
         for (int j = 0; j < ROW; j++)
             xs[i * ROW + j] = i * 10 + j;
     }
-    ck_assert_int_eq(tg_dataset_wrap(&data, rt, EXAMPLES, TG_F64, (int64_t[]){ROW}, 1, xs, TG_I64, NULL, 0, ys), TG_OK);
+    ck_assert_int_eq(
+        tg_dataset_wrap(&data, rt, EXAMPLES, TG_F64, (int64_t[]){ROW}, 1, xs, TG_I64, NULL, 0, ys), TG_OK);
 }
 
 static void close_all(void)
@@ -88,15 +89,16 @@ START_TEST(last_batches)
         tg_last_batch last;
         int64_t batches, largest, total;
     } rows[] = {
-        {5, TG_LAST_KEEP, 5, 5, 23},  {5, TG_LAST_DROP, 4, 5, 20},  {5, TG_LAST_MERGE, 5, 5, 23},
-        {11, TG_LAST_KEEP, 3, 11, 23}, {11, TG_LAST_DROP, 2, 11, 22}, {11, TG_LAST_MERGE, 2, 12, 23},
+        {5, TG_LAST_KEEP, 5, 5, 23},   {5, TG_LAST_DROP, 4, 5, 20},    {5, TG_LAST_MERGE, 5, 5, 23},
+        {11, TG_LAST_KEEP, 3, 11, 23}, {11, TG_LAST_DROP, 2, 11, 22},  {11, TG_LAST_MERGE, 2, 12, 23},
         {23, TG_LAST_KEEP, 1, 23, 23}, {22, TG_LAST_MERGE, 1, 23, 23}, {40, TG_LAST_KEEP, 1, 23, 23},
-        {40, TG_LAST_DROP, 0, 0, 0},  {40, TG_LAST_MERGE, 1, 23, 23}, {1, TG_LAST_KEEP, 23, 1, 23},
+        {40, TG_LAST_DROP, 0, 0, 0},   {40, TG_LAST_MERGE, 1, 23, 23}, {1, TG_LAST_KEEP, 23, 1, 23},
         {1, TG_LAST_MERGE, 23, 1, 23},
     };
     for (size_t k = 0; k < 2 * sizeof rows / sizeof *rows; k++) {
         int64_t seen[EXAMPLES], sizes[EXAMPLES] = {0}, largest = 0;
-        tg_loader *l = loader_of((tg_loader_options){.batch_size = rows[k / 2].batch, .last = rows[k / 2].last, .prefetch = k % 2});
+        tg_loader *l = loader_of((tg_loader_options){
+            .batch_size = rows[k / 2].batch, .last = rows[k / 2].last, .prefetch = k % 2});
         ck_assert_int_eq(tg_loader_batches(l), rows[k / 2].batches);
         for (int e = 0; e < 2; e++)
             ck_assert_int_eq(epoch(l, seen, sizes), rows[k / 2].total);
@@ -221,16 +223,24 @@ START_TEST(options)
     tg_dataset *empty;
     ck_assert_int_eq(tg_loader_open(&l, rt, data, &(tg_loader_options){.batch_size = 0}), TG_EINVAL);
     ck_assert_int_eq(tg_loader_open(&l, rt, data, &(tg_loader_options){.batch_size = -1}), TG_EINVAL);
-    ck_assert_int_eq(tg_loader_open(&l, rt, data, &(tg_loader_options){.batch_size = 1, .last = (tg_last_batch)7}), TG_EINVAL);
+    ck_assert_int_eq(
+        tg_loader_open(&l, rt, data, &(tg_loader_options){.batch_size = 1, .last = (tg_last_batch)7}),
+        TG_EINVAL);
     ck_assert_int_eq(tg_loader_open(&l, rt, NULL, &(tg_loader_options){.batch_size = 1}), TG_EINVAL);
-    ck_assert_int_eq(tg_dataset_wrap(&empty, rt, 0, TG_F64, (int64_t[]){3}, 1, NULL, TG_I64, NULL, 0, NULL), TG_OK);
+    ck_assert_int_eq(tg_dataset_wrap(&empty, rt, 0, TG_F64, (int64_t[]){3}, 1, NULL, TG_I64, NULL, 0, NULL),
+                     TG_OK);
     ck_assert_int_eq(tg_loader_open(&l, rt, empty, &(tg_loader_options){.batch_size = 1}), TG_EINVAL);
     tg_dataset_close(empty);
-    ck_assert_int_eq(tg_dataset_wrap(&empty, rt, 1, TG_F64, (int64_t[]){3}, 1, NULL, TG_I64, NULL, 0, NULL), TG_EINVAL);
-    ck_assert_int_eq(tg_dataset_wrap(&empty, rt, 1, TG_I64, (int64_t[]){3}, 1, xs, TG_I64, NULL, 0, ys), TG_EDTYPE);
-    ck_assert_int_eq(tg_dataset_wrap(&empty, rt, 1, TG_F64, (int64_t[]){3}, 1, xs, TG_BOOL, NULL, 0, ys), TG_EDTYPE);
-    ck_assert_int_eq(tg_dataset_wrap(&empty, rt, 1, TG_F64, (int64_t[]){-3}, 1, xs, TG_I64, NULL, 0, ys), TG_ESHAPE);
-    ck_assert_int_eq(tg_dataset_wrap(&empty, rt, -1, TG_F64, (int64_t[]){3}, 1, xs, TG_I64, NULL, 0, ys), TG_EINVAL);
+    ck_assert_int_eq(tg_dataset_wrap(&empty, rt, 1, TG_F64, (int64_t[]){3}, 1, NULL, TG_I64, NULL, 0, NULL),
+                     TG_EINVAL);
+    ck_assert_int_eq(tg_dataset_wrap(&empty, rt, 1, TG_I64, (int64_t[]){3}, 1, xs, TG_I64, NULL, 0, ys),
+                     TG_EDTYPE);
+    ck_assert_int_eq(tg_dataset_wrap(&empty, rt, 1, TG_F64, (int64_t[]){3}, 1, xs, TG_BOOL, NULL, 0, ys),
+                     TG_EDTYPE);
+    ck_assert_int_eq(tg_dataset_wrap(&empty, rt, 1, TG_F64, (int64_t[]){-3}, 1, xs, TG_I64, NULL, 0, ys),
+                     TG_ESHAPE);
+    ck_assert_int_eq(tg_dataset_wrap(&empty, rt, -1, TG_F64, (int64_t[]){3}, 1, xs, TG_I64, NULL, 0, ys),
+                     TG_EINVAL);
     ck_assert_ptr_null(empty);
     ck_assert_int_eq(tg_loader_seek(NULL, 0), TG_EINVAL);
     l = loader_of((tg_loader_options){.batch_size = 1});
@@ -256,7 +266,7 @@ START_TEST(a_sticky_error_stops)
 }
 END_TEST
 
-/* -- a function as a data set --------------------------------------------------------------------------------- */
+/* -- a function as a data set ---------------------------------------------------------------------------- */
 static atomic_int broken;
 
 static tg_status fetch(void *arg, int64_t index, void *x, void *y)
@@ -275,8 +285,12 @@ START_TEST(a_function)
     tg_dataset *d;
     tg_loader *l;
     tg_batch b;
-    ck_assert_int_eq(tg_dataset_open_fetch(&d, rt, EXAMPLES, TG_F64, (int64_t[]){ROW}, 1, TG_I64, NULL, 0, NULL, NULL), TG_EINVAL);
-    ck_assert_int_eq(tg_dataset_open_fetch(&d, rt, EXAMPLES, TG_F64, (int64_t[]){ROW}, 1, TG_I64, NULL, 0, fetch, NULL), TG_OK);
+    ck_assert_int_eq(
+        tg_dataset_open_fetch(&d, rt, EXAMPLES, TG_F64, (int64_t[]){ROW}, 1, TG_I64, NULL, 0, NULL, NULL),
+        TG_EINVAL);
+    ck_assert_int_eq(
+        tg_dataset_open_fetch(&d, rt, EXAMPLES, TG_F64, (int64_t[]){ROW}, 1, TG_I64, NULL, 0, fetch, NULL),
+        TG_OK);
     atomic_store(&broken, 12);
     ck_assert_int_eq(tg_loader_open(&l, rt, d, &(tg_loader_options){.batch_size = 5, .prefetch = _i}), TG_OK);
     for (int i = 0; i < 2; i++)
@@ -296,8 +310,9 @@ START_TEST(a_function)
 }
 END_TEST
 
-/* -- files ----------------------------------------------------------------------------------------------------- */
-static void write_idx(const char *path, unsigned char rank, unsigned char n, const unsigned char *values, size_t count)
+/* -- files ----------------------------------------------------------------------------------------------- */
+static void write_idx(const char *path, unsigned char rank, unsigned char n, const unsigned char *values,
+                      size_t count)
 {
     unsigned char bytes[256] = {0, 0, 8, rank, 0, 0, 0, n, 0, 0, 0, 2, 0, 0, 0, 2};
     memcpy(bytes + 4 + 4 * rank, values, count);
@@ -306,14 +321,16 @@ static void write_idx(const char *path, unsigned char rank, unsigned char n, con
 
 START_TEST(images_and_labels)
 {
-    static const unsigned char pixels[] = {0, 255, 51, 102, 10, 20, 30, 40, 255, 255, 0, 0}, labels[] = {1, 0, 2};
+    static const unsigned char pixels[] = {0, 255, 51, 102, 10, 20, 30, 40, 255, 255, 0, 0},
+                               labels[] = {1, 0, 2};
     write_idx(in_folder("x"), 3, 3, pixels, sizeof pixels);
     write_idx(in_folder("y"), 1, 3, labels, sizeof labels);
     tg_dataset *d;
     tg_loader *l;
     tg_batch b;
     int64_t dims[TG_MAX_DIM];
-    ck_assert_msg(tg_dataset_open_idx(&d, rt, in_folder("x"), in_folder("y"), NULL, 3) == TG_OK, "%s", tg_error_message());
+    ck_assert_msg(tg_dataset_open_idx(&d, rt, in_folder("x"), in_folder("y"), NULL, 3) == TG_OK, "%s",
+                  tg_error_message());
     ck_assert_int_eq(tg_dataset_size(d), 3);
     ck_assert_uint_eq(tg_dataset_shape(d, dims), 2);
     ck_assert_int_eq(dims[1], 2);
@@ -338,7 +355,8 @@ START_TEST(images_and_labels)
     ck_assert(y[0] == 1 && y[1] == 0 && y[2] == 2);
     tg_loader_close(l);
     ck_assert_int_eq(tg_runtime_set_dtype(rt, TG_F32), TG_OK);
-    ck_assert_int_eq(tg_loader_open(&l, rt, d, &(tg_loader_options){.batch_size = 3, .flatten = true}), TG_OK);
+    ck_assert_int_eq(tg_loader_open(&l, rt, d, &(tg_loader_options){.batch_size = 3, .flatten = true}),
+                     TG_OK);
     ck_assert(tg_loader_next(l, tape, &b));
     ck_assert_int_eq(tg_tensor_ndim(b.x), 2);
     ck_assert_int_eq(tg_tensor_dim(b.x, 1), 4);
@@ -355,7 +373,7 @@ START_TEST(images_and_labels)
 }
 END_TEST
 
-/* -- accuracy --------------------------------------------------------------------------------------------------- */
+/* -- accuracy -------------------------------------------------------------------------------------------- */
 START_TEST(accuracy)
 {
     double logits[] = {1, 2, 3, 5, 4, 4, 0, 0, 0, -1, -2, -3}, value;

@@ -15,8 +15,8 @@ static void open_all(void)
 
 static tg_module *torch_mlp(void)
 {
-    return tg_nn_sequential(rt, tg_nn_linear(rt, 6, 8), tg_nn_batch_norm1d(rt, 8), tg_nn_relu(rt), tg_nn_dropout(rt, 0.3),
-                            tg_nn_linear(rt, 8, 3));
+    return tg_nn_sequential(rt, tg_nn_linear(rt, 6, 8), tg_nn_batch_norm1d(rt, 8), tg_nn_relu(rt),
+                            tg_nn_dropout(rt, 0.3), tg_nn_linear(rt, 8, 3));
 }
 
 /* The model's output in eval mode for PyTorch's input, against PyTorch's output. */
@@ -93,10 +93,13 @@ START_TEST(every_kind_of_argument)
     bn.eps = 1.0 / 3;
     bn.affine = false;
     tg_linear_options linear = {.in_features = 4, .out_features = 2, .bias = false};
-    tg_module *parts[] = {tg_nn_cross_entropy_loss_with(rt, &ce), tg_nn_batch_norm1d_with(rt, &bn),
-                          tg_nn_layer_norm(rt, (int64_t[]){2, 3}, 2), tg_nn_linear_with(rt, &linear),
+    tg_module *parts[] = {tg_nn_cross_entropy_loss_with(rt, &ce),
+                          tg_nn_batch_norm1d_with(rt, &bn),
+                          tg_nn_layer_norm(rt, (int64_t[]){2, 3}, 2),
+                          tg_nn_linear_with(rt, &linear),
                           tg_nn_sequential(rt, tg_nn_sequential(rt, tg_nn_linear(rt, 2, 2)), tg_nn_tanh(rt)),
-                          tg_nn_leaky_relu(rt, 0.3), tg_nn_cross_entropy_loss(rt)};
+                          tg_nn_leaky_relu(rt, 0.3),
+                          tg_nn_cross_entropy_loss(rt)};
     tg_tensor_destroy(weight);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         ck_assert_msg(parts[i] != NULL, "%s", tg_error_message());
@@ -108,7 +111,9 @@ START_TEST(every_kind_of_argument)
         const tg_layer_class *cls = tg_module_class(again);
         const char *a = tg_module_attrs(again), *b = tg_module_attrs(parts[i]);
         for (const tg_attr_spec *s = cls->attrs; s && s->name; s++) {
-            size_t size = s->type == TG_ATTR_BOOL ? sizeof(bool) : s->type == TG_ATTR_INTS ? sizeof(tg_ints) : 8;
+            size_t size = s->type == TG_ATTR_BOOL   ? sizeof(bool)
+                          : s->type == TG_ATTR_INTS ? sizeof(tg_ints)
+                                                    : 8;
             if (s->type != TG_ATTR_TENSOR)
                 ck_assert_msg(memcmp(a + s->offset, b + s->offset, size) == 0, "%s.%s", cls->name, s->name);
         }
@@ -118,7 +123,7 @@ START_TEST(every_kind_of_argument)
 }
 END_TEST
 
-/* -- missing, unexpected, wrong ------------------------------------------------------------------------------------ */
+/* -- missing, unexpected, wrong -------------------------------------------------------------------------- */
 static const float two[] = {1, 2}, four[] = {1, 2, 3, 4};
 static const int64_t whole[] = {1, 2};
 
@@ -127,8 +132,11 @@ static void write_tensors(const char *path, const tg_file_tensor *t, size_t n)
     ck_assert_msg(tg_safetensors_write(rt, path, t, n, NULL, NULL, 0) == TG_OK, "%s", tg_error_message());
 }
 
-#define F32_TENSOR(NAME, DATA, ...) {.name = NAME, .dtype = TG_F32, .dim = {__VA_ARGS__}, .data = DATA, .bytes = sizeof DATA, \
-    .ndim = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)}
+#define F32_TENSOR(NAME, DATA, ...)                                                                          \
+    {                                                                                                        \
+        .name = NAME, .dtype = TG_F32, .dim = {__VA_ARGS__}, .data = DATA, .bytes = sizeof DATA,             \
+        .ndim = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)                                           \
+    }
 
 START_TEST(strict_and_not)
 {
@@ -166,8 +174,10 @@ START_TEST(wrong_shapes_and_dtypes)
     uint64_t before = checksum(m);
     tg_file_tensor good = F32_TENSOR("bias", two, 2), flat = F32_TENSOR("weight", four, 4),
                    transposed = F32_TENSOR("weight", two, 2, 1);
-    tg_file_tensor integers = {.name = "weight", .dtype = TG_I64, .ndim = 2, .dim = {2, 1}, .data = whole, .bytes = sizeof whole};
-    tg_file_tensor half = {.name = "weight", .dtype = TG_F16, .ndim = 2, .dim = {2, 2}, .data = two, .bytes = sizeof two};
+    tg_file_tensor integers = {
+        .name = "weight", .dtype = TG_I64, .ndim = 2, .dim = {2, 1}, .data = whole, .bytes = sizeof whole};
+    tg_file_tensor half = {
+        .name = "weight", .dtype = TG_F16, .ndim = 2, .dim = {2, 2}, .data = two, .bytes = sizeof two};
     tg_file_tensor *bad[] = {&flat, &transposed, &integers, &half};
     const tg_status want[] = {TG_ESHAPE, TG_ESHAPE, TG_ESHAPE, TG_EDTYPE};
     for (int i = 0; i < 4; i++) {
@@ -221,7 +231,7 @@ START_TEST(tied_weights)
 }
 END_TEST
 
-/* -- architectures that cannot be -------------------------------------------------------------------------------- */
+/* -- architectures that cannot be ------------------------------------------------------------------------ */
 static const struct {
     const char *text;
     const char *word;
@@ -238,7 +248,8 @@ static const struct {
     {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":\"2\",\"out_features\":2}}", "in_features"},
     {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":-2,\"out_features\":2}}", "in_features"},
     {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":2,\"out_features\":2,\"depth\":3}}", "depth"},
-    {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":[1,2,3,4,5,6,7,8,9],\"out_features\":2}}", "too long"},
+    {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":[1,2,3,4,5,6,7,8,9],\"out_features\":2}}",
+     "too long"},
     {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":[\"x\"],\"out_features\":2}}", "numbers"},
     {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":{},\"out_features\":2}}", "unknown kind"},
     {"{\"class\":\"CrossEntropyLoss\",\"arguments\":{\"weight\":{\"tensor\":\"nowhere\"}}}", "does not have"},
@@ -247,10 +258,16 @@ static const struct {
     {"{\"class\":\"Sequential\",\"children\":{}}", "children"},
     {"{\"class\":\"Sequential\",\"children\":[7]}", "child"},
     {"{\"class\":\"Sequential\",\"children\":[{\"class\":\"ReLU\"}]}", "name"},
-    {"{\"class\":\"Sequential\",\"children\":[{\"class\":\"ReLU\",\"name\":\"0\"},{\"class\":\"ReLU\",\"name\":\"0\"}]}", "0"},
-    {"{\"class\":\"Sequential\",\"children\":[{\"class\":\"Linear\",\"name\":\"0\",\"arguments\":{\"in_features\":3,\"out_features\":2}}]}", "missing"},
+    {"{\"class\":\"Sequential\",\"children\":[{\"class\":\"ReLU\",\"name\":\"0\"},{\"class\":\"ReLU\","
+     "\"name\":\"0\"}]}",
+     "0"},
+    {"{\"class\":\"Sequential\",\"children\":[{\"class\":\"Linear\",\"name\":\"0\",\"arguments\":{\"in_"
+     "features\":3,\"out_features\":2}}]}",
+     "missing"},
     {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":3,\"out_features\":2}}", "weight"},
-    {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":4611686018427387904,\"out_features\":4611686018427387904}}", NULL},
+    {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":4611686018427387904,\"out_features\":"
+     "4611686018427387904}}",
+     NULL},
 };
 enum { ARCHITECTURES = sizeof architectures / sizeof *architectures };
 
@@ -264,7 +281,8 @@ START_TEST(architecture)
     long live = rig_live;
     ck_assert_ptr_null(tg_module_load(rt, in_folder("x")));
     const char *word = architectures[_i].word;
-    ck_assert_msg(!word || strstr(tg_error_message(), word), "%s: %s", architectures[_i].text, tg_error_message());
+    ck_assert_msg(!word || strstr(tg_error_message(), word), "%s: %s", architectures[_i].text,
+                  tg_error_message());
     ck_assert_int_eq(rig_live, live);
 }
 END_TEST
@@ -292,7 +310,8 @@ static tg_status pass(tg_module *m, tg_tape *t, tg_tensor *const in[], size_t n,
 
 START_TEST(a_class_of_the_users)
 {
-    static const tg_layer_class mine = {.struct_size = sizeof mine, .name = "Mine", .n_in = 1, .n_out = 1, .forward = {pass, pass}};
+    static const tg_layer_class mine = {
+        .struct_size = sizeof mine, .name = "Mine", .n_in = 1, .n_out = 1, .forward = {pass, pass}};
     tg_module *m = tg_nn_sequential(rt, tg_nn_relu(rt), tg_module_new(rt, &mine, NULL));
     ck_assert_ptr_nonnull(m);
     ck_assert_int_eq(tg_module_save(m, in_folder("x")), TG_EUNSUPPORTED);

@@ -83,8 +83,11 @@ START_TEST(charts)
     double one = 3, inf = INFINITY, huge[] = {1e-300, 1e300};
     tg_curve odd[] = {{"one", &one, &one, 1}, {"none", NULL, NULL, 0}, {"far", &inf, &inf, 1}};
     tg_curve wide[] = {{NULL, huge, huge, 2}};
-    tg_chart c[] = {{"Loss", "epoch", "loss", curves, 2}, {"Odd", NULL, NULL, odd, 3}, {NULL, NULL, NULL, NULL, 0},
-                    {"Unbounded", "x", "y", odd + 2, 1}, {"Wide", "x", "y", wide, 1}};
+    tg_chart c[] = {{"Loss", "epoch", "loss", curves, 2},
+                    {"Odd", NULL, NULL, odd, 3},
+                    {NULL, NULL, NULL, NULL, 0},
+                    {"Unbounded", "x", "y", odd + 2, 1},
+                    {"Wide", "x", "y", wide, 1}};
     for (size_t n = 0; n <= sizeof c / sizeof *c; n++) {
         ck_assert_msg(tg_charts_write_svg(in_folder("x.svg"), c, n) == TG_OK, "%s", tg_error_message());
         check_svg(in_folder("x.svg"));

@@ -3,7 +3,7 @@
 
 enum { N = 37, STEPS = 6 };
 
-/* -- a parameter, and gradients of our choice ---------------------------------------------------------------- */
+/* -- a parameter, and gradients of our choice ------------------------------------------------------------ */
 static tg_tensor *parameter(tg_dtype dtype, const double *values, const int64_t *dims, size_t ndim)
 {
     tg_tensor *p;
@@ -33,7 +33,8 @@ static void give_gradient(tg_tensor *p, const double *g)
     float *f = malloc((n + 1) * sizeof *f);
     for (size_t i = 0; i < n; i++)
         f[i] = (float)g[i];
-    tg_tensor *c = tg_input(tape, (tg_dtype)d.dtype, d.dim, (size_t)d.ndim, d.dtype == TG_F64 ? (const void *)g : f);
+    tg_tensor *c =
+        tg_input(tape, (tg_dtype)d.dtype, d.dim, (size_t)d.ndim, d.dtype == TG_F64 ? (const void *)g : f);
     free(f);
     tg_tensor *y = tg_sum(tape, tg_mul(tape, p, c));
     ck_assert_msg(tg_backward(tape, y) == TG_OK, "%s", tg_tape_error(tape));
@@ -50,7 +51,7 @@ static void step(tg_optimizer *o)
     ck_assert_msg(tg_optimizer_step(o, tape) == TG_OK, "%s", tg_tape_error(tape));
 }
 
-/* -- the formulae ------------------------------------------------------------------------------------------------ */
+/* -- the formulae ---------------------------------------------------------------------------------------- */
 static void sgd_by_hand(double *p, double *buf, const double *g0, int t, const tg_sgd_options *o)
 {
     for (size_t i = 0; i < N; i++) {
@@ -63,8 +64,8 @@ static void sgd_by_hand(double *p, double *buf, const double *g0, int t, const t
     }
 }
 
-static void adam_by_hand(double *p, double *m, double *v, double *x, const double *g0, int t, const tg_adam_options *o,
-                         bool decoupled)
+static void adam_by_hand(double *p, double *m, double *v, double *x, const double *g0, int t,
+                         const tg_adam_options *o, bool decoupled)
 {
     for (size_t i = 0; i < N; i++) {
         double g = o->maximize ? -g0[i] : g0[i];
@@ -75,7 +76,8 @@ static void adam_by_hand(double *p, double *m, double *v, double *x, const doubl
         m[i] = o->beta1 * m[i] + (1 - o->beta1) * g;
         v[i] = o->beta2 * v[i] + (1 - o->beta2) * g * g;
         x[i] = fmax(x[i], v[i]);
-        double m_hat = m[i] / (1 - pow(o->beta1, t)), v_hat = (o->amsgrad ? x[i] : v[i]) / (1 - pow(o->beta2, t));
+        double m_hat = m[i] / (1 - pow(o->beta1, t)),
+               v_hat = (o->amsgrad ? x[i] : v[i]) / (1 - pow(o->beta2, t));
         p[i] -= o->lr * m_hat / (sqrt(v_hat) + o->eps);
     }
 }
@@ -189,7 +191,7 @@ START_TEST(adam_f32)
 }
 END_TEST
 
-/* -- the state's rules ------------------------------------------------------------------------------------------- */
+/* -- the state's rules ----------------------------------------------------------------------------------- */
 START_TEST(skips_what_has_no_gradient)
 {
     double wa[N], wb[N], m[N] = {0}, v[N] = {0}, x[N] = {0}, g[N];
@@ -224,7 +226,8 @@ START_TEST(absent_is_not_zero)
     values_of(g, 6);
     tg_tensor *p = parameter(TG_F64, w, DIMS(N));
     tg_named_tensors list = listed(&p, 1);
-    tg_optimizer *o = tg_optim_sgd(rt, &list, &(tg_sgd_options){.lr = 0.1, .momentum = 0.5, .weight_decay = 0.1});
+    tg_optimizer *o =
+        tg_optim_sgd(rt, &list, &(tg_sgd_options){.lr = 0.1, .momentum = 0.5, .weight_decay = 0.1});
     double before[N], after[N];
     give_gradient(p, g);
     step(o);
@@ -271,7 +274,8 @@ END_TEST
 
 START_TEST(many_shapes_in_one_call)
 {
-    /* Scalars, empty tensors, large ones and both dtypes side by side; each is updated as if it were alone. */
+    /* Scalars, empty tensors, large ones and both dtypes side by side; each is updated as if it were alone.
+     */
     static double large[200 * 300], g_large[200 * 300], got[200 * 300];
     double one = 0.5, g_one = 0.25;
     for (size_t i = 0; i < 200 * 300; i++) {
@@ -354,7 +358,7 @@ START_TEST(a_strided_parameter)
 }
 END_TEST
 
-/* -- errors ------------------------------------------------------------------------------------------------------- */
+/* -- errors ---------------------------------------------------------------------------------------------- */
 static const tg_sgd_options bad_sgd[] = {
     {.lr = -0.1},
     {.lr = NAN},
@@ -380,9 +384,12 @@ START_TEST(refuses_sgd)
 END_TEST
 
 static const tg_adam_options bad_adam[] = {
-    {.lr = -1, .beta1 = 0.9, .beta2 = 0.9, .eps = 1e-8}, {.lr = 1, .beta1 = 1, .beta2 = 0.9, .eps = 1e-8},
-    {.lr = 1, .beta1 = 0.9, .beta2 = -0.1, .eps = 1e-8}, {.lr = 1, .beta1 = 0.9, .beta2 = NAN, .eps = 1e-8},
-    {.lr = 1, .beta1 = 0.9, .beta2 = 0.9, .eps = -1},    {.lr = 1, .beta1 = 0.9, .beta2 = 0.9, .eps = NAN},
+    {.lr = -1, .beta1 = 0.9, .beta2 = 0.9, .eps = 1e-8},
+    {.lr = 1, .beta1 = 1, .beta2 = 0.9, .eps = 1e-8},
+    {.lr = 1, .beta1 = 0.9, .beta2 = -0.1, .eps = 1e-8},
+    {.lr = 1, .beta1 = 0.9, .beta2 = NAN, .eps = 1e-8},
+    {.lr = 1, .beta1 = 0.9, .beta2 = 0.9, .eps = -1},
+    {.lr = 1, .beta1 = 0.9, .beta2 = 0.9, .eps = NAN},
     {.lr = 1, .beta1 = 0.9, .beta2 = 0.9, .weight_decay = -1},
 };
 enum { BAD_ADAM = sizeof bad_adam / sizeof *bad_adam };
@@ -406,7 +413,8 @@ START_TEST(refuses_lists)
     tg_sgd_options options = {.lr = 0.1};
     tg_tensor *p = parameter(TG_F64, w, DIMS(N)), *i64;
     ck_assert_int_eq(tg_tensor_create(&i64, rt, TG_I64, NULL, 0), TG_OK);
-    tg_named_tensors none = listed(NULL, 0), twice = listed((tg_tensor *[]){p, p}, 2), whole = listed(&i64, 1);
+    tg_named_tensors none = listed(NULL, 0), twice = listed((tg_tensor *[]){p, p}, 2),
+                     whole = listed(&i64, 1);
     tg_named_tensors computed = listed((tg_tensor *[]){tg_add_scalar(tape, p, 1)}, 1);
     ck_assert_ptr_null(tg_optim_sgd(rt, NULL, &options));
     ck_assert_ptr_null(tg_optim_sgd(rt, &none, &options));
@@ -441,7 +449,8 @@ START_TEST(by_name)
         ck_assert_ptr_nonnull(tg_optim_attrs(names[i]));
         tg_optimizer_destroy(o);
     }
-    tg_attr betas[] = {{"betas", TG_ATTR_REALS, {.reals = {2, {0.5, 0.6}}}}, {"lr", TG_ATTR_REAL, {.f = 0.25}}};
+    tg_attr betas[] = {{"betas", TG_ATTR_REALS, {.reals = {2, {0.5, 0.6}}}},
+                       {"lr", TG_ATTR_REAL, {.f = 0.25}}};
     tg_optimizer *o = tg_optim_create(rt, "Adam", &list, betas, 2);
     ck_assert_ptr_nonnull(o);
     ck_assert_double_eq(tg_optimizer_lr(o), 0.25);
@@ -484,7 +493,8 @@ START_TEST(an_earlier_error_stops_the_step)
 }
 END_TEST
 
-/* Each allocation of the first step fails once: nothing has changed, and the next try is the whole first step. */
+/* Each allocation of the first step fails once: nothing has changed, and the next try is the whole first
+ * step. */
 START_TEST(out_of_memory_changes_nothing)
 {
     double w[N], g[N], want[N], got[N];
@@ -573,14 +583,15 @@ START_TEST(later_steps_allocate_nothing)
 }
 END_TEST
 
-/* -- clipping ----------------------------------------------------------------------------------------------------- */
+/* -- clipping -------------------------------------------------------------------------------------------- */
 START_TEST(clips_to_the_norm)
 {
     double w[N], ga[N], gb[N], norm, square = 0, got[N];
     values_of(w, 21);
     values_of(ga, 22);
     values_of(gb, 23);
-    tg_tensor *p[] = {parameter(TG_F64, w, DIMS(N)), parameter(TG_F64, w, DIMS(N)), parameter(TG_F64, w, DIMS(N))};
+    tg_tensor *p[] = {parameter(TG_F64, w, DIMS(N)), parameter(TG_F64, w, DIMS(N)),
+                      parameter(TG_F64, w, DIMS(N))};
     tg_named_tensors list = listed(p, 3);
     give_gradient(p[0], ga);
     give_gradient(p[2], gb);

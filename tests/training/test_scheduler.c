@@ -54,8 +54,8 @@ START_TEST(cosine_annealing)
 }
 END_TEST
 
-/* lr=0.1, T_max=6, eta_min=0.001, then a change of the rate by hand after the fourth step: the form is recursive, so it
- * goes on from there. */
+/* lr=0.1, T_max=6, eta_min=0.001, then a change of the rate by hand after the fourth step: the form is
+ * recursive, so it goes on from there. */
 START_TEST(cosine_goes_on_from_a_rate_set_by_hand)
 {
     tg_scheduler *s = tg_lr_cosine_annealing(optimizer, 6, 0.001);
