@@ -25,9 +25,12 @@ static const tuning tunings[] = {
     {NULL, 2, 8e3, 1.2e5, 1.2e5},
 };
 
-/* Below the first, threads cost more than they bring; up to the second, halves of the product on one thread
- * each beat BLIS's own threads, which meet at barriers. */
+/* From how many operations on threads bring more than they cost, and from how many on a product whose parts
+ * would be narrow is given to BLIS's own threads. Elsewhere each thread computes a part of C by itself: as
+ * fast on an idle machine, and many times faster on a busy one, because BLIS's threads meet at spinning
+ * barriers. */
 static const double threads_from = 1.2e6, blis_threads_from = 1e7;
+enum { NARROW_PART = 64 };
 
 struct tg_backend_state {
     const tg_host *host;
@@ -177,7 +180,7 @@ static void choose_threads(plan *q, const tg_call *c)
         return;
     if (q->batch > 1 && work < 5 * blis_threads_from)
         q->batch_threads = (int)(q->batch < c->threads ? q->batch : c->threads);
-    else if (work >= blis_threads_from && !q->skinny.vectors)
+    else if (work >= blis_threads_from && !q->skinny.vectors && longer < (int64_t)c->threads * NARROW_PART)
         q->threads = c->threads;
     else if (work >= threads_from && longer >= 64)
         q->parts = (int)(longer / 32 < c->threads ? longer / 32 : c->threads);
