@@ -1,56 +1,9 @@
 #include <math.h>
 #include <string.h>
 
-#include <tapegrad/gradcheck.h>
-#include <tapegrad/ops.h>
+#include "autograd/gradcheck_parts.h"
 
-#include "autograd/internal.h"
-
-/* The function of level 1 is the user's; level k + 1 maps everything that level k depends on, and a vector
- * for each of its outputs, to the gradient of Σ vector · output. Each level is checked like the first. */
-
-enum { MAX_ORDER = 6, N_RANDOM = 2, MAX_UNIT = 64 };
-#define NONE SIZE_MAX
-
-/* Something that a level depends on: an input, or a lower level's vector. `tensor` NULL: a vector that no
- * output of that level needs. */
-typedef struct gc_point {
-    tg_tensor *tensor;
-    size_t n;
-    double *value;
-    bool owned;
-} gc_point;
-
-/* What is compared: the vector `r` on all outputs, or on output `only`; or the unit vector at `unit`. */
-typedef struct gc_probe {
-    size_t random, only, unit;
-} gc_probe;
-
-typedef struct gc_level {
-    size_t n_points, n_out; /* depends on points [0, n_points); its vectors are the next n_out points */
-    tg_tensor **out;        /* of the evaluation under way                                            */
-    size_t *size;           /* elements of each output, 0 where there is none to differentiate        */
-    size_t n_values;        /* of all outputs together                                                */
-} gc_level;
-
-typedef struct gc_check {
-    tg_tape *tape;
-    tg_check_fn fn;
-    void *arg;
-    tg_tensor *const *in;
-    size_t n_in;
-    tg_gradcheck_options o;
-    const tg_allocator *a;
-    tg_random_state random;
-    uint64_t draw;
-    const char *file;
-    int line;
-    gc_point *points;
-    size_t n_points, n_inputs;
-    size_t *input_of; /* point → the caller's number */
-    gc_level level[MAX_ORDER + 1];
-    tg_tensor **wrt, **grad; /* n_points each */
-} gc_check;
+enum { N_RANDOM = 2, MAX_UNIT = 64 };
 
 /* What one level needs while it is checked. */
 typedef struct gc_work {
@@ -78,166 +31,7 @@ static double random_value(gc_check *c)
     return word[1] & 1u ? u : -u;
 }
 
-static tg_status differs(gc_check *c, const char *format, ...) TG_PRINTF(2, 3);
-static tg_status differs(gc_check *c, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    tg_here_set(c->file, c->line);
-    tg_status status = tg_vfail(c->tape, TG_EINVAL, format, args);
-    va_end(args);
-    return status;
-}
-
-/* The evaluation must fail through the tape, or say why. */
-static tg_status status_of(gc_check *c, tg_status status)
-{
-    tg_status sticky = tg_tape_status(c->tape);
-    if (sticky)
-        return sticky;
-    return status ? tg_fail_again(c->tape, status) : TG_OK;
-}
-
-/* -- one evaluation
- * --------------------------------------------------------------------------------------------- */
-
-static tg_status open_evaluation(gc_check *c)
-{
-    tg_tape_reset(c->tape);
-    tg_tape_set_random_state(c->tape, c->random);
-    return tg_step_begin(c->tape);
-}
-
-static void close_evaluation(gc_check *c)
-{
-    tg_step_rollback(c->tape);
-    tg_tape_reset(c->tape);
-    tg_tape_set_random_state(c->tape, c->random);
-}
-
-static bool differentiable(const tg_tensor *t)
-{
-    return t && tg_dtype_is_float(tg_tensor_dtype(t));
-}
-
-/* Σ vector · output over all of a level's outputs that carry a gradient; with one such output, that output
- * and its vector. *y NULL: nothing depends on the points. */
-static tg_status scalar_of(gc_check *c, size_t k, tg_tensor **y, tg_tensor **gy)
-{
-    gc_level *l = &c->level[k];
-    size_t n = 0, last = 0;
-    for (size_t o = 0; o < l->n_out; o++)
-        if (l->size[o] && tg_tensor_requires_grad(l->out[o])) {
-            last = o;
-            n++;
-        }
-    *y = *gy = NULL;
-    if (n == 0)
-        return TG_OK;
-    if (n == 1) {
-        *y = l->out[last];
-        *gy = c->points[l->n_points + last].tensor;
-        return TG_OK;
-    }
-    for (size_t o = 0; o < l->n_out; o++) {
-        if (!l->size[o] || !tg_tensor_requires_grad(l->out[o]))
-            continue;
-        tg_tensor *term = tg_sum(c->tape, tg_mul(c->tape, l->out[o], c->points[l->n_points + o].tensor));
-        *y = *y ? tg_add(c->tape, *y, term) : term;
-    }
-    return tg_tape_status(c->tape);
-}
-
-/* The gradient of Σ vector · output, or of one output's share, with respect to the level's points. */
-static tg_status sweep(gc_check *c, size_t k, size_t only, unsigned flags, tg_tensor **grad)
-{
-    gc_level *l = &c->level[k];
-    tg_tensor *y = NULL, *gy = NULL;
-    tg_status status = TG_OK;
-    for (size_t i = 0; i < l->n_points; i++)
-        grad[i] = NULL;
-    if (only == NONE) {
-        status = scalar_of(c, k, &y, &gy);
-    } else if (tg_tensor_requires_grad(l->out[only])) {
-        y = l->out[only];
-        gy = c->points[l->n_points + only].tensor;
-    }
-    if (status || !y)
-        return status;
-    size_t n = 0;
-    for (size_t i = 0; i < l->n_points; i++)
-        if (c->points[i].tensor)
-            c->wrt[n++] = c->points[i].tensor;
-    status = status_of(c, tg_grad(c->tape, y, gy, c->wrt, n, c->grad, flags | TG_ALLOW_UNUSED));
-    if (status)
-        return status;
-    n = 0;
-    for (size_t i = 0; i < l->n_points; i++)
-        if (c->points[i].tensor)
-            grad[i] = c->grad[n++];
-    return TG_OK;
-}
-
-/* Runs the function of level k on the points' present values. */
-static tg_status evaluate(gc_check *c, size_t k)
-{
-    gc_level *l = &c->level[k];
-    for (size_t o = 0; o < l->n_out; o++)
-        l->out[o] = NULL;
-    if (k > 1) {
-        tg_status status = evaluate(c, k - 1);
-        return status ? status : sweep(c, k - 1, NONE, TG_CREATE_GRAPH, l->out);
-    }
-    tg_status status = status_of(c, c->fn(c->arg, c->tape, c->in, c->n_in, l->out, l->n_out));
-    if (status)
-        return status;
-    for (size_t o = 0; o < l->n_out; o++) {
-        if (!l->out[o])
-            return differs(c, "gradcheck: the function left output %zu NULL", o);
-        if (differentiable(l->out[o]) && tg_tensor_dtype(l->out[o]) != TG_F64)
-            return tg_fail(c->tape, TG_EDTYPE, "gradcheck: output %zu is %s, differences need f64", o,
-                           tg_dtype_name(tg_tensor_dtype(l->out[o])));
-    }
-    return TG_OK;
-}
-
-/* All outputs' elements in a row. An output that vanished since the first evaluation is zero: its gradient
- * is. */
-static tg_status read_outputs(gc_check *c, size_t k, double *to)
-{
-    gc_level *l = &c->level[k];
-    for (size_t o = 0; o < l->n_out; o++) {
-        size_t n = l->size[o];
-        if (!n)
-            continue;
-        if (!l->out[o]) {
-            memset(to, 0, n * sizeof(double));
-        } else if ((size_t)tg_tensor_count(l->out[o]) != n) {
-            return differs(c, "gradcheck: output %zu had %zu elements and has %lld on another evaluation", o,
-                           n, (long long)tg_tensor_count(l->out[o]));
-        } else {
-            tg_status status = status_of(c, tg_tensor_read(l->out[o], to, n * sizeof(double)));
-            if (status)
-                return status;
-        }
-        to += n;
-    }
-    return TG_OK;
-}
-
-static tg_status values_at(gc_check *c, size_t k, double *to)
-{
-    tg_status status = open_evaluation(c);
-    if (!status)
-        status = evaluate(c, k);
-    if (!status)
-        status = read_outputs(c, k, to);
-    close_evaluation(c);
-    return status;
-}
-
-/* -- making a level
- * --------------------------------------------------------------------------------------------- */
+/* -- making a level ------------------------------------------------------------------------------------- */
 
 /* Room for what level k returns, and, in points, for its vectors. */
 static tg_status size_level(gc_check *c, size_t k)
@@ -270,7 +64,7 @@ static tg_status make_vector(gc_check *c, gc_point *p, const tg_tensor *like)
     if (!status)
         status = tg_tensor_create(&p->tensor, c->tape->rt, TG_F64, desc.dim, (size_t)desc.ndim);
     if (status)
-        return status_of(c, status);
+        return gc_status_of(c, status);
     p->owned = true;
     p->n = (size_t)tg_desc_count(&desc);
     p->value = tg_alloc(c->a, (p->n + 1) * sizeof(double));
@@ -279,7 +73,7 @@ static tg_status make_vector(gc_check *c, gc_point *p, const tg_tensor *like)
     for (size_t i = 0; i < p->n; i++)
         p->value[i] = random_value(c);
     status = tg_tensor_write(p->tensor, p->value, p->n * sizeof(double));
-    return status_of(c, status ? status : tg_tensor_set_requires_grad(p->tensor, true));
+    return gc_status_of(c, status ? status : tg_tensor_set_requires_grad(p->tensor, true));
 }
 
 /* Evaluates level k once to learn its outputs, and makes a vector for each. */
@@ -289,11 +83,11 @@ static tg_status make_level(gc_check *c, size_t k)
     tg_status status = size_level(c, k);
     if (status)
         return status;
-    status = open_evaluation(c);
+    status = gc_open_evaluation(c);
     if (!status)
-        status = evaluate(c, k);
+        status = gc_evaluate(c, k);
     for (size_t o = 0; !status && o < l->n_out; o++) {
-        if (!differentiable(l->out[o]))
+        if (!gc_differentiable(l->out[o]))
             continue;
         l->size[o] = (size_t)tg_tensor_count(l->out[o]);
         l->n_values += l->size[o];
@@ -301,12 +95,11 @@ static tg_status make_level(gc_check *c, size_t k)
             status = make_vector(c, &c->points[l->n_points + o], l->out[o]);
     }
     c->n_points = l->n_points + l->n_out;
-    close_evaluation(c);
+    gc_close_evaluation(c);
     return status;
 }
 
-/* -- checking a level
- * ---------------------------------------------------------------------------------------------- */
+/* -- checking a level ----------------------------------------------------------------------------------- */
 
 static void work_free(gc_check *c, gc_work *w)
 {
@@ -344,10 +137,10 @@ static tg_status work_make(gc_check *c, size_t k, gc_work *w)
     for (; at < N_RANDOM * l->n_values; at++)
         w->random[at] = random_value(c);
     for (size_t r = 0; r < N_RANDOM; r++)
-        w->probe[n++] = (gc_probe){r, NONE, NONE};
+        w->probe[n++] = (gc_probe){r, GC_NONE, GC_NONE};
     for (size_t o = 0; active > 1 && o < l->n_out; o++)
         if (l->size[o])
-            w->probe[n++] = (gc_probe){0, o, NONE};
+            w->probe[n++] = (gc_probe){0, o, GC_NONE};
     at = 0;
     for (size_t o = 0; units && o < l->n_out; o++)
         for (size_t e = 0; e < l->size[o]; e++, at++)
@@ -358,9 +151,9 @@ static tg_status work_make(gc_check *c, size_t k, gc_work *w)
 /* The probe's vector at the output element `at`, which belongs to output o. */
 static double probe_value(const gc_work *w, const gc_probe *p, size_t n_values, size_t o, size_t at)
 {
-    if (p->unit != NONE)
+    if (p->unit != GC_NONE)
         return at == p->unit ? 1.0 : 0.0;
-    if (p->only != NONE && p->only != o)
+    if (p->only != GC_NONE && p->only != o)
         return 0.0;
     return w->random[p->random * n_values + at];
 }
@@ -387,12 +180,12 @@ static tg_status values_with(gc_check *c, size_t k, gc_point *p, size_t element,
 {
     double kept = p->value[element];
     p->value[element] = value;
-    tg_status status = status_of(c, tg_tensor_write(p->tensor, p->value, p->n * sizeof(double)));
+    tg_status status = gc_status_of(c, tg_tensor_write(p->tensor, p->value, p->n * sizeof(double)));
     if (!status)
-        status = values_at(c, k, to);
+        status = gc_values_at(c, k, to);
     p->value[element] = kept;
     tg_status back = tg_tensor_write(p->tensor, p->value, p->n * sizeof(double));
-    return status ? status : status_of(c, back);
+    return status ? status : gc_status_of(c, back);
 }
 
 static tg_status numeric(gc_check *c, size_t k, gc_work *w)
@@ -420,7 +213,7 @@ static void name_point(const gc_check *c, size_t i, char *to, size_t size)
         snprintf(to, size, "input %zu", c->input_of[i]);
         return;
     }
-    for (size_t k = 1; k <= MAX_ORDER; k++)
+    for (size_t k = 1; k <= GC_MAX_ORDER; k++)
         if (i >= c->level[k].n_points && i < c->level[k].n_points + c->level[k].n_out) {
             snprintf(to, size, "the gradient sent into output %zu in order %zu", i - c->level[k].n_points, k);
             return;
@@ -438,11 +231,11 @@ static tg_status compare(gc_check *c, size_t k, gc_work *w, size_t probe, unsign
         if (!grad[i])
             memset(w->read, 0, p->n * sizeof(double));
         else if ((size_t)tg_tensor_count(grad[i]) != p->n || tg_tensor_dtype(grad[i]) != TG_F64)
-            return differs(
+            return gc_differs(
                 c, "gradcheck: order %zu: the gradient has %lld elements of %s, its tensor %zu of f64", k,
                 (long long)tg_tensor_count(grad[i]), tg_dtype_name(tg_tensor_dtype(grad[i])), p->n);
         else {
-            tg_status status = status_of(c, tg_tensor_read(grad[i], w->read, p->n * sizeof(double)));
+            tg_status status = gc_status_of(c, tg_tensor_read(grad[i], w->read, p->n * sizeof(double)));
             if (status)
                 return status;
         }
@@ -452,9 +245,9 @@ static tg_status compare(gc_check *c, size_t k, gc_work *w, size_t probe, unsign
                 continue;
             char name[96] = "";
             name_point(c, i, name, sizeof name);
-            return differs(c,
-                           "gradcheck: order %zu, %s, element %zu: analytic %.10g, numeric %.10g (%s sweep)",
-                           k, name, e, got, want, flags & TG_CREATE_GRAPH ? "recorded" : "plain");
+            return gc_differs(
+                c, "gradcheck: order %zu, %s, element %zu: analytic %.10g, numeric %.10g (%s sweep)", k, name,
+                e, got, want, flags & TG_CREATE_GRAPH ? "recorded" : "plain");
         }
     }
     return TG_OK;
@@ -472,24 +265,24 @@ static tg_status send(gc_check *c, size_t k, const gc_work *w, const gc_probe *p
         gc_point *v = &c->points[l->n_points + o];
         for (size_t e = 0; e < v->n; e++, at++)
             v->value[e] = probe_value(w, probe, l->n_values, o, at);
-        status = status_of(c, tg_tensor_write(v->tensor, v->value, v->n * sizeof(double)));
+        status = gc_status_of(c, tg_tensor_write(v->tensor, v->value, v->n * sizeof(double)));
     }
     return status;
 }
 
 static tg_status analytic(gc_check *c, size_t k, gc_work *w, tg_tensor **grad, unsigned flags)
 {
-    tg_status status = open_evaluation(c);
+    tg_status status = gc_open_evaluation(c);
     if (!status)
-        status = evaluate(c, k);
+        status = gc_evaluate(c, k);
     for (size_t p = 0; !status && p < w->n_probes; p++) {
         status = send(c, k, w, &w->probe[p]);
         if (!status)
-            status = sweep(c, k, w->probe[p].only, flags | TG_RETAIN, grad);
+            status = gc_sweep(c, k, w->probe[p].only, flags | TG_RETAIN, grad);
         if (!status)
             status = compare(c, k, w, p, flags, grad);
     }
-    close_evaluation(c);
+    gc_close_evaluation(c);
     tg_status back = send(c, k, w, &w->probe[0]);
     return status ? status : back;
 }
@@ -497,11 +290,11 @@ static tg_status analytic(gc_check *c, size_t k, gc_work *w, tg_tensor **grad, u
 /* The function must give the same bits again, or a difference of two values means nothing. */
 static tg_status repeats(gc_check *c, size_t k, gc_work *w)
 {
-    tg_status status = values_at(c, k, w->plus);
+    tg_status status = gc_values_at(c, k, w->plus);
     if (!status)
-        status = values_at(c, k, w->minus);
+        status = gc_values_at(c, k, w->minus);
     if (!status && memcmp(w->plus, w->minus, c->level[k].n_values * sizeof(double)))
-        return differs(c, "gradcheck: order %zu: two evaluations at the same inputs differ", k);
+        return gc_differs(c, "gradcheck: order %zu: two evaluations at the same inputs differ", k);
     return status;
 }
 
@@ -527,16 +320,15 @@ static tg_status check_level(gc_check *c, size_t k)
     return status;
 }
 
-/* -- the whole
- * ------------------------------------------------------------------------------------------------------ */
+/* -- the whole ------------------------------------------------------------------------------------------ */
 
 static tg_status check_options(gc_check *c, size_t n_out)
 {
     const tg_gradcheck_options *o = &c->o;
     if (!c->fn || !n_out)
         return tg_fail(c->tape, TG_EINVAL, "gradcheck: a function and at least one output are needed");
-    if (o->order < 1 || o->order > MAX_ORDER)
-        return tg_fail(c->tape, TG_EINVAL, "gradcheck: order %d, expected 1 to %d", o->order, MAX_ORDER);
+    if (o->order < 1 || o->order > GC_MAX_ORDER)
+        return tg_fail(c->tape, TG_EINVAL, "gradcheck: order %d, expected 1 to %d", o->order, GC_MAX_ORDER);
     if (!(o->step > 0.0) || !(o->rtol >= 0.0) || !(o->atol >= 0.0))
         return tg_fail(c->tape, TG_EINVAL,
                        "gradcheck: step %g, rtol %g, atol %g: expected above 0, and not below 0", o->step,
@@ -578,7 +370,7 @@ static tg_status collect_inputs(gc_check *c)
             return tg_fail_again(c->tape, TG_ENOMEM);
         tg_status status = tg_tensor_read(c->in[i], p->value, p->n * sizeof(double));
         if (status)
-            return status_of(c, status);
+            return gc_status_of(c, status);
         p->tensor = c->in[i];
     }
     c->n_inputs = c->n_points;
@@ -592,7 +384,7 @@ static void finish(gc_check *c)
             tg_tensor_destroy(c->points[i].tensor);
         tg_free(c->a, c->points[i].value);
     }
-    for (size_t k = 0; k <= MAX_ORDER; k++) {
+    for (size_t k = 0; k <= GC_MAX_ORDER; k++) {
         tg_free(c->a, c->level[k].out);
         tg_free(c->a, c->level[k].size);
     }

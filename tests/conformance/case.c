@@ -191,9 +191,7 @@ verdict golden_load(golden *g, const char *name, tg_tensor *to)
     return status ? refused(g, status, name) : PASSED;
 }
 
-/* -- comparing
- * ---------------------------------------------------------------------------------------------------------
- */
+/* -- comparing ------------------------------------------------------------------------------------------ */
 
 static bool near(golden *g, double got, double want, double tolerance)
 {
@@ -290,9 +288,7 @@ verdict compare_number(golden *g, const char *name, double got, double tolerance
     return compare_elements(g, want, &got, TG_F64, tolerance);
 }
 
-/* -- JSON
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- JSON ----------------------------------------------------------------------------------------------- */
 
 const char *tensor_name(const json_t *value)
 {
@@ -393,9 +389,7 @@ int make_attrs(golden *g, const char *what, const tg_attr_spec *specs, const jso
     return n;
 }
 
-/* -- names
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- names ---------------------------------------------------------------------------------------------- */
 
 static int by_parts(const void *a, const void *b)
 {

@@ -100,3 +100,11 @@ tg_ints integers(op_call *c, const char *name)
         cannot(c, "argument '%s' is no list of at most %d integers", name, TG_MAX_DIM);
     return out;
 }
+
+void give(op_call *c, tg_tensor *y)
+{
+    if (c->n_out < MAX_OUT)
+        c->out[c->n_out++] = y;
+    else
+        cannot(c, "more outputs than this runner takes");
+}

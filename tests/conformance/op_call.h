@@ -41,8 +41,37 @@ tg_ints integers(op_call *c, const char *name);
 /* Says why the arguments do not fit what we have. */
 void cannot(op_call *c, const char *format, ...) TG_PRINTF(2, 3);
 
+/* One more output. */
+void give(op_call *c, tg_tensor *y);
+
 /* By torch's name; NULL: no operator of ours means that. */
 typedef void (*adapter_fn)(op_call *c);
 adapter_fn find_adapter(const char *op);
+
+/* adapters_shape.c */
+void a_reshape(op_call *c);
+void a_flatten(op_call *c);
+void a_transpose(op_call *c);
+void a_t(op_call *c);
+void a_permute(op_call *c);
+void a_expand(op_call *c);
+void a_broadcast_to(op_call *c);
+void a_expand_as(op_call *c);
+void a_squeeze(op_call *c);
+void a_unsqueeze(op_call *c);
+void a_narrow(op_call *c);
+void a_select(op_call *c);
+void a_slice(op_call *c);
+void a_cat(op_call *c);
+void a_stack(op_call *c);
+void a_chunk(op_call *c);
+void a_split(op_call *c);
+void a_unbind(op_call *c);
+void a_unflatten(op_call *c);
+void a_movedim(op_call *c);
+void a_full(op_call *c);
+void a_gather(op_call *c);
+void a_scatter_add(op_call *c);
+void a_index_select(op_call *c);
 
 #endif

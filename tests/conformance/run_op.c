@@ -13,9 +13,7 @@ typedef struct leaves {
     const char *name[MAX_LEAVES]; /* "input.ARG" or "grad_output" */
 } leaves;
 
-/* -- arguments
- * ------------------------------------------------------------------------------------------------------------
- */
+/* -- arguments ------------------------------------------------------------------------------------------ */
 
 static verdict add_tensor(op_call *c, op_arg *a, const char *name)
 {
@@ -66,9 +64,7 @@ static verdict collect_leaves(op_call *c, leaves *l)
     return PASSED;
 }
 
-/* -- forward
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* -- forward -------------------------------------------------------------------------------------------- */
 
 static verdict forward(op_call *c, adapter_fn adapter)
 {
@@ -100,9 +96,7 @@ static verdict compare_outputs(op_call *c)
     return PASSED;
 }
 
-/* -- backward
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- backward ------------------------------------------------------------------------------------------- */
 
 /* Σ w·t, or the only t and its w, so that a plain case has a plain sweep. */
 static void dot(tg_tape *tape, tg_tensor *const t[], tg_tensor *const w[], size_t n, tg_tensor **y,

@@ -22,9 +22,7 @@ typedef struct training {
         *left[MAX_PARAMETERS]; /* gradients that torch's optimizer leaves and ours consumes, by parameter */
 } training;
 
-/* -- making
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* -- making --------------------------------------------------------------------------------------------- */
 
 static verdict make_layer(training *t, const json_t *entry)
 {
@@ -135,9 +133,7 @@ static verdict read_clip(training *t)
                                          : fail(t->g, "not a golden case: 'clip_grad_norm' is no number");
 }
 
-/* -- events
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- events --------------------------------------------------------------------------------------------- */
 
 static verdict batch(training *t, const json_t *event, const char *what, tg_tensor **out)
 {
@@ -168,10 +164,10 @@ static verdict forward_and_back(training *t, const json_t *event)
     return status ? refused(t->g, status, "train step") : PASSED;
 }
 
-/* -- what a step leaves
- * ----------------------------------------------------------------------------------------------- In torch a
- * step leaves the gradients, and a backward after it adds to them. Ours consumes them: so they are kept here,
- * and sent in again before what follows. */
+/* -- what a step leaves ----------------------------------------------------------------------------------- */
+
+/* In torch a step leaves the gradients, and a backward after it adds to them. Ours consumes them: so they are
+ * kept here, and sent in again before what follows. */
 
 static void drop_left(training *t)
 {

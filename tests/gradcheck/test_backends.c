@@ -41,9 +41,7 @@ static const char *const way_names[] = {"plain", "strided",       "empty",    "N
                                         "large", "large strided", "large NaN"};
 enum { N_WAYS = sizeof ways / sizeof *ways };
 
-/* -- one run
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- one run -------------------------------------------------------------------------------------------- */
 
 /* What a row gave: its outputs (or what it wrote), then the gradients, as doubles. */
 typedef struct outcome {
@@ -139,9 +137,7 @@ static void run_row(tg_tape *tape, const tg_operator *op, const tg_sample *sampl
     sample_free(&set);
 }
 
-/* -- comparing
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- comparing ------------------------------------------------------------------------------------------ */
 
 static bool close_enough(const double *got, const double *want, size_t n, double tolerance, size_t *where)
 {
@@ -235,9 +231,7 @@ START_TEST(threads_do_not_matter)
 }
 END_TEST
 
-/* -- who runs what
- * -----------------------------------------------------------------------------------------------------------
- */
+/* -- who runs what -------------------------------------------------------------------------------------- */
 
 static bool ever_runs(subject *s, const tg_operator *op)
 {

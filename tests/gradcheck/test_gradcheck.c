@@ -15,8 +15,7 @@ static tg_tensor *x, *z;
 static const double x_value[6] = {0.7, -1.2, 0.4, 1.9, -0.3, 1.1},
                     z_value[6] = {1.3, 0.6, -0.8, -1.7, 0.9, 0.5};
 
-/* -- rows with rules of all kinds
- * -------------------------------------------------------------------------------- */
+/* -- rows with rules of all kinds ----------------------------------------------------------------------- */
 
 static tg_status same(const tg_infer *q)
 {
@@ -118,8 +117,7 @@ static const tg_operator wrong_rows[] = {ROW(right),   ROW(flipped),         ROW
                                          ROW(refuses), ROW(refuses_recorded)};
 enum { N_ROWS = sizeof wrong_rows / sizeof *wrong_rows };
 
-/* -- functions
- * ------------------------------------------------------------------------------------------------------ */
+/* -- functions ------------------------------------------------------------------------------------------ */
 
 /* row(x)·z + row(x)²·x: the row in the middle of other operators. */
 static tg_status through(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
@@ -230,9 +228,7 @@ static tg_status identity(void *arg, tg_tape *t, tg_tensor *const in[], size_t n
     return TG_OK;
 }
 
-/* -- set-up
- * -----------------------------------------------------------------------------------------------------------
- */
+/* -- set-up --------------------------------------------------------------------------------------------- */
 
 static void setup(void)
 {
@@ -280,8 +276,7 @@ static tg_status check_row(const char *name, tg_check_fn fn, int order)
     return check(fn, (void *)(uintptr_t)tg_operator_find(rt, name), 1, order);
 }
 
-/* -- what it sees
- * ------------------------------------------------------------------------------------------------------ */
+/* -- what it sees --------------------------------------------------------------------------------------- */
 
 START_TEST(right_functions_pass_in_every_order)
 {
@@ -359,8 +354,7 @@ START_TEST(functions_that_misbehave)
 }
 END_TEST
 
-/* -- what it leaves
- * --------------------------------------------------------------------------------------------------- */
+/* -- what it leaves ------------------------------------------------------------------------------------- */
 
 static tg_status run_net(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
                          size_t n_out)
@@ -419,9 +413,7 @@ START_TEST(train_mode_modules_are_left_alone)
 }
 END_TEST
 
-/* -- bad input
- * ----------------------------------------------------------------------------------------------------------
- */
+/* -- bad input ------------------------------------------------------------------------------------------ */
 
 START_TEST(bad_options)
 {

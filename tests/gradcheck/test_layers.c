@@ -38,8 +38,7 @@ static void clear(void)
     tg_tape_clear_error(tape);
 }
 
-/* -- one layer, one sample, one mode
- * ------------------------------------------------------------------------------ */
+/* -- one layer, one sample, one mode -------------------------------------------------------------------- */
 
 static tg_status forward(void *arg, tg_tape *t, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
                          size_t n_out)
@@ -161,8 +160,7 @@ START_TEST(once_differentiable_ones_are_listed)
 }
 END_TEST
 
-/* -- layers with a backward of their own
- * ---------------------------------------------------------------------------- */
+/* -- layers with a backward of their own ---------------------------------------------------------------- */
 
 /* y = x²·w in train, x·w in eval. */
 static tg_status square_init(tg_module *m, const void *attrs)

@@ -81,8 +81,7 @@ static void open_runtime(void)
     rows = rows_differentiable(rt, &n_rows);
 }
 
-/* -- altering
- * ----------------------------------------------------------------------------------------------------- */
+/* -- altering ------------------------------------------------------------------------------------------- */
 
 static double altered(double x, int mutation)
 {
@@ -164,8 +163,7 @@ static void alter(mutator *m, tg_tensor *out, bool is_view)
     free(data);
 }
 
-/* -- looking
- * ------------------------------------------------------------------------------------------------------- */
+/* -- looking -------------------------------------------------------------------------------------------- */
 
 static void note(mutator *m, bool recorded, unsigned k, const tg_operator *op, unsigned o)
 {
@@ -246,8 +244,7 @@ static void rule_ran(void *arg, tg_tape *t, const tg_node *node, tg_tensor *gx[]
     }
 }
 
-/* -- one operator
- * --------------------------------------------------------------------------------------------------- */
+/* -- one operator --------------------------------------------------------------------------------------- */
 
 static tg_status check_with(mutator *m, const tg_sample *sample, int order)
 {

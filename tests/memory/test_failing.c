@@ -27,8 +27,7 @@ typedef struct world {
     char path[256];
 } world;
 
-/* -- the stages: each leaves everything as it was where it fails
- * ------------------------------------------------------- */
+/* -- the stages: each leaves everything as it was where it fails ---------------------------------------- */
 
 static tg_status open_runtime(world *w)
 {
@@ -206,9 +205,7 @@ static const stage stages[] = {
 };
 enum { N_STAGES = sizeof stages / sizeof *stages };
 
-/* -- one run
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- one run -------------------------------------------------------------------------------------------- */
 
 typedef struct snapshot {
     uint64_t module;

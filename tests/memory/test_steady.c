@@ -10,8 +10,7 @@
 
 #include "memory/allocator.h"
 
-/* -- every malloc of the process
- * ------------------------------------------------------------------------------------------ */
+/* -- every malloc of the process ------------------------------------------------------------------------ */
 
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define WATCHES_MALLOC 1
@@ -84,9 +83,7 @@ static bool is_vendor(void *caller)
 }
 #endif
 
-/* -- an mlp
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- an mlp --------------------------------------------------------------------------------------------- */
 
 enum { BATCH = 16, IN = 20, HIDDEN = 32, OUT = 10, STEPS = 6 };
 
