@@ -342,7 +342,7 @@ tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_valu
         dst[o] = tg_value_data(out[o]);
     bool timed = tape->rt->report_to_stderr || tape->rt->report_path[0];
     for (;;) {
-        tg_storage *saved;
+        tg_storage *saved = NULL;
         tg_status status = scratch(tape, e->prepared.scratch_size);
         if (status == TG_OK)
             status = saved_of(tape, e, node, &saved);
