@@ -124,7 +124,7 @@ static const tg_attr_spec dim_specs[] = {DIM, TG_ATTR_END};
 #define BENT SMOOTH, .n_kinks = 1, .kinks = {0}, .distance = 0.1
 #define SAMPLE(LABEL, ATTRS, ...)                                                                            \
     {                                                                                                        \
-        .label = LABEL, .n_in = 1, .in = {{__VA_ARGS__}}, .attrs = ATTRS                                     \
+        .label = LABEL, .n_in = 1, .in = TG_SAMPLE_INPUTS({__VA_ARGS__}), .attrs = ATTRS                                     \
     }
 
 static const tg_sample smooth_table[] = {SAMPLE("2-D", NULL, SMOOTH),

@@ -198,7 +198,7 @@ static const S no_statistics = {
 /* The same options for each rank. */
 #define ROW(LABEL, ATTRS, ...)                                                                               \
     {                                                                                                        \
-        .label = LABEL, .n_in = 1, .in = {{__VA_ARGS__, .low = -2, .high = 2}}, .attrs = &ATTRS              \
+        .label = LABEL, .n_in = 1, .in = TG_SAMPLE_INPUTS({__VA_ARGS__, .low = -2, .high = 2}), .attrs = &ATTRS              \
     }
 #define ROWS(...)                                                                                            \
     ROW("plain", plain, __VA_ARGS__), ROW("momentum None", average, __VA_ARGS__),                            \

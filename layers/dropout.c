@@ -43,13 +43,13 @@ static const dropout_options third = {.p = 0.3};
 static const dropout_options none = {.p = 0};
 static const dropout_options all = {.p = 1};
 static const tg_sample samples[] = {
-    {.label = "p = 0.5", .n_in = 1, .in = {{.ndim = 2, .dim = {3, 5}, .low = -2, .high = 2}}},
+    {.label = "p = 0.5", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {3, 5}, .low = -2, .high = 2})},
     {.label = "p = 0.3",
      .n_in = 1,
-     .in = {{.ndim = 3, .dim = {2, 3, 4}, .low = -2, .high = 2}},
+     .in = TG_SAMPLE_INPUTS({.ndim = 3, .dim = {2, 3, 4}, .low = -2, .high = 2}),
      .attrs = &third},
-    {.label = "p = 0", .n_in = 1, .in = {{.ndim = 2, .dim = {3, 5}, .low = -2, .high = 2}}, .attrs = &none},
-    {.label = "p = 1", .n_in = 1, .in = {{.ndim = 2, .dim = {3, 5}, .low = -2, .high = 2}}, .attrs = &all},
+    {.label = "p = 0", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {3, 5}, .low = -2, .high = 2}), .attrs = &none},
+    {.label = "p = 1", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {3, 5}, .low = -2, .high = 2}), .attrs = &all},
 };
 TG_SAMPLES(dropout_samples, samples)
 

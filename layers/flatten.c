@@ -30,19 +30,19 @@ static const char *const input_names[] = {"input"};
 
 static const flatten_options middle = {.start_dim = 1, .end_dim = 2};
 static const tg_sample flatten_table[] = {
-    {.label = "1 to −1", .n_in = 1, .in = {{.ndim = 3, .dim = {2, 3, 2}, .low = -2, .high = 2}}},
+    {.label = "1 to −1", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 3, .dim = {2, 3, 2}, .low = -2, .high = 2})},
     {.label = "strided",
      .n_in = 1,
-     .in = {{.ndim = 3, .dim = {2, 3, 2}, .low = -2, .high = 2, .flags = TG_SAMPLE_STRIDED}}},
+     .in = TG_SAMPLE_INPUTS({.ndim = 3, .dim = {2, 3, 2}, .low = -2, .high = 2, .flags = TG_SAMPLE_STRIDED})},
     {.label = "1 to 2",
      .n_in = 1,
-     .in = {{.ndim = 4, .dim = {2, 3, 2, 2}, .low = -2, .high = 2}},
+     .in = TG_SAMPLE_INPUTS({.ndim = 4, .dim = {2, 3, 2, 2}, .low = -2, .high = 2}),
      .attrs = &middle},
 };
 TG_SAMPLES(flatten_samples, flatten_table)
 
 static const tg_sample identity_table[] = {
-    {.label = "2-D", .n_in = 1, .in = {{.ndim = 2, .dim = {2, 3}, .low = -2, .high = 2}}},
+    {.label = "2-D", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {2, 3}, .low = -2, .high = 2})},
 };
 TG_SAMPLES(identity_samples, identity_table)
 

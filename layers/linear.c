@@ -54,19 +54,19 @@ static const tg_linear_options no_bias = {.in_features = 4, .out_features = 3, .
 static const tg_sample samples[] = {
     {.label = "rows",
      .n_in = 1,
-     .in = {{.ndim = 2, .dim = {5, 4}, .low = -2, .high = 2}},
+     .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {5, 4}, .low = -2, .high = 2}),
      .attrs = &four_three},
     {.label = "no bias",
      .n_in = 1,
-     .in = {{.ndim = 2, .dim = {5, 4}, .low = -2, .high = 2}},
+     .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {5, 4}, .low = -2, .high = 2}),
      .attrs = &no_bias},
     {.label = "one row without a batch",
      .n_in = 1,
-     .in = {{.ndim = 1, .dim = {4}, .low = -2, .high = 2}},
+     .in = TG_SAMPLE_INPUTS({.ndim = 1, .dim = {4}, .low = -2, .high = 2}),
      .attrs = &four_three},
     {.label = "3-D",
      .n_in = 1,
-     .in = {{.ndim = 3, .dim = {2, 3, 4}, .low = -2, .high = 2, .flags = TG_SAMPLE_STRIDED}},
+     .in = TG_SAMPLE_INPUTS({.ndim = 3, .dim = {2, 3, 4}, .low = -2, .high = 2, .flags = TG_SAMPLE_STRIDED}),
      .attrs = &four_three},
 };
 TG_SAMPLES(linear_samples, samples)

@@ -132,7 +132,7 @@ static const char *const input_names[] = {"input", "target"};
     }
 #define SAMPLE(LABEL, ATTRS, ...)                                                                            \
     {                                                                                                        \
-        .label = LABEL, .n_in = 2, .in = {__VA_ARGS__}, .attrs = ATTRS                                       \
+        .label = LABEL, .n_in = 2, .in = TG_SAMPLE_INPUTS(__VA_ARGS__), .attrs = ATTRS                                       \
     }
 static const tg_cross_entropy_options ce_sum = {.ignore_index = 1, .reduction = TG_REDUCE_SUM};
 static const tg_cross_entropy_options ce_none = {.ignore_index = -100, .reduction = TG_REDUCE_NONE};

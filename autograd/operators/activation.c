@@ -8,31 +8,31 @@
     TG_SAMPLES(name,                                                                                         \
                {.label = "matrix",                                                                           \
                 .n_in = 1,                                                                                   \
-                .in = {{TG_DIM2(3, 4), __VA_ARGS__}},                                                        \
+                .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), __VA_ARGS__}),                                                        \
                 .attrs = attrs_,                                                                             \
                 .scalars = scalars_},                                                                        \
-               {.label = "scalar", .n_in = 1, .in = {{__VA_ARGS__}}, .attrs = attrs_, .scalars = scalars_},  \
+               {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({__VA_ARGS__}), .attrs = attrs_, .scalars = scalars_},  \
                {.label = "strided",                                                                          \
                 .n_in = 1,                                                                                   \
-                .in = {{TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}},                            \
+                .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}),                            \
                 .attrs = attrs_,                                                                             \
                 .scalars = scalars_})
 #define SAMPLES2(name, attrs_, scalars_, ...)                                                                \
     TG_SAMPLES(name,                                                                                         \
                {.label = "matrix",                                                                           \
                 .n_in = 2,                                                                                   \
-                .in = {{TG_DIM2(3, 4), TG_RANGE(-2, 2)}, {TG_DIM2(3, 4), __VA_ARGS__}},                      \
+                .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_RANGE(-2, 2)}, {TG_DIM2(3, 4), __VA_ARGS__}),                      \
                 .attrs = attrs_,                                                                             \
                 .scalars = scalars_},                                                                        \
                {.label = "scalar",                                                                           \
                 .n_in = 2,                                                                                   \
-                .in = {{TG_RANGE(-2, 2)}, {__VA_ARGS__}},                                                    \
+                .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}, {__VA_ARGS__}),                                                    \
                 .attrs = attrs_,                                                                             \
                 .scalars = scalars_},                                                                        \
                {.label = "strided",                                                                          \
                 .n_in = 2,                                                                                   \
-                .in = {{TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, TG_RANGE(-2, 2)},                         \
-                       {TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}},                            \
+                .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, TG_RANGE(-2, 2)},                         \
+                       {TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}),                            \
                 .attrs = attrs_,                                                                             \
                 .scalars = scalars_})
 #define SAMPLES(name, attrs_, scalars_, ...)                                                                 \
@@ -55,16 +55,16 @@ SAMPLES2(unit_pairs, NULL, NULL, TG_RANGE(-0.9, 0.9))
         name,                                                                                                \
         {.label = "erf",                                                                                     \
          .n_in = N,                                                                                          \
-         .in = {{TG_DIM2(3, 4), __VA_ARGS__}, {TG_DIM2(3, 4), __VA_ARGS__}},                                 \
+         .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), __VA_ARGS__}, {TG_DIM2(3, 4), __VA_ARGS__}),                                 \
          .attrs = &gelu_exact},                                                                              \
         {.label = "tanh",                                                                                    \
          .n_in = N,                                                                                          \
-         .in = {{TG_DIM2(3, 4), __VA_ARGS__}, {TG_DIM2(3, 4), __VA_ARGS__}},                                 \
+         .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), __VA_ARGS__}, {TG_DIM2(3, 4), __VA_ARGS__}),                                 \
          .attrs = &gelu_tanh},                                                                               \
-        {.label = "scalar", .n_in = N, .in = {{__VA_ARGS__}, {__VA_ARGS__}}, .attrs = &gelu_exact},          \
+        {.label = "scalar", .n_in = N, .in = TG_SAMPLE_INPUTS({__VA_ARGS__}, {__VA_ARGS__}), .attrs = &gelu_exact},          \
         {.label = "strided",                                                                                 \
          .n_in = N,                                                                                          \
-         .in = {{TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}, {TG_DIM2(5, 3), __VA_ARGS__}},     \
+         .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}, {TG_DIM2(5, 3), __VA_ARGS__}),     \
          .attrs = &gelu_tanh})
 GELU_SAMPLES(gelu_values, 1, TG_RANGE(-3, 3))
 GELU_SAMPLES(gelu_pairs, 2, TG_RANGE(-3, 3))

@@ -82,11 +82,11 @@ static tg_status infer_to(const tg_infer *q)
 
 #define UNARY_SAMPLES(name, scalars_, ...)                                                                   \
     TG_SAMPLES(name,                                                                                         \
-               {.label = "matrix", .n_in = 1, .in = {{TG_DIM2(3, 4), __VA_ARGS__}}, .scalars = scalars_},    \
-               {.label = "scalar", .n_in = 1, .in = {{TG_NO_DIMS, __VA_ARGS__}}, .scalars = scalars_},       \
+               {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), __VA_ARGS__}), .scalars = scalars_},    \
+               {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_NO_DIMS, __VA_ARGS__}), .scalars = scalars_},       \
                {.label = "strided",                                                                          \
                 .n_in = 1,                                                                                   \
-                .in = {{TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}},                            \
+                .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}),                            \
                 .scalars = scalars_})
 UNARY_SAMPLES(real, NULL, TG_RANGE(-2, 2))
 UNARY_SAMPLES(positive, NULL, TG_RANGE(0.5, 3))
@@ -96,21 +96,21 @@ static const double one_scalar[] = {1.75}, cubic[] = {3}, minus_half[] = {-0.5};
 UNARY_SAMPLES(with_scalar, one_scalar, TG_RANGE(-2, 2))
 TG_SAMPLES(
     powers,
-    {.label = "power 1.75", .n_in = 1, .in = {{TG_DIM2(3, 4), TG_RANGE(0.5, 2)}}, .scalars = one_scalar},
-    {.label = "cube", .n_in = 1, .in = {{TG_DIM1(5), TG_RANGE(-2, 2), TG_AWAY(0, 0.3)}}, .scalars = cubic},
+    {.label = "power 1.75", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_RANGE(0.5, 2)}), .scalars = one_scalar},
+    {.label = "cube", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM1(5), TG_RANGE(-2, 2), TG_AWAY(0, 0.3)}), .scalars = cubic},
     {.label = "strided, power -0.5",
      .n_in = 1,
-     .in = {{TG_DIM2(4, 3), TG_RANGE(0.5, 2), .flags = TG_SAMPLE_STRIDED}},
+     .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), TG_RANGE(0.5, 2), .flags = TG_SAMPLE_STRIDED}),
      .scalars = minus_half})
 
 /* Each operand with its own range: B is the second's. */
 #define BINARY_SAMPLES(name, A, B)                                                                           \
-    TG_SAMPLES(name, {.label = "same dims", .n_in = 2, .in = {{TG_DIM2(3, 4), A}, {TG_DIM2(3, 4), B}}},      \
-               {.label = "row and column", .n_in = 2, .in = {{TG_DIM2(3, 1), A}, {TG_DIM3(2, 1, 4), B}}},    \
-               {.label = "scalar", .n_in = 2, .in = {{TG_DIM1(5), A}, {TG_NO_DIMS, B}}},                     \
+    TG_SAMPLES(name, {.label = "same dims", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), A}, {TG_DIM2(3, 4), B})},      \
+               {.label = "row and column", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), A}, {TG_DIM3(2, 1, 4), B})},    \
+               {.label = "scalar", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM1(5), A}, {TG_NO_DIMS, B})},                     \
                {.label = "strided",                                                                          \
                 .n_in = 2,                                                                                   \
-                .in = {{TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, A}, {TG_DIM1(3), B}}})
+                .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, A}, {TG_DIM1(3), B})})
 #define REAL TG_RANGE(-2, 2)
 #define POSITIVE TG_RANGE(0.5, 2)
 #define NOT_ZERO TG_RANGE(-2, 2), TG_AWAY(0, 0.4)
@@ -118,19 +118,19 @@ BINARY_SAMPLES(pairs, REAL, REAL)
 BINARY_SAMPLES(quotients, REAL, NOT_ZERO)
 /* Where the formula is 0·∞, too: the bases, then the exponents, are all 0. */
 TG_SAMPLES(powers_of_two,
-           {.label = "same dims", .n_in = 2, .in = {{TG_DIM2(3, 4), POSITIVE}, {TG_DIM2(3, 4), REAL}}},
+           {.label = "same dims", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), POSITIVE}, {TG_DIM2(3, 4), REAL})},
            {.label = "row and column",
             .n_in = 2,
-            .in = {{TG_DIM2(3, 1), POSITIVE}, {TG_DIM3(2, 1, 4), REAL}}},
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), POSITIVE}, {TG_DIM3(2, 1, 4), REAL})},
            {.label = "strided",
             .n_in = 2,
-            .in = {{TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, POSITIVE}, {TG_DIM1(3), REAL}}},
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, POSITIVE}, {TG_DIM1(3), REAL})},
            {.label = "base 0",
             .n_in = 2,
-            .in = {{TG_DIM1(3), .flags = TG_SAMPLE_NO_GRAD}, {TG_DIM1(3), TG_RANGE(0.5, 2)}}},
+            .in = TG_SAMPLE_INPUTS({TG_DIM1(3), .flags = TG_SAMPLE_NO_GRAD}, {TG_DIM1(3), TG_RANGE(0.5, 2)})},
            {.label = "base and exponent 0",
             .n_in = 2,
-            .in = {{TG_DIM1(3)}, {TG_DIM1(3), .flags = TG_SAMPLE_NO_GRAD}}})
+            .in = TG_SAMPLE_INPUTS({TG_DIM1(3)}, {TG_DIM1(3), .flags = TG_SAMPLE_NO_GRAD})})
 /* Ranges that interleave without touching: no ties between the operands. */
 #define LOW_OR_HIGH TG_RANGE(-2, 2), .n_kinks = 1, .kinks = {0}, .distance = 0.6
 #define MIDDLE TG_RANGE(-0.4, 0.4)
@@ -140,29 +140,29 @@ BINARY_SAMPLES(no_ties, LOW_OR_HIGH, MIDDLE)
 TG_SAMPLES(choices,
            {.label = "same dims",
             .n_in = 3,
-            .in = {{TG_DIM2(3, 4), CONDITION}, {TG_DIM2(3, 4), REAL}, {TG_DIM2(3, 4), REAL}}},
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), CONDITION}, {TG_DIM2(3, 4), REAL}, {TG_DIM2(3, 4), REAL})},
            {.label = "broadcast",
             .n_in = 3,
-            .in = {{TG_DIM2(3, 1), CONDITION}, {TG_DIM1(4), REAL}, {TG_NO_DIMS, REAL}}},
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), CONDITION}, {TG_DIM1(4), REAL}, {TG_NO_DIMS, REAL})},
            {.label = "strided",
             .n_in = 3,
-            .in = {{TG_DIM1(3), CONDITION},
+            .in = TG_SAMPLE_INPUTS({TG_DIM1(3), CONDITION},
                    {TG_DIM2(4, 3), REAL, .flags = TG_SAMPLE_STRIDED},
-                   {TG_DIM2(4, 3), REAL}}})
+                   {TG_DIM2(4, 3), REAL})})
 
 static const tg_to_attrs to_f64 = {TG_F64}, to_f32 = {TG_F32}, to_bool = {TG_BOOL};
-TG_SAMPLES(conversions, {.label = "to f64", .n_in = 1, .in = {{TG_DIM2(3, 4), REAL}}, .attrs = &to_f64},
+TG_SAMPLES(conversions, {.label = "to f64", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), REAL}), .attrs = &to_f64},
            {.label = "strided, to f64",
             .n_in = 1,
-            .in = {{TG_DIM2(4, 3), REAL, .flags = TG_SAMPLE_STRIDED}},
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), REAL, .flags = TG_SAMPLE_STRIDED}),
             .attrs = &to_f64},
            {.label = "bool to f32",
             .n_in = 1,
-            .in = {{TG_DIM1(5), .dtype = TG_BOOL, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(0, 2)}},
+            .in = TG_SAMPLE_INPUTS({TG_DIM1(5), .dtype = TG_BOOL, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(0, 2)}),
             .attrs = &to_f32},
            {.label = "i64 to bool",
             .n_in = 1,
-            .in = {{TG_NO_DIMS, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(-2, 3)}},
+            .in = TG_SAMPLE_INPUTS({TG_NO_DIMS, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(-2, 3)}),
             .attrs = &to_bool})
 
 /* -- one input ------------------------------------------------------------------------------------------ */

@@ -202,30 +202,30 @@ TG_RULE(index_select)
 static const tg_index_attrs first = {0}, second = {1};
 TG_SAMPLES(
     gathers,
-    {.label = "rows", .n_in = 2, .in = {{TG_DIM2(3, 4), VALUES}, {TG_DIM2(5, 4), INDEX(3)}}, .attrs = &first},
+    {.label = "rows", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES}, {TG_DIM2(5, 4), INDEX(3)}), .attrs = &first},
     {.label = "strided, columns",
      .n_in = 2,
-     .in = {{TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM2(2, 3), INDEX(4)}},
+     .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM2(2, 3), INDEX(4)}),
      .attrs = &second})
 TG_SAMPLES(
     scatters,
     {.label = "rows",
      .n_in = 3,
-     .in = {{TG_DIM2(3, 4), VALUES}, {TG_DIM2(5, 4), INDEX(3)}, {TG_DIM2(5, 4), VALUES}},
+     .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES}, {TG_DIM2(5, 4), INDEX(3)}, {TG_DIM2(5, 4), VALUES}),
      .attrs = &first},
     {.label = "strided, columns, src larger",
      .n_in = 3,
-     .in = {{TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM2(2, 3), INDEX(4)}, {TG_DIM2(3, 3), VALUES, STRIDED}},
+     .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM2(2, 3), INDEX(4)}, {TG_DIM2(3, 3), VALUES, STRIDED}),
      .attrs = &second})
 TG_SAMPLES(
     selections,
-    {.label = "rows", .n_in = 2, .in = {{TG_DIM2(3, 4), VALUES}, {TG_DIM1(5), INDEX(3)}}, .attrs = &first},
+    {.label = "rows", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES}, {TG_DIM1(5), INDEX(3)}), .attrs = &first},
     {.label = "strided, columns",
      .n_in = 2,
-     .in = {{TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM1(3), INDEX(4)}},
+     .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM1(3), INDEX(4)}),
      .attrs = &second})
-TG_SAMPLES(indices, {.label = "matrix", .n_in = 1, .in = {{TG_DIM2(3, 4), INDEX(10)}}},
-           {.label = "one", .n_in = 1, .in = {{TG_DIM1(1), INDEX(10)}}})
+TG_SAMPLES(indices, {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), INDEX(10)})},
+           {.label = "one", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM1(1), INDEX(10)})})
 
 static const tg_attr_spec index_specs[] = {
     {.name = "dim", .type = TG_ATTR_INT, .offset = offsetof(tg_index_attrs, dim), .doc = "along this dim"},

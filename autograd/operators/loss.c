@@ -73,27 +73,27 @@ TG_RULE(mse_loss_backward)
 #define REDUCED(how) &(const tg_mse_loss_attrs){.reduction = TG_REDUCE_##how}
 
 TG_SAMPLES(samples_mse_loss,
-           {.label = "mean", .n_in = 2, .in = {DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5)},
+           {.label = "mean", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5)),
             .attrs = REDUCED(MEAN)},
-           {.label = "sum", .n_in = 2, .in = {DRAWN(-2, 2, 37), DRAWN(-2, 2, 37)}, .attrs = REDUCED(SUM)},
-           {.label = "none", .n_in = 2, .in = {DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 3, 3)},
+           {.label = "sum", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 37), DRAWN(-2, 2, 37)), .attrs = REDUCED(SUM)},
+           {.label = "none", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 3, 3)),
             .attrs = REDUCED(NONE)},
-           {.label = "strided", .n_in = 2, .in = {STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3)},
+           {.label = "strided", .n_in = 2, .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3)),
             .attrs = REDUCED(MEAN)},
-           {.label = "scalar", .n_in = 2, .in = {DRAWN_SCALAR(-2, 2), DRAWN_SCALAR(-2, 2)},
+           {.label = "scalar", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN_SCALAR(-2, 2)),
             .attrs = REDUCED(MEAN)},
-           {.label = "empty", .n_in = 2, .in = {DRAWN(-2, 2, 0, 3), DRAWN(-2, 2, 0, 3)},
+           {.label = "empty", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 3), DRAWN(-2, 2, 0, 3)),
             .attrs = REDUCED(SUM)})
 
 TG_SAMPLES(samples_mse_loss_backward,
            {.label = "mean", .n_in = 3, .attrs = REDUCED(MEAN),
-            .in = {DRAWN_SCALAR(-2, 2), DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5)}},
+            .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5))},
            {.label = "sum", .n_in = 3, .attrs = REDUCED(SUM),
-            .in = {DRAWN_SCALAR(-2, 2), DRAWN(-2, 2, 19), DRAWN(-2, 2, 19)}},
+            .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN(-2, 2, 19), DRAWN(-2, 2, 19))},
            {.label = "none", .n_in = 3, .attrs = REDUCED(NONE),
-            .in = {DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 3, 3)}},
+            .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 3, 3))},
            {.label = "strided", .n_in = 3, .attrs = REDUCED(NONE),
-            .in = {STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3)}})
+            .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3))})
 /* clang-format on */
 
 /* -- rows ----------------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* The optimizers' arithmetic: in-place rows over groups of tensors, so that a step is one call for all
  * parameters. */
-#include "autograd/operators/operators.h"
+#include "autograd/operators/rows.h"
 
 #define MEMBER(type, field) .offset = offsetof(type, field)
 
@@ -77,122 +77,82 @@ static const tg_attr_spec adam_attrs[] = {
 static const tg_sgd_attrs plain_sgd = {0}, nesterov_up = {.maximize = 1, .nesterov = 1};
 static const tg_adam_attrs plain_adam = {0}, adam_up = {.maximize = 1};
 
-static const tg_sample *sgd_samples(size_t *n)
-{
-    static const double one[] = {0.1, 0}, three[] = {0.1, 0.01, 0.2, 0, 0.3, 0.5};
-    static const tg_sample samples[] = {
-        {.label = "matrix",
-         .n_in = 2,
-         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7})},
-         .attrs = &plain_sgd,
-         .scalars = one},
-        {.label = "three groups, decay, maximize, a strided gradient",
-         .n_in = 6,
-         .in = {VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}), VALUES(.ndim = 0),
-                VALUES(.ndim = 0), VALUES(.ndim = 1, .dim = {19}), VALUES(.ndim = 1, .dim = {19})},
-         .attrs = &nesterov_up,
-         .scalars = three},
-        {.label = "large",
-         .n_in = 2,
-         .in = {VALUES(.ndim = 2, .dim = {70, 521}), VALUES(.ndim = 2, .dim = {70, 521})},
-         .attrs = &plain_sgd,
-         .scalars = three},
-        {0},
-    };
-    *n = sizeof samples / sizeof *samples - 1;
-    return samples;
-}
+static const double one[] = {0.1, 0}, three[] = {0.1, 0.01, 0.2, 0, 0.3, 0.5};
+TG_SAMPLES(sgd_samples,
+           {.label = "matrix",
+            .n_in = 2,
+            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7})),
+            .attrs = &plain_sgd,
+            .scalars = one},
+           {.label = "three groups, decay, maximize, a strided gradient",
+            .n_in = 6,
+            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}),
+                                   VALUES(.ndim = 0), VALUES(.ndim = 0), VALUES(.ndim = 1, .dim = {19}),
+                                   VALUES(.ndim = 1, .dim = {19})),
+            .attrs = &nesterov_up,
+            .scalars = three},
+           {.label = "large",
+            .n_in = 2,
+            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {70, 521}), VALUES(.ndim = 2, .dim = {70, 521})),
+            .attrs = &plain_sgd,
+            .scalars = three})
 
-static const tg_sample *momentum_samples(size_t *n)
-{
-    static const double two[] = {0.1, 0, 0.9, 0, 1, 0.2, 0.01, 0.8, 0.8, 0.7};
-    static const tg_sample samples[] = {
-        {.label = "first step and a later one",
-         .n_in = 6,
-         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
-                VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 1, .dim = {9}),
-                VALUES(.ndim = 1, .dim = {9}), VALUES(.ndim = 1, .dim = {9})},
-         .attrs = &plain_sgd,
-         .scalars = two},
-        {.label = "nesterov, maximize, a strided gradient",
-         .n_in = 3,
-         .in = {VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}),
-                VALUES(.ndim = 2, .dim = {3, 4})},
-         .attrs = &nesterov_up,
-         .scalars = two + 5},
-        {0},
-    };
-    *n = sizeof samples / sizeof *samples - 1;
-    return samples;
-}
+static const double two[] = {0.1, 0, 0.9, 0, 1, 0.2, 0.01, 0.8, 0.8, 0.7};
+TG_SAMPLES(momentum_samples,
+           {.label = "first step and a later one",
+            .n_in = 6,
+            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
+                                   VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 1, .dim = {9}),
+                                   VALUES(.ndim = 1, .dim = {9}), VALUES(.ndim = 1, .dim = {9})),
+            .attrs = &plain_sgd,
+            .scalars = two},
+           {.label = "nesterov, maximize, a strided gradient",
+            .n_in = 3,
+            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}),
+                                   VALUES(.ndim = 2, .dim = {3, 4})),
+            .attrs = &nesterov_up,
+            .scalars = two + 5})
 
 static const double adam_scalars[] = {0.01, 1, 0.05, 0.9, 0.999, 0.0316, 1e-8};
 
-static const tg_sample *adam_samples(size_t *n)
-{
-    static const double decoupled[] = {0.01, 0.999, 0, 0.4, 0.99, 0.3, 1e-6};
-    static const tg_sample samples[] = {
-        {.label = "matrix, decay",
-         .n_in = 4,
-         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
-                VALUES(.ndim = 2, .dim = {5, 7}), SQUARES(.ndim = 2, .dim = {5, 7})},
-         .attrs = &plain_adam,
-         .scalars = adam_scalars},
-        {.label = "decoupled decay, maximize, small beta1, a strided gradient",
-         .n_in = 4,
-         .in = {VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}),
-                VALUES(.ndim = 2, .dim = {3, 4}), SQUARES(.ndim = 2, .dim = {3, 4})},
-         .attrs = &adam_up,
-         .scalars = decoupled},
-        {0},
-    };
-    *n = sizeof samples / sizeof *samples - 1;
-    return samples;
-}
+static const double decoupled[] = {0.01, 0.999, 0, 0.4, 0.99, 0.3, 1e-6};
+TG_SAMPLES(adam_samples,
+           {.label = "matrix, decay",
+            .n_in = 4,
+            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
+                                   VALUES(.ndim = 2, .dim = {5, 7}), SQUARES(.ndim = 2, .dim = {5, 7})),
+            .attrs = &plain_adam,
+            .scalars = adam_scalars},
+           {.label = "decoupled decay, maximize, small beta1, a strided gradient",
+            .n_in = 4,
+            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}),
+                                   VALUES(.ndim = 2, .dim = {3, 4}), SQUARES(.ndim = 2, .dim = {3, 4})),
+            .attrs = &adam_up,
+            .scalars = decoupled})
 
-static const tg_sample *amsgrad_samples(size_t *n)
-{
-    static const tg_sample samples[] = {
-        {.label = "matrix",
-         .n_in = 5,
-         .in = {VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
-                VALUES(.ndim = 2, .dim = {5, 7}), SQUARES(.ndim = 2, .dim = {5, 7}),
-                SQUARES(.ndim = 2, .dim = {5, 7})},
-         .attrs = &plain_adam,
-         .scalars = adam_scalars},
-        {0},
-    };
-    *n = sizeof samples / sizeof *samples - 1;
-    return samples;
-}
+TG_SAMPLES(amsgrad_samples,
+           {.label = "matrix",
+            .n_in = 5,
+            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
+                                   VALUES(.ndim = 2, .dim = {5, 7}), SQUARES(.ndim = 2, .dim = {5, 7}),
+                                   SQUARES(.ndim = 2, .dim = {5, 7})),
+            .attrs = &plain_adam,
+            .scalars = adam_scalars})
 
-static const tg_sample *norm_samples(size_t *n)
-{
-    static const tg_sample samples[] = {
-        {.label = "three tensors, one strided",
-         .n_in = 3,
-         .in = {VALUES(.ndim = 2, .dim = {5, 7}), STRIDED(.ndim = 2, .dim = {4, 3}), VALUES(.ndim = 0)}},
-        {.label = "empty", .n_in = 1, .in = {VALUES(.ndim = 1, .dim = {0})}},
-        {.label = "large", .n_in = 1, .in = {VALUES(.ndim = 2, .dim = {70, 521})}},
-        {0},
-    };
-    *n = sizeof samples / sizeof *samples - 1;
-    return samples;
-}
+TG_SAMPLES(norm_samples,
+           {.label = "three tensors, one strided",
+            .n_in = 3,
+            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {5, 7}), STRIDED(.ndim = 2, .dim = {4, 3}),
+                                   VALUES(.ndim = 0))},
+           {.label = "empty", .n_in = 1, .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 1, .dim = {0}))},
+           {.label = "large", .n_in = 1, .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {70, 521}))})
 
-static const tg_sample *scale_samples(size_t *n)
-{
-    static const double factors[] = {0.5, -1.25};
-    static const tg_sample samples[] = {
-        {.label = "two tensors, one strided",
-         .n_in = 2,
-         .in = {VALUES(.ndim = 2, .dim = {5, 7}), STRIDED(.ndim = 2, .dim = {4, 3})},
-         .scalars = factors},
-        {0},
-    };
-    *n = sizeof samples / sizeof *samples - 1;
-    return samples;
-}
+static const double factors[] = {0.5, -1.25};
+TG_SAMPLES(scale_samples,
+           {.label = "two tensors, one strided",
+            .n_in = 2,
+            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {5, 7}), STRIDED(.ndim = 2, .dim = {4, 3})),
+            .scalars = factors})
 
 /* -- rows ------------------------------------------------------------------------------------------------ */
 static const tg_operator sgd_step = {

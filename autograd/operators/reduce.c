@@ -193,37 +193,37 @@ TG_RULE(sum_to_size)
 #define STRIDED .flags = TG_SAMPLE_STRIDED
 static const tg_reduce_attrs nothing = {0, 0}, rows = {1, 0}, columns = {2, 0}, both_kept = {3, 1},
                              ends = {5, 0}, all3 = {7, 0};
-TG_SAMPLES(sums, {.label = "rows", .n_in = 1, .in = {{MATRIX}}, .attrs = &rows},
-           {.label = "strided, columns", .n_in = 1, .in = {{MATRIX, STRIDED}}, .attrs = &columns},
-           {.label = "first and last dim", .n_in = 1, .in = {{CUBE}}, .attrs = &ends},
-           {.label = "all", .n_in = 1, .in = {{CUBE}}, .attrs = &all3},
-           {.label = "all, kept", .n_in = 1, .in = {{MATRIX}}, .attrs = &both_kept},
-           {.label = "scalar", .n_in = 1, .in = {{TG_RANGE(-2, 2)}}, .attrs = &nothing})
+TG_SAMPLES(sums, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &rows},
+           {.label = "strided, columns", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &columns},
+           {.label = "first and last dim", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &ends},
+           {.label = "all", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &all3},
+           {.label = "all, kept", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &both_kept},
+           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &nothing})
 #define APART .flags = TG_SAMPLE_DISTINCT, .distance = 0.05
-TG_SAMPLES(extrema, {.label = "rows", .n_in = 1, .in = {{MATRIX, APART}}, .attrs = &rows},
+TG_SAMPLES(extrema, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, APART}), .attrs = &rows},
            {.label = "strided, columns",
             .n_in = 1,
-            .in = {{MATRIX, .flags = TG_SAMPLE_DISTINCT | TG_SAMPLE_STRIDED, .distance = 0.05}},
+            .in = TG_SAMPLE_INPUTS({MATRIX, .flags = TG_SAMPLE_DISTINCT | TG_SAMPLE_STRIDED, .distance = 0.05}),
             .attrs = &columns},
-           {.label = "first and last dim", .n_in = 1, .in = {{CUBE, APART}}, .attrs = &ends},
-           {.label = "all, kept", .n_in = 1, .in = {{MATRIX, APART}}, .attrs = &both_kept},
-           {.label = "scalar", .n_in = 1, .in = {{TG_RANGE(-2, 2)}}, .attrs = &nothing})
+           {.label = "first and last dim", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE, APART}), .attrs = &ends},
+           {.label = "all, kept", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, APART}), .attrs = &both_kept},
+           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &nothing})
 static const tg_var_attrs var_rows = {1, 0, 1}, var_columns = {2, 1, 0}, var_ends = {5, 0, 1};
 TG_SAMPLES(
-    variances, {.label = "rows", .n_in = 1, .in = {{MATRIX}}, .attrs = &var_rows},
-    {.label = "strided, columns, kept, biased", .n_in = 1, .in = {{MATRIX, STRIDED}}, .attrs = &var_columns},
-    {.label = "first and last dim", .n_in = 1, .in = {{CUBE}}, .attrs = &var_ends})
+    variances, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &var_rows},
+    {.label = "strided, columns, kept, biased", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &var_columns},
+    {.label = "first and last dim", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &var_ends})
 static const tg_argmax_attrs argmax_columns = {1, 0}, argmax_rows = {0, 1};
-TG_SAMPLES(arguments, {.label = "columns", .n_in = 1, .in = {{MATRIX, APART}}, .attrs = &argmax_columns},
+TG_SAMPLES(arguments, {.label = "columns", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, APART}), .attrs = &argmax_columns},
            {.label = "strided, rows, kept",
             .n_in = 1,
-            .in = {{MATRIX, .flags = TG_SAMPLE_DISTINCT | TG_SAMPLE_STRIDED, .distance = 0.05}},
+            .in = TG_SAMPLE_INPUTS({MATRIX, .flags = TG_SAMPLE_DISTINCT | TG_SAMPLE_STRIDED, .distance = 0.05}),
             .attrs = &argmax_rows})
 static const tg_dims_attrs to_row = {{1, {4}}}, to_column = {{2, {3, 1}}}, to_scalar = {{0, {0}}};
-TG_SAMPLES(sizes, {.label = "to a row", .n_in = 1, .in = {{MATRIX}}, .attrs = &to_row},
-           {.label = "strided, to a column", .n_in = 1, .in = {{MATRIX, STRIDED}}, .attrs = &to_column},
-           {.label = "three dims to a column", .n_in = 1, .in = {{CUBE}}, .attrs = &to_column},
-           {.label = "to a scalar", .n_in = 1, .in = {{MATRIX}}, .attrs = &to_scalar})
+TG_SAMPLES(sizes, {.label = "to a row", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &to_row},
+           {.label = "strided, to a column", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &to_column},
+           {.label = "three dims to a column", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &to_column},
+           {.label = "to a scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &to_scalar})
 
 static const tg_attr_spec reduce_specs[] = {
     {.name = "dims",

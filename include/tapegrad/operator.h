@@ -39,10 +39,13 @@ typedef struct tg_sample_input {
     double kinks[3], distance;
 } tg_sample_input;
 
+/* The inputs of one sample: .in = TG_SAMPLE_INPUTS({.ndim = 1, .dim = {3}, .low = 0, .high = 1}, …). */
+#define TG_SAMPLE_INPUTS(...) (const tg_sample_input[]) { __VA_ARGS__ }
+
 typedef struct tg_sample {
     const char *label; /* NULL ends a table */
     uint32_t n_in;
-    tg_sample_input in[TG_SAMPLE_IN];
+    const tg_sample_input *in; /* TG_SAMPLE_INPUTS(…) in a table at file scope; at most TG_SAMPLE_IN */
     const void *attrs;     /* the row's (or the layer's options) struct; NULL: defaults     */
     const double *scalars; /* the row's n_scalars values                                    */
     double tolerance;      /* 0: the suite's                                                */

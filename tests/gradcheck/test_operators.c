@@ -126,7 +126,7 @@ START_TEST(ties_share_the_gradient)
     const tg_sample tie = {
         .label = "ties",
         .n_in = 2,
-        .in = {{.ndim = 1, .dim = {4}, .low = 1, .high = 1}, {.ndim = 1, .dim = {4}, .low = 1, .high = 1}}};
+        .in = TG_SAMPLE_INPUTS({.ndim = 1, .dim = {4}, .low = 1, .high = 1}, {.ndim = 1, .dim = {4}, .low = 1, .high = 1})};
     tg_status status = row_check(tape, tg_operator_find(rt, names[_i]), &tie, 1);
     ck_assert_msg(status == TG_OK, "%s: %s", names[_i], tg_tape_error(tape));
 }
