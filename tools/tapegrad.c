@@ -281,14 +281,21 @@ int main(int argc, char **argv)
 {
     if (argc >= 2 && !strcmp(argv[1], "bench"))
         return tool_bench(argc - 2, argv + 2);
-    for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++)
-        if (!strcmp(commands[i].name, argv[1]) && argc - 2 >= commands[i].least &&
-            argc - 2 <= commands[i].most) {
+    bool known = false;
+    for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(commands[i].name, argv[1]))
+            continue;
+        known = true;
+        if (argc - 2 >= commands[i].least && argc - 2 <= commands[i].most) {
             int status = commands[i].run(argc > 2 ? argv[2] : NULL);
             if (fflush(stdout) != 0 && status == TOOL_OK)
                 status = TOOL_FAILED;
             return status;
         }
+    }
+    if (argc >= 2)
+        fprintf(stderr, "tapegrad: %s '%s'\n",
+                known ? "too few or too many arguments for" : "there is no command", argv[1]);
     fputs(usage, stderr);
     return TOOL_USAGE;
 }
