@@ -102,6 +102,7 @@ TG_API tg_status tg_accuracy(tg_tape *tape, tg_tensor *logits, tg_tensor *labels
 #define tg_dataset_open_fetch(...) TG_AT(tg_dataset_open_fetch(__VA_ARGS__))
 #define tg_loader_open(...) TG_AT(tg_loader_open(__VA_ARGS__))
 #define tg_loader_next(...) TG_AT(tg_loader_next(__VA_ARGS__))
+#define tg_loader_seek(...) TG_AT(tg_loader_seek(__VA_ARGS__))
 #define tg_accuracy(...) TG_AT(tg_accuracy(__VA_ARGS__))
 #endif
 

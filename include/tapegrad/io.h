@@ -11,8 +11,9 @@ extern "C" {
 /* Writes parameters and buffers, and the architecture by registry names in the metadata (key
  * "tapegrad.module"), to a temporary file beside `path`, syncs it and renames it: `path` is the old file or
  * the whole new one. TG_EIO (with errno's text; also when a limit on file sizes or the disk's end is hit),
- * TG_EUNSUPPORTED for a module whose class is not registered, TG_ENOMEM. A link stays a link, and an old
- * file's permissions stay. Modes and freezing are not part of the file. */
+ * TG_EUNSUPPORTED for a module whose class is not registered (tg_layer_register; or write the tensors of
+ * tg_module_state with tg_safetensors_write, and tg_module_load_state reads them), TG_ENOMEM. A link stays a
+ * link, and an old file's permissions stay. Modes and freezing are not part of the file. */
 TG_API tg_status tg_module_save(tg_module *module, const char *path);
 
 /* Rebuilds the model from the file alone, in the runtime's dtype and in train mode; draws no random number.

@@ -144,6 +144,10 @@ TG_API tg_status tg_attrs_fill(const char *what, const tg_attr_spec *specs, void
 #ifndef TG_NO_LOCATION
 #define tg_layer_register(...) TG_AT(tg_layer_register(__VA_ARGS__))
 #define tg_module_new(...) TG_AT(tg_module_new(__VA_ARGS__))
+#define tg_module_add_parameter(...) TG_AT(tg_module_add_parameter(__VA_ARGS__))
+#define tg_module_tie_parameter(...) TG_AT(tg_module_tie_parameter(__VA_ARGS__))
+#define tg_module_add_buffer(...) TG_AT(tg_module_add_buffer(__VA_ARGS__))
+#define tg_module_add_child(...) TG_AT(tg_module_add_child(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus

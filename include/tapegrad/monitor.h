@@ -46,6 +46,10 @@ typedef struct tg_chart {
  * values are left out. TG_EIO. */
 TG_API tg_status tg_charts_write_svg(const char *path, const tg_chart *charts, size_t n);
 
+#ifndef TG_NO_LOCATION
+#define tg_charts_write_svg(...) TG_AT(tg_charts_write_svg(__VA_ARGS__))
+#endif
+
 #ifdef __cplusplus
 }
 #endif

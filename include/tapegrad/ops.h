@@ -208,6 +208,7 @@ TG_API tg_tensor *tg_rand_like(tg_tape *tape, tg_tensor *x);
 TG_API tg_tensor *tg_randn_like(tg_tape *tape, tg_tensor *x);
 
 #ifndef __cplusplus
+/* TG_DIMS(4, 2): the two arguments dims and ndim (n_dims) of every function that takes them. */
 #define TG_DIMS(...) (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)
 /* tg_reshape(tape, x, 2, -1) and its like. */
 #define tg_reshape(tape, x, ...) tg_reshape_dims(tape, x, TG_DIMS(__VA_ARGS__))

@@ -12,7 +12,10 @@ typedef struct tg_optimizer tg_optimizer;
 typedef struct tg_scheduler tg_scheduler;
 
 /* Option structs: zero means zero; torch's defaults come from tg_…_defaults(). struct_size 0 is read as the
- * first version's size. */
+ * first version's size. Adam's are to be changed, not written: with beta1, beta2 and eps zero it is another
+ * optimizer.
+ *     tg_adam_options o = tg_adam_defaults();
+ *     o.lr = 1e-2; */
 
 /* torch.optim.SGD. With g = grad (−grad to maximize) + weight_decay·p, per parameter and step:
  *   b ← g at the parameter's first step, then momentum·b + (1 − dampening)·g      (without momentum: b is g)
@@ -110,6 +113,8 @@ TG_API const tg_attr_spec *tg_lr_attrs(const char *name);
 #define tg_lr_step(...) TG_AT(tg_lr_step(__VA_ARGS__))
 #define tg_lr_cosine_annealing(...) TG_AT(tg_lr_cosine_annealing(__VA_ARGS__))
 #define tg_lr_create(...) TG_AT(tg_lr_create(__VA_ARGS__))
+#define tg_optimizer_set_lr(...) TG_AT(tg_optimizer_set_lr(__VA_ARGS__))
+#define tg_scheduler_step(...) TG_AT(tg_scheduler_step(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus

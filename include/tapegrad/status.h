@@ -4,9 +4,10 @@
  * it returns an object) and leaves one sentence in a per-thread buffer, tg_error_message(). A call on a tape
  * also leaves it in the tape, which keeps the *first* error until tg_tape_clear_error().
  *
- * Every public function is shadowed by a macro of the same name that notes the caller's file and line, so
- * that the sentence can end in "(main.c:42)". Define TG_NO_LOCATION before including a header to leave the
- * macros out (bindings do). */
+ * Every public function that can fail is shadowed by a macro of the same name that notes the caller's file
+ * and line, so that the sentence can end in "(main.c:42)". The last place noted stands: where an argument of
+ * a call is itself a call of a helper of yours, that is the helper's. Define TG_NO_LOCATION before including
+ * a header to leave the macros out (bindings do). */
 #ifndef TAPEGRAD_STATUS_H
 #define TAPEGRAD_STATUS_H
 

@@ -95,6 +95,7 @@ TG_API uint64_t tg_tape_count_runs(const tg_tape *tape, const char *op, const ch
 #define tg_grad(...) TG_AT(tg_grad(__VA_ARGS__))
 #define tg_step_begin(...) TG_AT(tg_step_begin(__VA_ARGS__))
 #define tg_step_commit(...) TG_AT(tg_step_commit(__VA_ARGS__))
+#define tg_tape_set_threads(...) TG_AT(tg_tape_set_threads(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus

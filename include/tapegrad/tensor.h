@@ -33,7 +33,9 @@ TG_API void tg_tensor_destroy(tg_tensor *tensor);
 
 /* -- tensors on a tape ------------------------------------------------------------------------------------- */
 
-/* Copies row-major data onto the tape as a leaf (no gradient wanted). `data` NULL: zeros. NULL on error. */
+/* Copies row-major data onto the tape as a leaf (no gradient wanted). `data` NULL: zeros. NULL on error. In C,
+ * TG_DIMS (ops.h) writes the two arguments dims and ndim:
+ *     tg_tensor *x = tg_input(tape, TG_F32, TG_DIMS(4, 2), data); */
 TG_API tg_tensor *tg_input(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t ndim, const void *data);
 
 /* A scalar (ndim 0) of the given dtype. */
