@@ -95,7 +95,8 @@ tg_module *tg_module_create(tg_runtime *rt, const char *name, const tg_attr *att
     }
     const tg_layer_class *cls = tg_layer_find(rt, name);
     if (!cls) {
-        tg_fail(NULL, TG_EUNKNOWN, "no layer class is called \"%s\"", name);
+        tg_fail(NULL, TG_EUNKNOWN,
+                "tg_module_create: no layer class is called \"%s\"; 'tapegrad layers' lists them", name);
         return NULL;
     }
     const tg_allocator *a = tg_runtime_allocator(rt);

@@ -305,11 +305,11 @@ tg_status tg_loader_open(tg_loader **out, tg_runtime *rt, tg_dataset *dataset,
                          const tg_loader_options *options)
 {
     if (!out || !rt || !dataset || !options)
-        return tg_fail(NULL, TG_EINVAL, "tg_loader_open: the %s is NULL",
-                       !out       ? "result"
-                       : !rt      ? "runtime"
-                       : !dataset ? "data set"
-                                  : "options");
+        return tg_fail(NULL, TG_EINVAL, "tg_loader_open: the %s NULL",
+                       !out       ? "result is"
+                       : !rt      ? "runtime is"
+                       : !dataset ? "data set is"
+                                  : "options are");
     *out = NULL;
     tg_loader_options o = {0};
     memcpy(&o, options,

@@ -102,8 +102,8 @@ static tg_status read_header(reader *r)
     for (int i = PREFIX - 1; i >= 0; i--)
         r->header = r->header << 8 | prefix[i];
     if (r->header > HEADER_MAX)
-        return tg_fail(NULL, TG_EFORMAT, "%s: a header of %llu bytes, expected at most %u", r->path,
-                       (unsigned long long)r->header, HEADER_MAX);
+        return tg_fail(NULL, TG_EFORMAT, "%s: not a safetensors file: a header of %llu bytes, expected at most %u",
+                       r->path, (unsigned long long)r->header, HEADER_MAX);
     if (r->header > r->size - PREFIX)
         return tg_fail(NULL, TG_EFORMAT, "%s: cut short: a header of %llu bytes in a file of %llu", r->path,
                        (unsigned long long)r->header, (unsigned long long)r->size);
