@@ -61,8 +61,8 @@ static void usage(const char *why, const char *what)
     fputs("usage: fashion_mnist [--model simple|mlp] [--epochs N] [--batch N] [--lr X]\n"
           "                     [--optimizer sgd|adam|adamw] [--schedule cosine|constant] [--seed N]\n"
           "                     [--data DIR] [--curve FILE.svg] [--save FILE] [--load FILE]\n",
-          stderr);
-    exit(2);
+          why ? stderr : stdout);
+    exit(why ? 2 : 0);
 }
 
 static const char *one_of(const char *option, const char *value, const char *const *words)
@@ -408,8 +408,10 @@ int main(int argc, char **argv)
     double accuracy = evaluate_and_prove(&r);
     if (r.o.curve && !r.o.load)
         write_curves(&r);
-    if (r.o.save)
+    if (r.o.save) {
         check(tg_module_save(r.net, r.o.save));
+        printf("saved: %s\n", r.o.save);
+    }
     const char *chain = tg_runtime_backend(r.rt);
     int length = (int)strcspn(chain, ",");
     if (r.o.load)
