@@ -274,6 +274,15 @@ static int64_t part_size(int64_t n, int parts)
     return ((n + parts - 1) / parts + 15) / 16 * 16;
 }
 
+static void skinny_part(const plan *q, const skinny *s, const void *matrix, const void *x, void *y,
+                        int64_t first, int64_t last)
+{
+    if (q->wide)
+        tg_blis_skinny_f64(s, matrix, x, y, first, last);
+    else
+        tg_blis_skinny_f32(s, matrix, x, y, first, last);
+}
+
 static void run_skinny(const plan *q, int parts, const void *a, const void *b, void *c, bool add,
                        void *scratch)
 {
@@ -285,15 +294,14 @@ static void run_skinny(const plan *q, int parts, const void *a, const void *b, v
             .rows = s.vectors, .cols = s.k, .from_row = q->x_next, .from_col = q->x_step, .copy = q->x_copy};
         x = readable(q, &vectors, x, scratch);
     }
-    int64_t share = part_size(s.outputs, parts);
-#pragma omp parallel for num_threads(parts) if (parts > 1)
-    for (int64_t first = 0; first < s.outputs; first += share) {
-        int64_t last = first + share < s.outputs ? first + share : s.outputs;
-        if (q->wide)
-            tg_blis_skinny_f64(&s, big, x, c, first, last);
-        else
-            tg_blis_skinny_f32(&s, big, x, c, first, last);
+    if (parts <= 1) {
+        skinny_part(q, &s, big, x, c, 0, s.outputs);
+        return;
     }
+    int64_t share = part_size(s.outputs, parts);
+#pragma omp parallel for num_threads(parts)
+    for (int64_t first = 0; first < s.outputs; first += share)
+        skinny_part(q, &s, big, x, c, first, first + share < s.outputs ? first + share : s.outputs);
 }
 
 /* Rows [i, i + m) and columns [j, j + n) of C. */

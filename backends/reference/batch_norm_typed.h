@@ -106,56 +106,66 @@ static void NAME(finish_var)(const layout *q, int64_t block, double eps, const d
     }
 }
 
-/* scratch: mean, invstd, then the partial sums, chunk by chunk. */
-static void NAME(train)(const layout *q, double eps, const T *x, const T *weight, const T *bias, T *y,
-                        T *const out[3], double *scratch, int threads)
+static void NAME(sum_item)(const void *arg, int64_t i)
 {
-    double *mean = scratch, *invstd = mean + q->channels, *partial = invstd + q->channels;
-    int64_t tasks = q->blocks * q->chunks;
-    if (q->chunks == 1) { /* a block's data stay in the cache */
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-        for (int64_t b = 0; b < q->blocks; b++) {
-            NAME(moment)(q, x, NULL, b, 0, partial);
-            finish_mean(q, b, partial, mean);
-            NAME(moment)(q, x, mean, b, 0, partial);
-            NAME(finish_var)(q, b, eps, partial, mean, invstd, out);
-            NAME(normalise)(q, y, x, mean, invstd, weight, bias, b, 0);
-        }
-        return;
-    }
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-#pragma omp for
-        for (int64_t t = 0; t < tasks; t++)
-            NAME(moment)(q, x, NULL, t % q->blocks, t / q->blocks, partial);
-#pragma omp for
-        for (int64_t b = 0; b < q->blocks; b++)
-            finish_mean(q, b, partial, mean);
-#pragma omp for
-        for (int64_t t = 0; t < tasks; t++)
-            NAME(moment)(q, x, mean, t % q->blocks, t / q->blocks, partial);
-#pragma omp for
-        for (int64_t b = 0; b < q->blocks; b++)
-            NAME(finish_var)(q, b, eps, partial, mean, invstd, out);
-#pragma omp for
-        for (int64_t t = 0; t < tasks; t++)
-            NAME(normalise)(q, y, x, mean, invstd, weight, bias, t % q->blocks, t / q->blocks);
-    }
+    const batch_task *t = arg;
+    NAME(moment)(t->q, t->x, NULL, i % t->q->blocks, i / t->q->blocks, t->partial);
 }
 
-static void NAME(eval)(const layout *q, double eps, const T *x, const T *running_mean, const T *running_var,
-                       const T *weight, const T *bias, T *y, T *mean, T *invstd, double *scratch, int threads)
+static void NAME(square_item)(const void *arg, int64_t i)
 {
-    double *m = scratch, *s = m + q->channels;
-    for (int64_t c = 0; c < q->channels; c++) {
-        m[c] = (double)running_mean[c];
-        s[c] = 1.0 / sqrt((double)running_var[c] + eps);
+    const batch_task *t = arg;
+    NAME(moment)(t->q, t->x, t->mean, i % t->q->blocks, i / t->q->blocks, t->partial);
+}
+
+static void NAME(var_item)(const void *arg, int64_t b)
+{
+    const batch_task *t = arg;
+    T *const out[] = {t->out[0], t->out[1], t->out[2]};
+    NAME(finish_var)(t->q, b, t->eps, t->partial, t->mean, t->invstd, out);
+}
+
+static void NAME(apply_item)(const void *arg, int64_t i)
+{
+    const batch_task *t = arg;
+    NAME(normalise)
+    (t->q, t->y, t->x, t->mean, t->invstd, t->weight, t->bias, i % t->q->blocks, i / t->q->blocks);
+}
+
+/* The whole of a block whose batch is one chunk: its data stay in the cache. */
+static void NAME(train_item)(const void *arg, int64_t b)
+{
+    NAME(sum_item)(arg, b);
+    mean_item(arg, b);
+    NAME(square_item)(arg, b);
+    NAME(var_item)(arg, b);
+    NAME(apply_item)(arg, b);
+}
+
+static void NAME(train)(const batch_task *t, int threads)
+{
+    int64_t blocks = t->q->blocks, tasks = blocks * t->q->chunks;
+    const tg_ref_phase phases[] = {{tasks, NAME(sum_item)},
+                                   {blocks, mean_item},
+                                   {tasks, NAME(square_item)},
+                                   {blocks, NAME(var_item)},
+                                   {tasks, NAME(apply_item)}};
+    if (t->q->chunks == 1)
+        tg_ref_each(threads, blocks, NAME(train_item), t);
+    else
+        tg_ref_phases(threads, 5, phases, t);
+}
+
+static void NAME(eval)(const batch_task *t, const T *running_mean, const T *running_var, int threads)
+{
+    T *mean = t->out[0], *invstd = t->out[1];
+    for (int64_t c = 0; c < t->q->channels; c++) {
+        t->mean[c] = (double)running_mean[c];
+        t->invstd[c] = 1.0 / sqrt((double)running_var[c] + t->eps);
         mean[c] = running_mean[c];
-        invstd[c] = (T)s[c];
+        invstd[c] = (T)t->invstd[c];
     }
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t t = 0; t < q->blocks * q->chunks; t++)
-        NAME(normalise)(q, y, x, m, s, weight, bias, t % q->blocks, t / q->blocks);
+    tg_ref_each(threads, t->q->blocks * t->q->chunks, NAME(apply_item), t);
 }
 
 /* -- backward ------------------------------------------------------------------------------------------- */
@@ -276,39 +286,46 @@ static void NAME(back_finish)(const layout *q, const back_data *d, int64_t block
     }
 }
 
-static void NAME(backward)(const layout *q, const back_data *d, bool batch_stats, double *scratch,
-                           int threads)
+static void NAME(back_sum_item)(const void *arg, int64_t i)
 {
-    double *a = scratch, *b = a + q->chunks * q->channels;
-    bool sums = d->dweight || d->dbias || (d->dx && batch_stats);
-    int64_t tasks = q->blocks * q->chunks;
-    const double *pa = batch_stats ? a : NULL, *pb = batch_stats ? b : NULL;
-    if (q->chunks == 1) {
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-        for (int64_t t = 0; t < q->blocks; t++) {
-            if (sums) {
-                NAME(back_moment)(q, d->dy, d->x, d->mean, t, 0, a);
-                NAME(back_finish)(q, d, t, a, b);
-            }
-            if (d->dx)
-                NAME(back_apply)(q, d, pa, pb, t, 0);
-        }
-        return;
+    const batch_back_task *t = arg;
+    const back_data *d = t->d;
+    NAME(back_moment)(t->q, d->dy, d->x, d->mean, i % t->q->blocks, i / t->q->blocks, t->a);
+}
+
+static void NAME(back_finish_item)(const void *arg, int64_t b)
+{
+    const batch_back_task *t = arg;
+    NAME(back_finish)(t->q, t->d, b, t->a, t->b);
+}
+
+static void NAME(back_apply_item)(const void *arg, int64_t i)
+{
+    const batch_back_task *t = arg;
+    const double *a = t->batch_stats ? t->a : NULL, *b = t->batch_stats ? t->b : NULL;
+    NAME(back_apply)(t->q, t->d, a, b, i % t->q->blocks, i / t->q->blocks);
+}
+
+/* The whole of a block whose batch is one chunk. */
+static void NAME(back_item)(const void *arg, int64_t b)
+{
+    const batch_back_task *t = arg;
+    if (t->sums) {
+        NAME(back_sum_item)(arg, b);
+        NAME(back_finish_item)(arg, b);
     }
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        if (sums) {
-#pragma omp for
-            for (int64_t t = 0; t < tasks; t++)
-                NAME(back_moment)(q, d->dy, d->x, d->mean, t % q->blocks, t / q->blocks, a);
-#pragma omp for
-            for (int64_t t = 0; t < q->blocks; t++)
-                NAME(back_finish)(q, d, t, a, b);
-        }
-        if (d->dx) {
-#pragma omp for
-            for (int64_t t = 0; t < tasks; t++)
-                NAME(back_apply)(q, d, pa, pb, t % q->blocks, t / q->blocks);
-        }
-    }
+    if (t->d->dx)
+        NAME(back_apply_item)(arg, b);
+}
+
+static void NAME(backward)(const batch_back_task *t, int threads)
+{
+    int64_t blocks = t->q->blocks, tasks = blocks * t->q->chunks;
+    const tg_ref_phase phases[] = {{t->sums ? tasks : 0, NAME(back_sum_item)},
+                                   {t->sums ? blocks : 0, NAME(back_finish_item)},
+                                   {t->d->dx ? tasks : 0, NAME(back_apply_item)}};
+    if (t->q->chunks == 1)
+        tg_ref_each(threads, blocks, NAME(back_item), t);
+    else
+        tg_ref_phases(threads, 3, phases, t);
 }

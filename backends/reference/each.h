@@ -19,4 +19,25 @@ static inline void tg_ref_each(int threads, int64_t n, tg_ref_item_fn fn, const 
         fn(arg, i);
 }
 
+typedef struct tg_ref_phase {
+    int64_t n;
+    tg_ref_item_fn fn;
+} tg_ref_phase;
+
+/* Phases one after the other, by one team: each waits for the whole of the one before. */
+static inline void tg_ref_phases(int threads, int count, const tg_ref_phase *phases, const void *arg)
+{
+    if (threads < 2) {
+        for (int p = 0; p < count; p++)
+            tg_ref_each(1, phases[p].n, phases[p].fn, arg);
+        return;
+    }
+#pragma omp parallel num_threads(threads)
+    for (int p = 0; p < count; p++) {
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < phases[p].n; i++)
+            phases[p].fn(arg, i);
+    }
+}
+
 #endif

@@ -57,42 +57,41 @@ REF_CLONES static void NAME(layer_back_rows)(const back_data *d, int64_t from, i
     }
 }
 
-static void NAME(layer)(const rows_shape *q, double eps, const T *x, const T *weight, const T *bias, T *y,
-                        T *mean, T *rstd, int threads)
+static void NAME(layer_item)(const void *arg, int64_t k)
 {
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t k = 0; k < q->chunks; k++) {
-        int64_t r = k * q->step, m = q->rows - r < q->step ? q->rows - r : q->step;
-        NAME(layer_rows)(x + r * q->n, weight, bias, y + r * q->n, mean + r, rstd + r, eps, m, q->n);
-    }
+    const layer_task *t = arg;
+    const rows_shape *q = t->q;
+    int64_t r = k * q->step, m = q->rows - r < q->step ? q->rows - r : q->step;
+    NAME(layer_rows)
+    ((const T *)t->x + r * q->n, t->weight, t->bias, (T *)t->y + r * q->n, (T *)t->mean + r, (T *)t->rstd + r,
+     t->eps, m, q->n);
 }
 
-static void NAME(layer_back)(const rows_shape *q, const back_data *d, double *scratch, int threads)
+/* One chunk's rows, and its sums for the parameters. */
+static void NAME(layer_back_item)(const void *arg, int64_t k)
 {
-    double *a = d->dweight ? scratch : NULL, *b = d->dbias ? scratch + q->chunks * q->n : NULL;
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-#pragma omp for
-        for (int64_t k = 0; k < q->chunks; k++) {
-            double *ak = a ? a + k * q->n : NULL, *bk = b ? b + k * q->n : NULL;
-            for (int64_t i = 0; ak && i < q->n; i++)
-                ak[i] = 0.0;
-            for (int64_t i = 0; bk && i < q->n; i++)
-                bk[i] = 0.0;
-            NAME(layer_back_rows)
-            (d, k * q->step, k * q->step + q->step < q->rows ? k * q->step + q->step : q->rows, q->n, ak, bk);
-        }
-#pragma omp for
-        for (int64_t i = 0; i < q->n; i++) {
-            double sa = 0.0, sb = 0.0;
-            for (int64_t k = 0; k < q->chunks; k++) {
-                sa += a ? a[k * q->n + i] : 0.0;
-                sb += b ? b[k * q->n + i] : 0.0;
-            }
-            if (a)
-                ((T *)d->dweight)[i] = (T)sa;
-            if (b)
-                ((T *)d->dbias)[i] = (T)sb;
-        }
+    const layer_back_task *t = arg;
+    const rows_shape *q = t->q;
+    int64_t from = k * q->step, to = from + q->step < q->rows ? from + q->step : q->rows;
+    double *a = t->a ? t->a + k * q->n : NULL, *b = t->b ? t->b + k * q->n : NULL;
+    for (int64_t i = 0; a && i < q->n; i++)
+        a[i] = 0.0;
+    for (int64_t i = 0; b && i < q->n; i++)
+        b[i] = 0.0;
+    NAME(layer_back_rows)(t->d, from, to, q->n, a, b);
+}
+
+/* The chunks' sums of one column. */
+static void NAME(layer_sums_item)(const void *arg, int64_t i)
+{
+    const layer_back_task *t = arg;
+    double sa = 0.0, sb = 0.0;
+    for (int64_t k = 0; k < t->q->chunks; k++) {
+        sa += t->a ? t->a[k * t->q->n + i] : 0.0;
+        sb += t->b ? t->b[k * t->q->n + i] : 0.0;
     }
+    if (t->a)
+        ((T *)t->d->dweight)[i] = (T)sa;
+    if (t->b)
+        ((T *)t->d->dbias)[i] = (T)sb;
 }

@@ -1,4 +1,5 @@
 /* Losses: sums in f64, by chunks of fixed size that are then added in order. */
+#include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 #include "backends/reference/lanes.h"
 
@@ -18,6 +19,25 @@ static inline bool counts(const nll *q, int64_t label)
 {
     return label != q->ignore && (uint64_t)label < (uint64_t)q->classes;
 }
+
+typedef struct mse_task {
+    const void *a, *b, *dy; /* dy: the backward's, of reduction none */
+    void *dst;
+    double *partial; /* the forward's sums, one a chunk; NULL: dst has each */
+    double factor;   /* the backward's                                      */
+    int64_t n;
+} mse_task;
+
+typedef struct nll_task {
+    const nll *q;
+    const void *x, *weight; /* the backward's x: log-probabilities or NULL */
+    const int64_t *target;
+    double *partial;
+    void *dst; /* NULL: the forward writes sums alone */
+    const void *dy;
+    double scale;
+    int64_t step, blocks; /* rows an item; blocks of WIDTH columns a sample */
+} nll_task;
 
 #define T float
 #define EXP ref_expf

@@ -31,37 +31,47 @@ REF_CLONES static void NAME(difference)(T *dx, T factor, const T *dy, const T *a
             dx[i] = factor * (a[i] - b[i]);
 }
 
+static void NAME(mse_item)(const void *arg, int64_t k)
+{
+    const mse_task *t = arg;
+    int64_t i = k * REF_CHUNK, m = t->n - i < REF_CHUNK ? t->n - i : REF_CHUNK;
+    const T *a = (const T *)t->a + i, *b = (const T *)t->b + i;
+    if (t->partial)
+        t->partial[k] = NAME(squares)(a, b, m);
+    else
+        NAME(each_square)((T *)t->dst + i, a, b, m);
+}
+
 static void NAME(mse)(const tg_run *r, int64_t reduction, int64_t n, int threads)
 {
-    const T *a = r->in[0], *b = r->in[1];
-    T *y = r->out[0];
-    double *partial = r->scratch, sum = 0.0;
+    double *partial = reduction == TG_REDUCE_NONE ? NULL : r->scratch, sum = 0.0;
+    mse_task t = {.a = r->in[0], .b = r->in[1], .dst = r->out[0], .partial = partial, .n = n};
     int64_t chunks = (n + REF_CHUNK - 1) / REF_CHUNK;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t k = 0; k < chunks; k++) {
-        int64_t i = k * REF_CHUNK, m = n - i < REF_CHUNK ? n - i : REF_CHUNK;
-        if (reduction == TG_REDUCE_NONE)
-            NAME(each_square)(y + i, a + i, b + i, m);
-        else
-            partial[k] = NAME(squares)(a + i, b + i, m);
-    }
-    if (reduction == TG_REDUCE_NONE)
+    tg_ref_each(threads, chunks, NAME(mse_item), &t);
+    if (!partial)
         return;
     for (int64_t k = 0; k < chunks; k++)
         sum += partial[k];
-    y[0] = (T)(reduction == TG_REDUCE_MEAN ? sum / (double)n : sum);
+    *(T *)r->out[0] = (T)(reduction == TG_REDUCE_MEAN ? sum / (double)n : sum);
+}
+
+static void NAME(mse_back_item)(const void *arg, int64_t k)
+{
+    const mse_task *t = arg;
+    int64_t i = k * REF_CHUNK, m = t->n - i < REF_CHUNK ? t->n - i : REF_CHUNK;
+    const T *dy = t->dy ? (const T *)t->dy + i : NULL;
+    NAME(difference)((T *)t->dst + i, (T)t->factor, dy, (const T *)t->a + i, (const T *)t->b + i, m);
 }
 
 static void NAME(mse_backward)(const tg_run *r, int64_t reduction, int64_t n, int threads)
 {
-    const T *dy = r->in[0], *a = r->in[1], *b = r->in[2];
-    T *dx = r->out[0];
-    bool each = reduction == TG_REDUCE_NONE;
-    T factor = (T)(each ? 2.0 : 2.0 * (double)dy[0] / (reduction == TG_REDUCE_MEAN ? (double)n : 1.0));
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t i = 0; i < n; i += REF_CHUNK)
-        NAME(difference)
-    (dx + i, factor, each ? dy + i : NULL, a + i, b + i, n - i < REF_CHUNK ? n - i : REF_CHUNK);
+    const T *dy = r->in[0];
+    mse_task t = {.a = r->in[1], .b = r->in[2], .dst = r->out[0], .factor = 2.0, .n = n};
+    if (reduction == TG_REDUCE_NONE)
+        t.dy = dy;
+    else
+        t.factor = 2.0 * (double)dy[0] / (reduction == TG_REDUCE_MEAN ? (double)n : 1.0);
+    tg_ref_each(threads, (n + REF_CHUNK - 1) / REF_CHUNK, NAME(mse_back_item), &t);
 }
 
 /* The losses of positions [i, end), each written where `y` is given; adds to sum[0] the losses, to sum[1] the
@@ -94,18 +104,24 @@ static void NAME(nll_some)(const nll *q, const T *x, const int64_t *target, cons
     }
 }
 
+static void NAME(nll_item)(const void *arg, int64_t k)
+{
+    const nll_task *t = arg;
+    int64_t i = k * REF_CHUNK, end = i + REF_CHUNK < t->q->count ? i + REF_CHUNK : t->q->count;
+    double *sum = t->partial + 2 * k;
+    sum[0] = sum[1] = 0.0;
+    NAME(nll_some)(t->q, t->x, t->target, t->weight, t->dst, i, end, sum);
+}
+
 static void NAME(nll_loss)(const nll *q, const T *x, const int64_t *target, const T *weight, T *y,
                            double *partial, int threads)
 {
     int64_t chunks = (q->count + REF_CHUNK - 1) / REF_CHUNK;
     double sum[2] = {0};
-    T *each = q->reduction == TG_REDUCE_NONE ? y : NULL;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t k = 0; k < chunks; k++) {
-        int64_t i = k * REF_CHUNK, end = i + REF_CHUNK < q->count ? i + REF_CHUNK : q->count;
-        partial[2 * k] = partial[2 * k + 1] = 0.0;
-        NAME(nll_some)(q, x, target, weight, each, i, end, partial + 2 * k);
-    }
+    bool each = q->reduction == TG_REDUCE_NONE;
+    nll_task t = {
+        .q = q, .x = x, .target = target, .weight = weight, .dst = each ? y : NULL, .partial = partial};
+    tg_ref_each(threads, chunks, NAME(nll_item), &t);
     if (each)
         return;
     for (int64_t k = 0; k < 2 * chunks; k++)
@@ -180,31 +196,40 @@ REF_CLONES static void NAME(back_columns)(const nll *q, T *dx, const T *dy, doub
     }
 }
 
+static void NAME(back_rows_item)(const void *arg, int64_t k)
+{
+    const nll_task *t = arg;
+    int64_t i = k * t->step, end = i + t->step < t->q->count ? i + t->step : t->q->count;
+    NAME(back_rows)(t->q, t->dst, t->dy, t->scale, t->x, t->target, t->weight, i, end);
+}
+
+static void NAME(back_columns_item)(const void *arg, int64_t b)
+{
+    const nll_task *t = arg;
+    const nll *q = t->q;
+    int64_t j = b % t->blocks * WIDTH, w = q->inner - j < WIDTH ? q->inner - j : WIDTH;
+    int64_t i = b / t->blocks * q->inner + j, at = b / t->blocks * q->classes * q->inner + j;
+    const T *dy = (const T *)t->dy + (q->reduction == TG_REDUCE_NONE ? i : 0);
+    const T *x = t->x ? (const T *)t->x + at : NULL;
+    NAME(back_columns)(q, (T *)t->dst + at, dy, t->scale, x, t->target + i, t->weight, w);
+}
+
 static void NAME(nll_back)(nll *q, T *dx, const T *dy, const T *log_probs, const int64_t *target,
                            const T *weight, int threads)
 {
-    double scale = 1.0 / NAME(divisor)(q, target, weight);
+    nll_task t = {.q = q, .x = log_probs, .weight = weight, .target = target, .dst = dx, .dy = dy};
+    t.scale = 1.0 / NAME(divisor)(q, target, weight);
     q->weights = (double)q->classes;
     if (weight) {
         q->weights = 0.0;
         for (int64_t c = 0; c < q->classes; c++)
             q->weights += (double)weight[c];
     }
-    bool each = q->reduction == TG_REDUCE_NONE;
     if (q->inner == 1) {
-        int64_t step = q->classes < REF_CHUNK ? REF_CHUNK / q->classes : 1;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-        for (int64_t i = 0; i < q->count; i += step)
-            NAME(back_rows)
-        (q, dx, dy, scale, log_probs, target, weight, i, i + step < q->count ? i + step : q->count);
-        return;
-    }
-    int64_t blocks = (q->inner + WIDTH - 1) / WIDTH, samples = q->count / q->inner;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t b = 0; b < samples * blocks; b++) {
-        int64_t j = b % blocks * WIDTH, w = q->inner - j < WIDTH ? q->inner - j : WIDTH;
-        int64_t i = b / blocks * q->inner + j, at = b / blocks * q->classes * q->inner + j;
-        NAME(back_columns)
-        (q, dx + at, each ? dy + i : dy, scale, log_probs ? log_probs + at : NULL, target + i, weight, w);
+        t.step = q->classes < REF_CHUNK ? REF_CHUNK / q->classes : 1;
+        tg_ref_each(threads, (q->count + t.step - 1) / t.step, NAME(back_rows_item), &t);
+    } else {
+        t.blocks = (q->inner + WIDTH - 1) / WIDTH;
+        tg_ref_each(threads, q->count / q->inner * t.blocks, NAME(back_columns_item), &t);
     }
 }

@@ -1,4 +1,5 @@
 /* Batch norm and layer norm. Statistics in f64, in two passes: mean, then squares about it. */
+#include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 #include "backends/reference/lanes.h"
 
@@ -22,18 +23,51 @@ typedef struct back_data {
     void *dx, *dweight, *dbias;
 } back_data;
 
+/* A forward's. scratch: mean, invstd, then the partial sums, chunk by chunk. */
+typedef struct batch_task {
+    const layout *q;
+    double eps;
+    const void *x, *weight, *bias;
+    void *y, *out[3];
+    double *mean, *invstd, *partial;
+} batch_task;
+
+/* scratch: the sums a, then b. */
+typedef struct batch_back_task {
+    const layout *q;
+    const back_data *d;
+    double *a, *b;
+    bool batch_stats, sums; /* sums: they are needed */
+} batch_back_task;
+
 typedef struct rows_shape {
     int64_t rows, n, step, chunks;
 } rows_shape;
 
-static void finish_mean(const layout *q, int64_t block, const double *partial, double *mean)
+typedef struct layer_task {
+    const rows_shape *q;
+    const void *x, *weight, *bias;
+    void *y, *mean, *rstd;
+    double eps;
+} layer_task;
+
+/* a, b: the chunks' sums for the parameters, in scratch; NULL: not wanted. */
+typedef struct layer_back_task {
+    const rows_shape *q;
+    const back_data *d;
+    double *a, *b;
+} layer_back_task;
+
+static void mean_item(const void *arg, int64_t block)
 {
+    const batch_task *t = arg;
+    const layout *q = t->q;
     int64_t c = block * q->width, end = c + q->width < q->channels ? c + q->width : q->channels;
     for (; c < end; c++) {
         double sum = 0.0;
         for (int64_t k = 0; k < q->chunks; k++)
-            sum += partial[k * q->channels + c];
-        mean[c] = sum / (double)(q->batch * q->inner);
+            sum += t->partial[k * q->channels + c];
+        t->mean[c] = sum / (double)(q->batch * q->inner);
     }
 }
 
@@ -98,23 +132,36 @@ static void fill(int32_t dtype, void *dst, int64_t n, double value)
             ((double *)dst)[i] = value;
 }
 
+/* The inputs and outputs that train and eval have in common. */
+static batch_task batch_arguments(const layout *q, const tg_call *c, const tg_run *r)
+{
+    double *mean = r->scratch, *invstd = mean + q->channels;
+    return (batch_task){.q = q,
+                        .eps = ((const tg_batch_norm_attrs *)c->attrs)->eps,
+                        .x = r->in[0],
+                        .y = r->out[0],
+                        .out = {r->out[1], r->out[2]},
+                        .mean = mean,
+                        .invstd = invstd,
+                        .partial = invstd + q->channels};
+}
+
 static tg_status run_batch_norm_train(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
                                       const tg_run *r)
 {
     (void)s, (void)p;
     layout q = cut(c->in[0]);
-    double eps = ((const tg_batch_norm_attrs *)c->attrs)->eps;
-    int threads = threads_for(&q, r->threads);
+    int32_t dtype = c->in[0]->dtype;
+    batch_task t = batch_arguments(&q, c, r);
+    t.weight = r->in[1];
+    t.bias = r->in[2];
+    t.out[2] = r->out[3];
     if (is_empty(&q)) { /* finite, so that the gradients of an empty sum are 0 */
-        fill(c->in[0]->dtype, r->out[1], q.channels, 0.0);
-        fill(c->in[0]->dtype, r->out[2], q.channels, 0.0);
-        fill(c->in[0]->dtype, r->out[3], q.channels, 1.0 / sqrt(eps));
-    } else if (c->in[0]->dtype == TG_F32) {
-        float *const out[] = {r->out[1], r->out[2], r->out[3]};
-        train_f32(&q, eps, r->in[0], r->in[1], r->in[2], r->out[0], out, r->scratch, threads);
+        fill(dtype, t.out[0], q.channels, 0.0);
+        fill(dtype, t.out[1], q.channels, 0.0);
+        fill(dtype, t.out[2], q.channels, 1.0 / sqrt(t.eps));
     } else {
-        double *const out[] = {r->out[1], r->out[2], r->out[3]};
-        train_f64(&q, eps, r->in[0], r->in[1], r->in[2], r->out[0], out, r->scratch, threads);
+        (dtype == TG_F32 ? train_f32 : train_f64)(&t, threads_for(&q, r->threads));
     }
     return TG_OK;
 }
@@ -124,14 +171,14 @@ static tg_status run_batch_norm_eval(tg_backend_state *s, const tg_call *c, cons
 {
     (void)s, (void)p;
     layout q = cut(c->in[0]);
-    double eps = ((const tg_batch_norm_attrs *)c->attrs)->eps;
+    batch_task t = batch_arguments(&q, c, r);
     int threads = threads_for(&q, r->threads);
+    t.weight = r->in[3];
+    t.bias = r->in[4];
     if (c->in[0]->dtype == TG_F32)
-        eval_f32(&q, eps, r->in[0], r->in[1], r->in[2], r->in[3], r->in[4], r->out[0], r->out[1], r->out[2],
-                 r->scratch, threads);
+        eval_f32(&t, r->in[1], r->in[2], threads);
     else
-        eval_f64(&q, eps, r->in[0], r->in[1], r->in[2], r->in[3], r->in[4], r->out[0], r->out[1], r->out[2],
-                 r->scratch, threads);
+        eval_f64(&t, r->in[1], r->in[2], threads);
     return TG_OK;
 }
 
@@ -156,14 +203,16 @@ static tg_status run_batch_norm_backward(tg_backend_state *s, const tg_call *c, 
     const tg_batch_norm_backward_attrs *a = c->attrs;
     layout q = cut(c->in[1]);
     back_data d = back_arguments(r, a->want);
-    int threads = threads_for(&q, r->threads);
+    int32_t dtype = c->in[1]->dtype;
+    batch_back_task t = {.q = &q, .d = &d, .a = r->scratch, .batch_stats = a->batch_stats};
+    t.b = t.a + q.chunks * q.channels;
+    t.sums = d.dweight || d.dbias || (d.dx && t.batch_stats);
     if (is_empty(&q)) {
-        fill(c->in[1]->dtype, d.dweight, d.dweight ? q.channels : 0, 0.0);
-        fill(c->in[1]->dtype, d.dbias, d.dbias ? q.channels : 0, 0.0);
-    } else if (c->in[1]->dtype == TG_F32)
-        backward_f32(&q, &d, a->batch_stats, r->scratch, threads);
-    else
-        backward_f64(&q, &d, a->batch_stats, r->scratch, threads);
+        fill(dtype, d.dweight, d.dweight ? q.channels : 0, 0.0);
+        fill(dtype, d.dbias, d.dbias ? q.channels : 0, 0.0);
+    } else {
+        (dtype == TG_F32 ? backward_f32 : backward_f64)(&t, threads_for(&q, r->threads));
+    }
     return TG_OK;
 }
 
@@ -231,10 +280,15 @@ static tg_status run_layer_norm(tg_backend_state *s, const tg_call *c, const tg_
     const tg_layer_norm_attrs *a = c->attrs;
     rows_shape q = cut_rows(c->in[0], a->normalized_ndim);
     int threads = q.rows * q.n < REF_SERIAL ? 1 : r->threads;
-    if (c->in[0]->dtype == TG_F32)
-        layer_f32(&q, a->eps, r->in[0], r->in[1], r->in[2], r->out[0], r->out[1], r->out[2], threads);
-    else
-        layer_f64(&q, a->eps, r->in[0], r->in[1], r->in[2], r->out[0], r->out[1], r->out[2], threads);
+    layer_task t = {.q = &q,
+                    .x = r->in[0],
+                    .weight = r->in[1],
+                    .bias = r->in[2],
+                    .y = r->out[0],
+                    .mean = r->out[1],
+                    .rstd = r->out[2],
+                    .eps = a->eps};
+    tg_ref_each(threads, q.chunks, c->in[0]->dtype == TG_F32 ? layer_item_f32 : layer_item_f64, &t);
     return TG_OK;
 }
 
@@ -246,10 +300,13 @@ static tg_status run_layer_norm_backward(tg_backend_state *s, const tg_call *c, 
     rows_shape q = cut_rows(c->in[1], a->normalized_ndim);
     back_data d = back_arguments(r, a->want);
     int threads = q.rows * q.n < REF_SERIAL ? 1 : r->threads;
-    if (c->in[1]->dtype == TG_F32)
-        layer_back_f32(&q, &d, r->scratch, threads);
-    else
-        layer_back_f64(&q, &d, r->scratch, threads);
+    bool single = c->in[1]->dtype == TG_F32;
+    double *sums = r->scratch;
+    layer_back_task t = {
+        .q = &q, .d = &d, .a = d.dweight ? sums : NULL, .b = d.dbias ? sums + q.chunks * q.n : NULL};
+    const tg_ref_phase phases[] = {{q.chunks, single ? layer_back_item_f32 : layer_back_item_f64},
+                                   {q.n, single ? layer_sums_item_f32 : layer_sums_item_f64}};
+    tg_ref_phases(threads, 2, phases, &t);
     return TG_OK;
 }
 

@@ -1,5 +1,6 @@
 /* Optimizer steps, the gradients' norm and their scaling. Every row takes groups of tensors and makes one
  * pass over all of them, which is cut into one stretch a thread. */
+#include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 
 #include <math.h>
@@ -291,6 +292,20 @@ static double block_squares(const tg_desc *d, const void *src, int64_t from, int
     return sum;
 }
 
+typedef struct norm_task {
+    const tg_desc *d;
+    const void *src;
+    double *partial;
+    int64_t n;
+} norm_task;
+
+static void norm_item(const void *arg, int64_t b)
+{
+    const norm_task *t = arg;
+    int64_t from = b * NORM_BLOCK, to = from + NORM_BLOCK < t->n ? from + NORM_BLOCK : t->n;
+    t->partial[b] = block_squares(t->d, t->src, from, to);
+}
+
 static tg_status norm_run(tg_backend_state *state, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)state;
@@ -299,13 +314,9 @@ static tg_status norm_run(tg_backend_state *state, const tg_call *c, const tg_pr
     int64_t first = 0;
     for (uint32_t i = 0; i < c->n_in; i++) {
         const tg_desc *d = c->in[i];
-        int64_t n = count_of(d), blocks = blocks_of(d);
-#pragma omp parallel for num_threads(r->threads) if (n >= PARALLEL_FROM && r->threads > 1)
-        for (int64_t b = 0; b < blocks; b++) {
-            int64_t from = b * NORM_BLOCK;
-            partial[first + b] =
-                block_squares(d, r->in[i], from, from + NORM_BLOCK < n ? from + NORM_BLOCK : n);
-        }
+        norm_task t = {d, r->in[i], partial + first, count_of(d)};
+        int64_t blocks = blocks_of(d);
+        tg_ref_each(t.n < PARALLEL_FROM ? 1 : r->threads, blocks, norm_item, &t);
         first += blocks;
     }
     for (int64_t b = 0; b < first; b++)

@@ -1,4 +1,5 @@
 /* Random rows: each value is a function of (seed, draw, element) alone. op_attrs.h has the mapping. */
+#include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 #include "backends/reference/lanes.h"
 #include "backends/reference/philox.h"
@@ -34,6 +35,19 @@ static int64_t place(const tg_desc *d, int64_t k)
     }
     return at;
 }
+
+typedef struct random_task {
+    philox_fn philox;
+    uint64_t seed, draw;
+    int64_t n;
+    void *dst;
+    const void *src; /* dropout's */
+    double scale;    /* dropout: of what is kept                 */
+    uint32_t last;   /* dropout: the largest word that keeps     */
+    const tg_desc *d;
+    bool normal, plain, dense; /* plain: a = 0 and b = 1                   */
+    double a, b, end;
+} random_task;
 
 #define T float
 #define NAME(x) x##_f32
@@ -75,13 +89,22 @@ static tg_status run_dropout(tg_backend_state *s, const tg_call *c, const tg_pre
     (void)s, (void)p;
     const tg_dropout_attrs *a = c->attrs;
     int64_t n = elements(c->in[0]);
-    int threads = n < REF_SERIAL ? 1 : r->threads;
-    if (n == 0)
+    uint64_t bound = (uint64_t)round((1.0 - a->p) * 4294967296.0);
+    bool single = c->in[0]->dtype == TG_F32;
+    if (bound == 0) {
+        memset(r->out[0], 0, (size_t)n * (single ? sizeof(float) : sizeof(double)));
         return TG_OK;
-    if (c->in[0]->dtype == TG_F32)
-        dropout_f32(r, a->p, n, threads);
-    else
-        dropout_f64(r, a->p, n, threads);
+    }
+    random_task t = {.philox = philox_best(),
+                     .seed = r->seed,
+                     .draw = r->draw,
+                     .n = n,
+                     .dst = r->out[0],
+                     .src = r->in[0],
+                     .scale = 1.0 / (1.0 - a->p),
+                     .last = (uint32_t)(bound - 1)};
+    tg_ref_each(n < REF_SERIAL ? 1 : r->threads, (n + PHILOX_WORDS - 1) / PHILOX_WORDS,
+                single ? dropout_item_f32 : dropout_item_f64, &t);
     return TG_OK;
 }
 
@@ -90,11 +113,22 @@ static tg_status fill(const tg_desc *d, void *dst, const tg_run *r, bool normal,
                       double end)
 {
     int64_t n = elements(d);
-    int threads = n < REF_SERIAL ? 1 : r->threads;
-    if (d->dtype == TG_F32)
-        random_f32(d, dst, r->seed, r->draw, normal, a, b, end, n, threads);
-    else
-        random_f64(d, dst, r->seed, r->draw, normal, a, b, end, n, threads);
+    bool single = d->dtype == TG_F32;
+    int64_t piece = single ? PHILOX_WORDS : PHILOX_WORDS / 2;
+    random_task t = {.philox = philox_best(),
+                     .seed = r->seed,
+                     .draw = r->draw,
+                     .n = n,
+                     .dst = dst,
+                     .d = d,
+                     .normal = normal,
+                     .plain = a == 0.0 && b == 1.0,
+                     .dense = is_dense(d),
+                     .a = a,
+                     .b = b,
+                     .end = end};
+    tg_ref_each(n < REF_SERIAL ? 1 : r->threads, (n + piece - 1) / piece,
+                single ? random_item_f32 : random_item_f64, &t);
     return TG_OK;
 }
 

@@ -8,23 +8,13 @@ REF_CLONES static void NAME(keep)(T *restrict y, const T *restrict x, const uint
         y[i] = words[i] <= last ? x[i] * scale : (T)0;
 }
 
-static void NAME(dropout)(const tg_run *r, double p, int64_t n, int threads)
+static void NAME(dropout_item)(const void *arg, int64_t k)
 {
-    const T *x = r->in[0];
-    T *y = r->out[0], scale = (T)(1.0 / (1.0 - p));
-    uint64_t bound = (uint64_t)round((1.0 - p) * 4294967296.0);
-    philox_fn philox = philox_best();
-    if (bound == 0) {
-        memset(y, 0, (size_t)n * sizeof *y);
-        return;
-    }
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t i = 0; i < n; i += PHILOX_WORDS) {
-        uint32_t words[PHILOX_WORDS];
-        philox(r->seed, r->draw, (uint64_t)i / 4, words);
-        NAME(keep)
-        (y + i, x + i, words, (uint32_t)(bound - 1), scale, n - i < PHILOX_WORDS ? n - i : PHILOX_WORDS);
-    }
+    const random_task *t = arg;
+    uint32_t words[PHILOX_WORDS];
+    int64_t i = k * PHILOX_WORDS, m = t->n - i < PHILOX_WORDS ? t->n - i : PHILOX_WORDS;
+    t->philox(t->seed, t->draw, (uint64_t)i / 4, words);
+    NAME(keep)((T *)t->dst + i, (const T *)t->src + i, words, t->last, (T)t->scale, m);
 }
 
 REF_CLONES static void NAME(uniforms)(T *restrict u, const uint32_t *restrict words)
@@ -53,27 +43,22 @@ REF_CLONES static void NAME(stretch)(T *u, bool normal, double a, double b, doub
         u[i] = u[i] < last ? u[i] : below;
 }
 
-static void NAME(random)(const tg_desc *d, T *dst, uint64_t seed, uint64_t draw, bool normal, double a,
-                         double b, double end, int64_t n, int threads)
+static void NAME(random_item)(const void *arg, int64_t k)
 {
-    const int64_t piece = PHILOX_WORDS / PER;
-    philox_fn philox = philox_best();
-    bool dense = is_dense(d), plain = a == 0.0 && b == 1.0;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t i = 0; i < n; i += PHILOX_WORDS / PER) {
-        uint32_t words[PHILOX_WORDS];
-        T u[PHILOX_WORDS / PER];
-        int64_t m = n - i < piece ? n - i : piece;
-        philox(seed, draw, (uint64_t)(i / piece) * PHILOX_BATCH, words);
-        NAME(uniforms)(u, words);
-        if (normal)
-            NAME(normals)(u);
-        if (!plain)
-            NAME(stretch)(u, normal, a, b, end);
-        if (dense)
-            memcpy(dst + i, u, (size_t)m * sizeof *u);
-        else
-            for (int64_t k = 0; k < m; k++)
-                dst[place(d, i + k)] = u[k];
-    }
+    const random_task *t = arg;
+    uint32_t words[PHILOX_WORDS];
+    T u[PHILOX_WORDS / PER];
+    int64_t i = k * (PHILOX_WORDS / PER), m = t->n - i < PHILOX_WORDS / PER ? t->n - i : PHILOX_WORDS / PER;
+    t->philox(t->seed, t->draw, (uint64_t)k * PHILOX_BATCH, words);
+    NAME(uniforms)(u, words);
+    if (t->normal)
+        NAME(normals)(u);
+    if (!t->plain)
+        NAME(stretch)(u, t->normal, t->a, t->b, t->end);
+    T *dst = t->dst;
+    if (t->dense)
+        memcpy(dst + i, u, (size_t)m * sizeof *u);
+    else
+        for (int64_t e = 0; e < m; e++)
+            dst[place(t->d, i + e)] = u[e];
 }

@@ -1,4 +1,5 @@
 /* softmax, log_softmax, their gradients, logsumexp: shifted by the maximum, so that nothing overflows. */
+#include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 #include "backends/reference/lanes.h"
 
@@ -23,6 +24,15 @@ static shape around(const tg_desc *d, int64_t dim)
         *(i < dim ? &p.outer : i == dim ? &p.n : &p.inner) *= d->dim[i];
     return p;
 }
+
+/* A forward (dst = y, src = x) or a backward (dst = dx, src = y, dy not NULL). */
+typedef struct task {
+    shape p;
+    void *dst;
+    const void *src, *dy;
+    bool logs;
+    int64_t step, blocks; /* rows an item; blocks of WIDTH columns a sample */
+} task;
 
 /* The reduced dims of logsumexp; the innermost stretch without gaps is `run`. */
 typedef struct span {
@@ -60,70 +70,64 @@ static inline bool advance(const span *s, int64_t *at, int64_t *offset)
 #undef EXP
 #undef NAME
 
-static tg_status softmax(const tg_call *c, const tg_run *r, bool logs)
+static void run(task *t, int32_t dtype, int threads)
 {
-    const tg_softmax_attrs *a = c->attrs;
-    shape p = around(c->in[0], a->dim);
-    int64_t count = p.outer * p.n * p.inner;
-    if (count == 0)
-        return TG_OK;
-    int threads = count < REF_SERIAL ? 1 : r->threads;
-    if (c->in[0]->dtype == TG_F32)
-        forward_f32(&p, r->out[0], r->in[0], logs, threads);
-    else
-        forward_f64(&p, r->out[0], r->in[0], logs, threads);
-    return TG_OK;
+    bool single = dtype == TG_F32;
+    const shape *p = &t->p;
+    if (p->outer * p->n * p->inner == 0)
+        return;
+    if (p->inner == 1) {
+        t->step = p->n > PIECE ? 1 : PIECE / p->n;
+        tg_ref_each(threads, (p->outer + t->step - 1) / t->step, single ? rows_item_f32 : rows_item_f64, t);
+    } else {
+        t->blocks = (p->inner + WIDTH - 1) / WIDTH;
+        tg_ref_each(threads, p->outer * t->blocks, single ? columns_item_f32 : columns_item_f64, t);
+    }
 }
 
-static tg_status softmax_backward(const tg_call *c, const tg_run *r, bool logs)
+static tg_status softmax(const tg_call *c, const tg_run *r, bool backward, bool logs)
 {
     const tg_softmax_attrs *a = c->attrs;
-    shape p = around(c->in[0], a->dim);
-    int64_t count = p.outer * p.n * p.inner;
-    if (count == 0)
-        return TG_OK;
-    int threads = count < REF_SERIAL ? 1 : r->threads;
-    if (c->in[0]->dtype == TG_F32)
-        backward_f32(&p, r->out[0], r->in[0], r->in[1], logs, threads);
-    else
-        backward_f64(&p, r->out[0], r->in[0], r->in[1], logs, threads);
+    task t = {.p = around(c->in[0], a->dim),
+              .dst = r->out[0],
+              .src = r->in[backward ? 1 : 0],
+              .dy = backward ? r->in[0] : NULL,
+              .logs = logs};
+    run(&t, c->in[0]->dtype, t.p.outer * t.p.n * t.p.inner < REF_SERIAL ? 1 : r->threads);
     return TG_OK;
 }
 
 void ref_log_softmax(int32_t dtype, int64_t outer, int64_t n, int64_t inner, void *y, const void *x,
                      int threads)
 {
-    shape p = {outer, n, inner};
-    if (dtype == TG_F32)
-        forward_f32(&p, y, x, true, threads);
-    else
-        forward_f64(&p, y, x, true, threads);
+    task t = {.p = {outer, n, inner}, .dst = y, .src = x, .logs = true};
+    run(&t, dtype, threads);
 }
 
 static tg_status run_softmax(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)s, (void)p;
-    return softmax(c, r, false);
+    return softmax(c, r, false, false);
 }
 
 static tg_status run_log_softmax(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)s, (void)p;
-    return softmax(c, r, true);
+    return softmax(c, r, false, true);
 }
 
 static tg_status run_softmax_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
                                       const tg_run *r)
 {
     (void)s, (void)p;
-    return softmax_backward(c, r, false);
+    return softmax(c, r, true, false);
 }
 
 static tg_status run_log_softmax_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
                                           const tg_run *r)
 {
     (void)s, (void)p;
-    return softmax_backward(c, r, true);
+    return softmax(c, r, true, true);
 }
 
 /* Splits x's dims into kept and reduced ones; the latter's innermost unbroken stretch becomes the run. */
@@ -158,30 +162,39 @@ static int64_t nth(const span *s, int64_t k)
     return offset;
 }
 
+typedef struct logsumexp_task {
+    span kept, reduced;
+    const void *src;
+    void *dst;
+    bool single;
+} logsumexp_task;
+
+static void logsumexp_item(const void *arg, int64_t o)
+{
+    const logsumexp_task *t = arg;
+    int64_t at = nth(&t->kept, o);
+    if (t->single)
+        ((float *)t->dst)[o] = logsumexp_one_f32((const float *)t->src + at, &t->reduced);
+    else
+        ((double *)t->dst)[o] = logsumexp_one_f64((const double *)t->src + at, &t->reduced);
+}
+
 static tg_status run_logsumexp(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)s, (void)p;
     const tg_logsumexp_attrs *a = c->attrs;
-    span kept, reduced;
-    split(c->in[0], &a->dims, &kept, &reduced);
-    int64_t outputs = 1, each = reduced.run;
-    for (int i = 0; i < kept.ndim; i++)
-        outputs *= kept.dim[i];
-    for (int i = 0; i < reduced.ndim; i++)
-        each *= reduced.dim[i];
+    logsumexp_task t = {.src = r->in[0], .dst = r->out[0], .single = c->in[0]->dtype == TG_F32};
+    split(c->in[0], &a->dims, &t.kept, &t.reduced);
+    int64_t outputs = 1, each = t.reduced.run;
+    for (int i = 0; i < t.kept.ndim; i++)
+        outputs *= t.kept.dim[i];
+    for (int i = 0; i < t.reduced.ndim; i++)
+        each *= t.reduced.dim[i];
     if (each == 0) {
-        reduced = (span){.run = 0};
-        kept.ndim = 0; /* nothing is read: any offset will do */
+        t.reduced = (span){.run = 0};
+        t.kept.ndim = 0; /* nothing is read: any offset will do */
     }
-    int threads = outputs * each < REF_SERIAL ? 1 : r->threads;
-    bool single = c->in[0]->dtype == TG_F32;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t o = 0; o < outputs; o++) {
-        if (single)
-            ((float *)r->out[0])[o] = logsumexp_one_f32((const float *)r->in[0] + nth(&kept, o), &reduced);
-        else
-            ((double *)r->out[0])[o] = logsumexp_one_f64((const double *)r->in[0] + nth(&kept, o), &reduced);
-    }
+    tg_ref_each(outputs * each < REF_SERIAL ? 1 : r->threads, outputs, logsumexp_item, &t);
     return TG_OK;
 }
 

@@ -97,44 +97,31 @@ REF_CLONES static void NAME(columns_backward)(T *dx, const T *dy, const T *y, in
         }
 }
 
-static void NAME(forward)(const shape *p, T *y, const T *x, bool logs, int threads)
+/* Some whole rows, where the elements of a row lie side by side. */
+static void NAME(rows_item)(const void *arg, int64_t i)
 {
-    if (p->inner == 1) {
-        int64_t step = p->n > PIECE ? 1 : PIECE / p->n, tasks = (p->outer + step - 1) / step;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-        for (int64_t t = 0; t < tasks; t++) {
-            int64_t r = t * step, m = p->outer - r < step ? p->outer - r : step;
-            NAME(rows)(y + r * p->n, x + r * p->n, m, p->n, logs);
-        }
-        return;
-    }
-    int64_t blocks = (p->inner + WIDTH - 1) / WIDTH;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t t = 0; t < p->outer * blocks; t++) {
-        int64_t j = t % blocks * WIDTH, w = p->inner - j < WIDTH ? p->inner - j : WIDTH;
-        int64_t at = t / blocks * p->n * p->inner + j;
-        NAME(columns)(y + at, x + at, p->n, p->inner, w, logs);
-    }
+    const task *t = arg;
+    int64_t n = t->p.n, r = i * t->step, m = t->p.outer - r < t->step ? t->p.outer - r : t->step;
+    T *dst = (T *)t->dst + r * n;
+    const T *src = (const T *)t->src + r * n;
+    if (t->dy)
+        NAME(rows_backward)(dst, (const T *)t->dy + r * n, src, m, n, t->logs);
+    else
+        NAME(rows)(dst, src, m, n, t->logs);
 }
 
-static void NAME(backward)(const shape *p, T *dx, const T *dy, const T *y, bool logs, int threads)
+/* A block of neighbouring columns. */
+static void NAME(columns_item)(const void *arg, int64_t i)
 {
-    if (p->inner == 1) {
-        int64_t step = p->n > PIECE ? 1 : PIECE / p->n, tasks = (p->outer + step - 1) / step;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-        for (int64_t t = 0; t < tasks; t++) {
-            int64_t r = t * step, m = p->outer - r < step ? p->outer - r : step, at = r * p->n;
-            NAME(rows_backward)(dx + at, dy + at, y + at, m, p->n, logs);
-        }
-        return;
-    }
-    int64_t blocks = (p->inner + WIDTH - 1) / WIDTH;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t t = 0; t < p->outer * blocks; t++) {
-        int64_t j = t % blocks * WIDTH, w = p->inner - j < WIDTH ? p->inner - j : WIDTH;
-        int64_t at = t / blocks * p->n * p->inner + j;
-        NAME(columns_backward)(dx + at, dy + at, y + at, p->n, p->inner, w, logs);
-    }
+    const task *t = arg;
+    int64_t n = t->p.n, inner = t->p.inner, j = i % t->blocks * WIDTH;
+    int64_t w = inner - j < WIDTH ? inner - j : WIDTH, at = i / t->blocks * n * inner + j;
+    T *dst = (T *)t->dst + at;
+    const T *src = (const T *)t->src + at;
+    if (t->dy)
+        NAME(columns_backward)(dst, (const T *)t->dy + at, src, n, inner, w, t->logs);
+    else
+        NAME(columns)(dst, src, n, inner, w, t->logs);
 }
 
 /* log Σexp of one output: runs of `run` elements that lie side by side, started from each offset of the
