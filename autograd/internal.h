@@ -325,7 +325,7 @@ struct tg_runtime {
     tg_home home;
     tg_dtype dtype;
     int threads;
-    tg_random_state random;
+    tg_random_state random; /* under tape_lock */
     uint64_t tapes_opened;
     tg_tape *tape;            /* for initialising, loading, copying: under tape_lock */
     int tape_users;

@@ -25,17 +25,26 @@ tg_status tg_seed(tg_runtime *rt, uint64_t seed)
 {
     if (!rt)
         return tg_fail(NULL, TG_EINVAL, "tg_seed: the runtime is NULL");
-    rt->random = (tg_random_state){.seed = seed};
+    tg_runtime_set_random_state(rt, (tg_random_state){.seed = seed});
     return TG_OK;
 }
 
 tg_random_state tg_runtime_random_state(const tg_runtime *rt)
 {
-    return rt ? rt->random : (tg_random_state){0};
+    if (!rt)
+        return (tg_random_state){0};
+    mtx_t *lock = (mtx_t *)(uintptr_t)&rt->tape_lock;
+    mtx_lock(lock);
+    tg_random_state state = rt->random;
+    mtx_unlock(lock);
+    return state;
 }
 
 void tg_runtime_set_random_state(tg_runtime *rt, tg_random_state state)
 {
-    if (rt)
-        rt->random = state;
+    if (!rt)
+        return;
+    mtx_lock(&rt->tape_lock);
+    rt->random = state;
+    mtx_unlock(&rt->tape_lock);
 }

@@ -54,9 +54,10 @@ tg_status tg_tape_open(tg_tape **out, tg_runtime *rt)
     tg_tape *tape = tape_new(rt);
     if (!tape)
         return TG_ENOMEM;
+    uint64_t seed = tg_runtime_random_state(rt).seed;
     mtx_lock(&rt->lock);
     rt->frozen = true;
-    tape->committed = tape->next = (tg_random_state){rt->random.seed, ++rt->tapes_opened << 40};
+    tape->committed = tape->next = (tg_random_state){seed, ++rt->tapes_opened << 40};
     tape->next_open = rt->open_tapes;
     rt->open_tapes = tape;
     mtx_unlock(&rt->lock);
