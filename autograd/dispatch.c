@@ -234,7 +234,7 @@ static tg_status choose(tg_tape *tape, tg_entry *e, size_t first, const char *re
         e->fallback = reason || implied ? lasting(rt, e, &r) : NULL;
         if (e->fallback && implied && rt->fallback_is_error) {
             release_kernel(e);
-            return no_kernel(tape, e, "TAPEGRAD_FALLBACK=error, and nothing can run it", r.reason);
+            return no_kernel(tape, e, "TAPEGRAD_FALLBACK=error, and only a reference that was not asked for can run it", r.reason);
         }
         return TG_OK;
     }
@@ -292,6 +292,8 @@ tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure)
     if (e->op->writes || e->chain_index + 1 >= tape->rt->n_chain)
         return tg_fail(tape, TG_EBACKEND, "%s: the kernel of backend '%s' failed: %s", e->op->name, b->name, said);
     tg_runtime_log(tape->rt, TG_LOG_WARNING, "%s: the kernel of backend '%s' failed: %s", e->op->name, b->name, said);
+    tg_report_add(tape->rt, e); /* the runs so far were this backend's */
+    e->calls = e->seconds_ns = 0;
     release_kernel(e);
     return choose(tape, e, e->chain_index + 1, "the kernel of an earlier backend in the chain failed when run");
 }

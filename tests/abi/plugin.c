@@ -18,10 +18,13 @@
 #define DECLINES 13
 #define NO_RUN 14
 #define NO_MEMORY 15
+#define SAVES 16
 
 #ifndef SCORE
 #define SCORE 1
 #endif
+
+enum { SAVED_SIZE = 1 << 16 };
 
 struct tg_backend_state {
     const tg_host *host;
@@ -77,6 +80,7 @@ static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
         s->host->error(s->host->arg, TG_EBACKEND, "the mould is broken");
         return TG_EBACKEND;
     }
+    p->saved_size = FLAW == SAVES ? SAVED_SIZE : 0;
     p->impl = s->host->alloc(s->host->arg, 16, 16);
     return p->impl ? TG_OK : TG_ENOMEM;
 }
@@ -94,9 +98,10 @@ static tg_status fail_in_run(tg_backend_state *s)
 
 static tg_status run_neg(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
-    (void)p;
-    if (FLAW == RUN_FAILS)
+    if (FLAW == RUN_FAILS || (FLAW == SAVES && !r->saved))
         return fail_in_run(s);
+    for (size_t i = 0; FLAW == SAVES && i < p->saved_size; i++)
+        ((char *)r->saved)[i] = 1;
     int64_t n = 1;
     for (int i = 0; i < c->out->ndim; i++)
         n *= c->out->dim[i];

@@ -121,6 +121,25 @@ START_TEST(a_failing_run_leaves_it_to_the_next)
 }
 END_TEST
 
+/* The saved memory is of the size that the kernel asked for which runs in the end, and belongs to its own node: a rule
+ * that runs the same kernel unrecorded must not get it. */
+START_TEST(what_a_kernel_saves_is_its_own)
+{
+    tg_runtime *rt = open_chain("runfails,saves");
+    tg_tape *tape = open_tape(rt);
+    tg_tensor *x = three(tape);
+    ck_assert_int_eq(tg_tensor_set_requires_grad(x, true), TG_OK);
+    tg_tensor *y = tg_neg(tape, x);
+    ck_assert_msg(y != NULL, "%s", tg_tape_error(tape));
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "neg", "saves"), 1);
+    ck_assert_msg(tg_backward(tape, tg_sum(tape, y)) == TG_OK, "%s", tg_tape_error(tape));
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "neg", "saves"), 1);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "neg", "reference"), 1); /* the rule's */
+    tg_tape_close(tape);
+    tg_runtime_close(rt);
+}
+END_TEST
+
 /* What was to be overwritten may be half written, so nobody else may try: an error, and a target that is as
  * it was. */
 START_TEST(a_failing_run_in_place_is_an_error)
@@ -241,6 +260,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_malformed_variable_is_an_error);
     tcase_add_test(t, a_failing_prepare_leaves_it_to_the_next);
     tcase_add_test(t, a_failing_run_leaves_it_to_the_next);
+    tcase_add_test(t, what_a_kernel_saves_is_its_own);
     tcase_add_test(t, a_failing_run_in_place_is_an_error);
     suite_add_tcase(s, t);
     t = tcase_create("report");
