@@ -67,7 +67,12 @@ static void blame(const tg_module *m, tg_tape *tape, tg_status status)
 
 static const char *input_name(const tg_layer_class *cls, size_t i)
 {
-    return cls->in_names && cls->in_names[i] ? cls->in_names[i] : "input";
+    static const char *const numbered[] = {
+        "input 0", "input 1", "input 2",  "input 3",  "input 4",  "input 5",  "input 6",  "input 7",
+        "input 8", "input 9", "input 10", "input 11", "input 12", "input 13", "input 14", "input 15"};
+    if (cls->in_names && cls->in_names[i])
+        return cls->in_names[i];
+    return cls->n_in == 1 ? "input" : numbered[i];
 }
 
 static tg_status check_inputs(const tg_module *m, tg_tape *tape, tg_tensor *const in[])

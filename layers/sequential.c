@@ -71,6 +71,10 @@ static bool stands_earlier(tg_module *const children[], size_t i)
 tg_module *tg_nn_sequential_n(tg_runtime *rt, tg_module *const children[], size_t n)
 {
     bool whole = true;
+    if (n && !children) {
+        tg_fail(NULL, TG_EINVAL, "tg_nn_sequential_n: the array of children is NULL");
+        return NULL;
+    }
     for (size_t i = 0; i < n; i++)
         whole = whole && children[i]; /* where one is missing, its constructor's sentence is the thread's */
     tg_module *m = whole ? tg_module_new(rt, &sequential, NULL) : NULL;
