@@ -5,14 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
-tg_status tg_check_tensor(tg_tape *tape, const tg_tensor *t, const char *what, const char *argument, tg_value **out)
+tg_status tg_check_tensor(tg_tape *tape, const tg_tensor *t, const char *what, const char *argument,
+                          tg_value **out)
 {
     *out = NULL;
     if (!t)
         return tg_fail(tape, TG_EINVAL, "%s: %s is NULL", what, argument);
     tg_value *v = tg_resolve(t);
     if (!v)
-        return tg_fail(tape, TG_ESTALE, "%s: %s is stale: its tape was reset or closed, or it was destroyed or discarded",
+        return tg_fail(tape, TG_ESTALE,
+                       "%s: %s is stale: its tape was reset or closed, or it was destroyed or discarded",
                        what, argument);
     if (v->home->rt != tape->rt)
         return tg_fail(tape, TG_EINVAL, "%s: %s belongs to another runtime", what, argument);
@@ -20,8 +22,9 @@ tg_status tg_check_tensor(tg_tape *tape, const tg_tensor *t, const char *what, c
         return tg_fail(tape, TG_EINVAL, "%s: %s belongs to another tape", what, argument);
     bool held = v->flags & (TG_V_HELD | TG_V_PERSISTENT);
     if ((v->flags & TG_V_RELEASED) || (!held && !tape->rule_of && !v->refs))
-        return tg_fail(tape, TG_ESTALE, "%s: %s was given back: discarded, or neither returned by a forward nor saved",
-                       what, argument);
+        return tg_fail(tape, TG_ESTALE,
+                       "%s: %s was given back: discarded, or neither returned by a forward nor saved", what,
+                       argument);
     *out = v;
     return TG_OK;
 }
@@ -39,17 +42,20 @@ typedef struct application {
     bool copied; /* an input is a row-major copy of our own */
 } application;
 
-static tg_status check_arity(tg_tape *tape, const tg_operator *op, size_t n_in, const void *attrs, const double *scalars)
+static tg_status check_arity(tg_tape *tape, const tg_operator *op, size_t n_in, const void *attrs,
+                             const double *scalars)
 {
     if (op->n_in != TG_OP_VARIADIC && n_in != op->n_in)
         return tg_fail(tape, TG_EINVAL, "%s takes %u inputs, got %zu", op->name, (unsigned)op->n_in, n_in);
     if (op->n_in == TG_OP_VARIADIC && (!n_in || (op->period && n_in % op->period)))
-        return tg_fail(tape, TG_EINVAL, "%s takes %s%u inputs, got %zu", op->name, op->period ? "a multiple of " : "at least ",
-                       op->period ? (unsigned)op->period : 1u, n_in);
+        return tg_fail(tape, TG_EINVAL, "%s takes %s%u inputs, got %zu", op->name,
+                       op->period ? "a multiple of " : "at least ", op->period ? (unsigned)op->period : 1u,
+                       n_in);
     if (op->attrs_size && !attrs)
         return tg_fail(tape, TG_EINVAL, "%s: its attributes are missing", op->name);
     if (op->n_scalars && !scalars)
-        return tg_fail(tape, TG_EINVAL, "%s: its %u run-time scalars are missing", op->name, (unsigned)op->n_scalars);
+        return tg_fail(tape, TG_EINVAL, "%s: its %u run-time scalars are missing", op->name,
+                       (unsigned)op->n_scalars);
     if (op->n_out > 16)
         return tg_fail(tape, TG_EINVAL, "%s: a row has at most 16 outputs", op->name);
     return TG_OK;
@@ -118,7 +124,8 @@ static tg_status make_outputs(tg_tape *tape, application *a, const tg_entry *e)
             v->offset = a->value[0]->offset + e->offset * (int64_t)tg_dtype_size(v->desc->dtype);
             tg_storage_ref(v->storage);
         } else {
-            v->storage = tg_pool_get(tape->pool, (size_t)tg_desc_count(v->desc) * tg_dtype_size(v->desc->dtype));
+            v->storage =
+                tg_pool_get(tape->pool, (size_t)tg_desc_count(v->desc) * tg_dtype_size(v->desc->dtype));
             if (!v->storage)
                 return tg_fail_again(tape, TG_ENOMEM);
         }
@@ -216,7 +223,8 @@ static tg_status apply(tg_tape *tape, application *a, bool own_draw, tg_tensor *
             tape->committed = tape->next;
     }
     if (tape->observer.applied)
-        tape->observer.applied(tape->observer.arg, tape, a->op, a->in, a->n_in, out, a->op->n_out, tape->rule_of);
+        tape->observer.applied(tape->observer.arg, tape, a->op, a->in, a->n_in, out, a->op->n_out,
+                               tape->rule_of);
     drop_kept(a);
     return TG_OK;
 }
@@ -229,8 +237,8 @@ static void drop_copies(const application *a, tg_tensor *const in[])
             tg_discard(a->in[i]);
 }
 
-static tg_status prepare(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const void *attrs,
-                         const double *scalars, const uint64_t *draw, tg_tensor *out[])
+static tg_status prepare(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                         const void *attrs, const double *scalars, const uint64_t *draw, tg_tensor *out[])
 {
     if (!op)
         return tg_null(tape, "tg_apply", "the operator");
@@ -250,8 +258,14 @@ static tg_status prepare(tg_tape *tape, const tg_operator *op, tg_tensor *const 
         return status;
     tg_tensor *in_here[16];
     tg_value *value_here[16];
-    application a = {.op = op, .in = in_here, .value = value_here, .n_in = n_in, .attrs = attrs, .scalars = scalars,
-                     .draw = draw ? *draw : 0, .n_groups = op->period ? n_in / op->period : 1};
+    application a = {.op = op,
+                     .in = in_here,
+                     .value = value_here,
+                     .n_in = n_in,
+                     .attrs = attrs,
+                     .scalars = scalars,
+                     .draw = draw ? *draw : 0,
+                     .n_groups = op->period ? n_in / op->period : 1};
     if (n_in > 16) {
         a.in = tg_arena_get(&tape->arena, n_in * sizeof *a.in);
         a.value = tg_arena_get(&tape->arena, n_in * sizeof *a.value);
@@ -273,14 +287,14 @@ static tg_status prepare(tg_tape *tape, const tg_operator *op, tg_tensor *const 
     return status;
 }
 
-tg_status tg_apply(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const void *attrs,
-                   const double *scalars, tg_tensor *out[])
+tg_status tg_apply(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                   const void *attrs, const double *scalars, tg_tensor *out[])
 {
     return prepare(tape, op, in, n_in, attrs, scalars, NULL, out);
 }
 
-tg_status tg_apply_draw(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const void *attrs,
-                        const double *scalars, uint64_t draw, tg_tensor *out[])
+tg_status tg_apply_draw(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                        const void *attrs, const double *scalars, uint64_t draw, tg_tensor *out[])
 {
     return prepare(tape, op, in, n_in, attrs, scalars, &draw, out);
 }

@@ -7,7 +7,8 @@
 static const struct {
     const char *name;
     size_t size;
-} dtypes[] = {{"f32", 4}, {"f64", 8}, {"bf16", 2}, {"f16", 2}, {"i64", 8}, {"i32", 4}, {"i8", 1}, {"u8", 1}, {"bool", 1}};
+} dtypes[] = {{"f32", 4}, {"f64", 8}, {"bf16", 2}, {"f16", 2}, {"i64", 8},
+              {"i32", 4}, {"i8", 1},  {"u8", 1},   {"bool", 1}};
 
 static bool known(int32_t dtype)
 {
@@ -80,7 +81,8 @@ tg_status tg_desc_make(tg_desc *out, tg_dtype dtype, const int64_t *dims, size_t
     tg_desc_row_major(out);
     char text[192];
     if (!tg_desc_fits(out))
-        return tg_fail(NULL, TG_ESHAPE, "%s would have more than 2^63 bytes", tg_desc_format(out, text, sizeof text));
+        return tg_fail(NULL, TG_ESHAPE, "%s would have more than 2^63 bytes",
+                       tg_desc_format(out, text, sizeof text));
     return TG_OK;
 }
 

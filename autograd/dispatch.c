@@ -1,5 +1,6 @@
-/* Which kernel: the first in the chain that accepts. The answer, with shapes inferred and the kernel prepared, is cached
- * under the operator, the inputs' descriptors, the attributes and the threads; a steady step finds it by one probe. */
+/* Which kernel: the first in the chain that accepts. The answer, with shapes inferred and the kernel
+ * prepared, is cached under the operator, the inputs' descriptors, the attributes and the threads; a steady
+ * step finds it by one probe. */
 #include "autograd/internal.h"
 
 #include <omp.h>
@@ -20,7 +21,8 @@ struct tg_cache *tg_cache_open(tg_tape *tape)
     return tg_alloc_zero(&tape->rt->allocator, sizeof(struct tg_cache));
 }
 
-static uint64_t key_hash(const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs, int threads)
+static uint64_t key_hash(const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs,
+                         int threads)
 {
     uint64_t h = ((uint64_t)(uintptr_t)op >> 4) * 0x9e3779b97f4a7c15u + n_in + ((uint64_t)threads << 32);
     for (size_t i = 0; i < n_in; i++)
@@ -30,8 +32,8 @@ static uint64_t key_hash(const tg_operator *op, tg_value *const in[], size_t n_i
     return h ^ h >> 31;
 }
 
-static bool key_equal(const tg_entry *e, const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs,
-                      int threads)
+static bool key_equal(const tg_entry *e, const tg_operator *op, tg_value *const in[], size_t n_in,
+                      const void *attrs, int threads)
 {
     if (e->op != op || e->n_in != n_in || e->threads != threads)
         return false;
@@ -76,10 +78,12 @@ static void entry_free(tg_tape *tape, tg_entry *e)
 }
 
 /* Everything of an entry is one block: the struct, then its arrays. */
-static tg_entry *entry_new(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs)
+static tg_entry *entry_new(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in,
+                           const void *attrs)
 {
     size_t n_out = op->n_out, descs = 2 * n_in + n_out;
-    size_t size = sizeof(tg_entry) + descs * sizeof(tg_desc) + 2 * n_in * sizeof(tg_desc *) + n_out * 9 + op->attrs_size + 64;
+    size_t size = sizeof(tg_entry) + descs * sizeof(tg_desc) + 2 * n_in * sizeof(tg_desc *) + n_out * 9 +
+                  op->attrs_size + 64;
     char *p = tg_alloc_zero(&tape->rt->allocator, size);
     if (!p) {
         tg_fail_again(tape, TG_ENOMEM);
@@ -127,7 +131,11 @@ static void broadcast_to(tg_desc *d, const tg_desc *to)
 static tg_status infer(tg_tape *tape, tg_entry *e)
 {
     const tg_operator *op = e->op;
-    tg_infer q = {.op = op, .in = e->in, .n_in = e->n_in, .attrs = op->attrs_size ? e->attrs : NULL, .out = e->out,
+    tg_infer q = {.op = op,
+                  .in = e->in,
+                  .n_in = e->n_in,
+                  .attrs = op->attrs_size ? e->attrs : NULL,
+                  .out = e->out,
                   .offset = &e->offset};
     tg_status status = op->infer(&q);
     if (status)
@@ -150,7 +158,8 @@ static tg_status infer(tg_tape *tape, tg_entry *e)
 static const tg_kernel *find_kernel(const tg_backend *b, const tg_operator *op)
 {
     for (uint32_t k = 0; k < b->n_kernels; k++) {
-        const tg_kernel *kernel = (const tg_kernel *)(const void *)((const char *)b->kernels + (size_t)k * b->kernel_stride);
+        const tg_kernel *kernel =
+            (const tg_kernel *)(const void *)((const char *)b->kernels + (size_t)k * b->kernel_stride);
         if (kernel->version == op->version && !strcmp(kernel->op, op->name))
             return kernel;
     }
@@ -204,8 +213,8 @@ static tg_status no_kernel(tg_tape *tape, const tg_entry *e, const char *why, co
         n += (size_t)snprintf(shapes + n, sizeof shapes - n, "%s%s", i ? ", " : "",
                               e->in[i] ? tg_desc_format(e->in[i], text, sizeof text) : "-");
     }
-    return tg_fail(tape, TG_ENOKERNEL, "%s(%s): %s in the chain '%s': %s", e->op->name, shapes, why, tape->rt->chain,
-                   reason ? reason : "none has a kernel");
+    return tg_fail(tape, TG_ENOKERNEL, "%s(%s): %s in the chain '%s': %s", e->op->name, shapes, why,
+                   tape->rt->chain, reason ? reason : "none has a kernel");
 }
 
 /* The entry outlives the sentence that a plug-in left on this thread. */
@@ -225,8 +234,8 @@ static tg_status choose(tg_tape *tape, tg_entry *e, size_t first, const char *re
     for (size_t i = first; i < rt->n_chain; i++) {
         if (!try_backend(e, &rt->backends[i], &r)) {
             if (r.no_memory)
-                return tg_fail(tape, TG_ENOMEM, "%s: no memory to prepare the kernel of backend '%s'", e->op->name,
-                               rt->backends[i].name);
+                return tg_fail(tape, TG_ENOMEM, "%s: no memory to prepare the kernel of backend '%s'",
+                               e->op->name, rt->backends[i].name);
             continue;
         }
         e->chain_index = i;
@@ -234,7 +243,9 @@ static tg_status choose(tg_tape *tape, tg_entry *e, size_t first, const char *re
         e->fallback = reason || implied ? lasting(rt, e, &r) : NULL;
         if (e->fallback && implied && rt->fallback_is_error) {
             release_kernel(e);
-            return no_kernel(tape, e, "TAPEGRAD_FALLBACK=error, and only a reference that was not asked for can run it", r.reason);
+            return no_kernel(
+                tape, e, "TAPEGRAD_FALLBACK=error, and only a reference that was not asked for can run it",
+                r.reason);
         }
         return TG_OK;
     }
@@ -246,13 +257,21 @@ static tg_status fill(tg_tape *tape, tg_entry *e)
     tg_status status = infer(tape, e);
     if (status || (e->op->flags & TG_OP_VIEW))
         return status;
-    e->call = (tg_call){.struct_size = sizeof e->call, .version = e->op->version, .op = e->op->name,
-                        .in = e->kernel_in, .n_in = e->n_in, .n_out = e->op->n_out, .out = e->out,
-                        .attrs = e->attrs, .attrs_size = (uint32_t)e->op->attrs_size, .threads = e->threads};
+    e->call = (tg_call){.struct_size = sizeof e->call,
+                        .version = e->op->version,
+                        .op = e->op->name,
+                        .in = e->kernel_in,
+                        .n_in = e->n_in,
+                        .n_out = e->op->n_out,
+                        .out = e->out,
+                        .attrs = e->attrs,
+                        .attrs_size = (uint32_t)e->op->attrs_size,
+                        .threads = e->threads};
     return choose(tape, e, 0, NULL);
 }
 
-tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs)
+tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in,
+                      const void *attrs)
 {
     struct tg_cache *c = tape->cache;
     int threads = omp_in_parallel() ? 1 : tape->threads;
@@ -290,12 +309,15 @@ tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure)
     tg_loaded *b = e->backend;
     const char *said = *tg_backend_said() ? tg_backend_said() : tg_status_name(failure);
     if (e->op->writes || e->chain_index + 1 >= tape->rt->n_chain)
-        return tg_fail(tape, TG_EBACKEND, "%s: the kernel of backend '%s' failed: %s", e->op->name, b->name, said);
-    tg_runtime_log(tape->rt, TG_LOG_WARNING, "%s: the kernel of backend '%s' failed: %s", e->op->name, b->name, said);
+        return tg_fail(tape, TG_EBACKEND, "%s: the kernel of backend '%s' failed: %s", e->op->name, b->name,
+                       said);
+    tg_runtime_log(tape->rt, TG_LOG_WARNING, "%s: the kernel of backend '%s' failed: %s", e->op->name,
+                   b->name, said);
     tg_report_add(tape->rt, e); /* the runs so far were this backend's */
     e->calls = e->seconds_ns = 0;
     release_kernel(e);
-    return choose(tape, e, e->chain_index + 1, "the kernel of an earlier backend in the chain failed when run");
+    return choose(tape, e, e->chain_index + 1,
+                  "the kernel of an earlier backend in the chain failed when run");
 }
 
 static tg_status scratch(tg_tape *tape, size_t size)
@@ -310,7 +332,8 @@ static tg_status scratch(tg_tape *tape, size_t size)
     return TG_OK;
 }
 
-/* A kernel that saves writes to its own node's; one that does not may be part of a rule, and reads that node's. */
+/* A kernel that saves writes to its own node's; one that does not may be part of a rule, and reads that
+ * node's. */
 static tg_status saved_of(tg_tape *tape, const tg_entry *e, tg_node *node, tg_storage **out)
 {
     size_t size = e->prepared.saved_size;
@@ -330,8 +353,8 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_value *const out[], const double *scalars,
-                       uint64_t draw, tg_node *node)
+tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_value *const out[],
+                       const double *scalars, uint64_t draw, tg_node *node)
 {
     const void *src_here[16];
     const void **src = src_here;
@@ -351,9 +374,16 @@ tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_valu
         if (status)
             return status;
         tg_backend_hush();
-        tg_run run = {.struct_size = sizeof run, .threads = e->threads, .in = src, .out = dst,
-                      .scratch = tape->scratch ? tape->scratch->data : NULL, .saved = saved ? saved->data : NULL,
-                      .scalars = scalars, .n_in = e->n_in, .n_out = e->op->n_out, .draw = draw,
+        tg_run run = {.struct_size = sizeof run,
+                      .threads = e->threads,
+                      .in = src,
+                      .out = dst,
+                      .scratch = tape->scratch ? tape->scratch->data : NULL,
+                      .saved = saved ? saved->data : NULL,
+                      .scalars = scalars,
+                      .n_in = e->n_in,
+                      .n_out = e->op->n_out,
+                      .draw = draw,
                       .seed = tape->rule_of ? tape->rule_of->seed : tape->next.seed};
         uint64_t start = timed ? now_ns() : 0;
         status = e->kernel->run(e->backend->state, &e->call, &e->prepared, &run);
@@ -402,7 +432,8 @@ uint64_t tg_tape_count_runs(const tg_tape *tape, const char *op, const char *bac
 {
     uint64_t n = 0;
     for (const tg_entry *e = tape ? tape->cache->newest : NULL; e; e = e->older)
-        if (e->kernel && (!op || !strcmp(e->op->name, op)) && (!backend || !strcmp(e->backend->name, backend)))
+        if (e->kernel && (!op || !strcmp(e->op->name, op)) &&
+            (!backend || !strcmp(e->backend->name, backend)))
             n += e->calls;
     return n;
 }

@@ -28,8 +28,8 @@ static tg_value *fit(tg_tape *tape, const tg_node *node, uint32_t i, tg_tensor *
         g = gx ? tg_resolve(gx) : NULL;
     }
     if (g && g->desc->dtype != in->desc->dtype) {
-        tg_fail(tape, TG_EDTYPE, "the rule of %s gave a gradient of dtype %s for input %u of dtype %s", node->op->name,
-                tg_dtype_name(g->desc->dtype), i, tg_dtype_name(in->desc->dtype));
+        tg_fail(tape, TG_EDTYPE, "the rule of %s gave a gradient of dtype %s for input %u of dtype %s",
+                node->op->name, tg_dtype_name(g->desc->dtype), i, tg_dtype_name(in->desc->dtype));
         return NULL;
     }
     return g;
@@ -46,7 +46,8 @@ static tg_status add_to(sweep *s, tg_value *target, tg_value *g)
         return TG_OK;
     }
     if (e->owned && !(s->flags & TG_CREATE_GRAPH))
-        return tg_apply(tape, tape->rt->rows.add_, (tg_tensor *[]){tg_handle(e->grad), tg_handle(g)}, 2, NULL, NULL, NULL);
+        return tg_apply(tape, tape->rt->rows.add_, (tg_tensor *[]){tg_handle(e->grad), tg_handle(g)}, 2, NULL,
+                        NULL, NULL);
     tg_tensor *sum = tg_add(tape, tg_handle(e->grad), tg_handle(g));
     if (!sum)
         return tape->status;
@@ -105,8 +106,10 @@ static tg_status visit(sweep *s, tg_node *node)
         return TG_OK;
     if (node->released)
         return tg_fail(tape, TG_ESTATE,
-                       "backward a second time through %s (recorded at %s:%d), whose saved values an earlier backward gave "
-                       "back: pass TG_RETAIN to the first", node->op->name, node->file ? node->file : "?", node->line);
+                       "backward a second time through %s (recorded at %s:%d), whose saved values an earlier "
+                       "backward gave "
+                       "back: pass TG_RETAIN to the first",
+                       node->op->name, node->file ? node->file : "?", node->line);
     memset(gx, 0, node->n_in * sizeof *gx);
     tg_scope scope;
     tg_scope_enter(tape, &scope);

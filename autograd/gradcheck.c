@@ -31,7 +31,7 @@ static double random_value(gc_check *c)
     return word[1] & 1u ? u : -u;
 }
 
-/* -- making a level ------------------------------------------------------------------------------------- */
+/* -- making a level -------------------------------------------------------------------------------------- */
 
 /* Room for what level k returns, and, in points, for its vectors. */
 static tg_status size_level(gc_check *c, size_t k)
@@ -99,7 +99,7 @@ static tg_status make_level(gc_check *c, size_t k)
     return status;
 }
 
-/* -- checking a level ----------------------------------------------------------------------------------- */
+/* -- checking a level ------------------------------------------------------------------------------------ */
 
 static void work_free(gc_check *c, gc_work *w)
 {
@@ -320,7 +320,7 @@ static tg_status check_level(gc_check *c, size_t k)
     return status;
 }
 
-/* -- the whole ------------------------------------------------------------------------------------------ */
+/* -- the whole ------------------------------------------------------------------------------------------- */
 
 static tg_status check_options(gc_check *c, size_t n_out)
 {

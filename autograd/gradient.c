@@ -11,8 +11,10 @@ static tg_status check_root(tg_tape *tape, tg_tensor *y, tg_tensor **gy, const c
     char text[128], other[128];
     const tg_desc *d = (*out)->desc;
     if (!((*out)->flags & TG_V_REQUIRES_GRAD) || !tg_dtype_is_float(d->dtype))
-        return tg_fail(tape, TG_EINVAL, "%s: %s does not depend on anything that wants a gradient (or was made while nothing "
-                       "was recorded)", what, tg_desc_format(d, text, sizeof text));
+        return tg_fail(tape, TG_EINVAL,
+                       "%s: %s does not depend on anything that wants a gradient (or was made while nothing "
+                       "was recorded)",
+                       what, tg_desc_format(d, text, sizeof text));
     if (*gy) {
         tg_value *g;
         status = tg_check_tensor(tape, *gy, what, "gy", &g);
@@ -20,12 +22,13 @@ static tg_status check_root(tg_tape *tape, tg_tensor *y, tg_tensor **gy, const c
             return status;
         if (!tg_desc_same_dims(g->desc, d) || g->desc->dtype != d->dtype)
             return tg_fail(tape, TG_ESHAPE, "%s: gy must be as the value, %s, but is %s", what,
-                           tg_desc_format(d, text, sizeof text), tg_desc_format(g->desc, other, sizeof other));
+                           tg_desc_format(d, text, sizeof text),
+                           tg_desc_format(g->desc, other, sizeof other));
         return TG_OK;
     }
     if (tg_desc_count(d) != 1)
-        return tg_fail(tape, TG_ESHAPE, "%s: a value of one element is differentiated without gy, not %s", what,
-                       tg_desc_format(d, text, sizeof text));
+        return tg_fail(tape, TG_ESHAPE, "%s: a value of one element is differentiated without gy, not %s",
+                       what, tg_desc_format(d, text, sizeof text));
     *gy = tg_ones_like(tape, y);
     return *gy ? TG_OK : tape->status;
 }
@@ -41,7 +44,8 @@ static void mark_wanted(sweep *s, uint32_t end, tg_tensor *const wrt[], size_t n
             tg_value *v = node->in[i] ? tg_resolve(node->in[i]) : NULL;
             if (!v || !node->needs[i])
                 continue;
-            s->reach[k] = tg_sweep_edge(s, v)->asked || (tg_sweep_owns(s, v) && v->node != TG_NO_NODE && s->reach[v->node]);
+            s->reach[k] = tg_sweep_edge(s, v)->asked ||
+                          (tg_sweep_owns(s, v) && v->node != TG_NO_NODE && s->reach[v->node]);
         }
     }
 }
@@ -92,7 +96,9 @@ static tg_status missing(tg_tape *tape, tg_tensor *const out[], size_t n, unsign
 {
     for (size_t i = 0; i < n && !(flags & TG_ALLOW_UNUSED); i++)
         if (!out[i])
-            return tg_fail(tape, TG_EINVAL, "tg_grad: the value does not depend on input %zu; pass TG_ALLOW_UNUSED to get NULL", i);
+            return tg_fail(
+                tape, TG_EINVAL,
+                "tg_grad: the value does not depend on input %zu; pass TG_ALLOW_UNUSED to get NULL", i);
     return TG_OK;
 }
 
@@ -123,14 +129,16 @@ static tg_status start(sweep *s, tg_value *y, tg_tensor *gy, tg_tensor *const wr
     return y->node == TG_NO_NODE ? TG_OK : tg_sweep_walk(s, y->node);
 }
 
-static tg_status run_sweep(tg_tape *tape, uint32_t first, tg_value *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n, tg_tensor *out[],
-                           unsigned flags)
+static tg_status run_sweep(tg_tape *tape, uint32_t first, tg_value *y, tg_tensor *gy, tg_tensor *const wrt[],
+                           size_t n, tg_tensor *out[], unsigned flags)
 {
     size_t outside = count_outside(tape, first, end_of(y)) + 1 + n, capacity = 8;
     while (capacity < 2 * outside)
         capacity *= 2;
-    sweep s = {.tape = tape, .flags = flags, .first = first, .n_slots = slots_in_use(tape), .mask = capacity - 1};
-    size_t slots = s.n_slots * sizeof *s.slots, leaves = capacity * sizeof *s.leaves, reach = wrt ? tape->n_nodes + 1 : 0;
+    sweep s = {
+        .tape = tape, .flags = flags, .first = first, .n_slots = slots_in_use(tape), .mask = capacity - 1};
+    size_t slots = s.n_slots * sizeof *s.slots, leaves = capacity * sizeof *s.leaves,
+           reach = wrt ? tape->n_nodes + 1 : 0;
     tg_storage *block;
     char *p = tg_sweep_block(tape, slots + leaves + reach, &block);
     if (!p)
@@ -150,8 +158,8 @@ static tg_status run_sweep(tg_tape *tape, uint32_t first, tg_value *y, tg_tensor
     return status;
 }
 
-static tg_status differentiate(tg_tape *tape, const char *what, size_t first, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
-                               tg_tensor *out[], unsigned flags)
+static tg_status differentiate(tg_tape *tape, const char *what, size_t first, tg_tensor *y, tg_tensor *gy,
+                               tg_tensor *const wrt[], size_t n, tg_tensor *out[], unsigned flags)
 {
     if (tape->status)
         return tape->status;
@@ -181,7 +189,9 @@ tg_status tg_backward_with(tg_tape *tape, tg_tensor *y, tg_tensor *gy, unsigned 
     if (!tape)
         return tg_null(NULL, "tg_backward", "the tape");
     if (flags & ~(unsigned)TG_RETAIN)
-        return tg_fail(tape, TG_EINVAL, "tg_backward: takes TG_RETAIN alone; gradients to be differentiated come from tg_grad");
+        return tg_fail(
+            tape, TG_EINVAL,
+            "tg_backward: takes TG_RETAIN alone; gradients to be differentiated come from tg_grad");
     return differentiate(tape, "tg_backward", 0, y, gy, NULL, 0, NULL, flags);
 }
 
@@ -190,11 +200,14 @@ tg_status tg_backward(tg_tape *tape, tg_tensor *loss)
     return tg_backward_with(tape, loss, NULL, 0);
 }
 
-tg_status tg_grad_since(tg_tape *tape, size_t first, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
-                        tg_tensor *out[], unsigned flags)
+tg_status tg_grad_since(tg_tape *tape, size_t first, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[],
+                        size_t n, tg_tensor *out[], unsigned flags)
 {
     if (!tape || !wrt || !out)
-        return tg_null(tape, "tg_grad", !tape ? "the tape" : !wrt ? "the array of inputs" : "the array of gradients");
+        return tg_null(tape, "tg_grad",
+                       !tape  ? "the tape"
+                       : !wrt ? "the array of inputs"
+                              : "the array of gradients");
     for (size_t i = 0; i < n; i++)
         out[i] = NULL;
     if (tape->status)
@@ -212,8 +225,8 @@ tg_status tg_grad_since(tg_tape *tape, size_t first, tg_tensor *y, tg_tensor *gy
     return differentiate(tape, "tg_grad", first, y, gy, wrt, n, out, flags);
 }
 
-tg_status tg_grad(tg_tape *tape, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n, tg_tensor *out[],
-                  unsigned flags)
+tg_status tg_grad(tg_tape *tape, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
+                  tg_tensor *out[], unsigned flags)
 {
     return tg_grad_since(tape, 0, y, gy, wrt, n, out, flags);
 }

@@ -1,5 +1,5 @@
-/* Slots behind the handles. A handle is (home, generation, slot): 12, 28 and 24 bits. Chunks double and never move, so
- * that a handle is resolved without a lock. */
+/* Slots behind the handles. A handle is (home, generation, slot): 12, 28 and 24 bits. Chunks double and never
+ * move, so that a handle is resolved without a lock. */
 #include "autograd/internal.h"
 
 _Static_assert(sizeof(uintptr_t) == 8, "handles need 64-bit pointers");
@@ -70,7 +70,8 @@ static tg_value *add_slot(tg_home *home)
             return NULL;
     }
     /* the free list must have room for every slot, so that dropping never fails */
-    if (tg_grow(home->allocator, &home->free_slots, &home->free_capacity, slot + 1u, sizeof *home->free_slots))
+    if (tg_grow(home->allocator, &home->free_slots, &home->free_capacity, slot + 1u,
+                sizeof *home->free_slots))
         return NULL;
     tg_value *v = tg_home_slot(home, slot);
     *v = (tg_value){.gen = home->first_gen, .slot = slot, .home = home};
@@ -80,14 +81,17 @@ static tg_value *add_slot(tg_home *home)
 
 tg_value *tg_home_new(tg_home *home)
 {
-    tg_value *v = home->n_free                     ? tg_home_slot(home, home->free_slots[--home->n_free])
+    tg_value *v = home->n_free                    ? tg_home_slot(home, home->free_slots[--home->n_free])
                   : home->n_fresh < home->n_slots ? tg_home_slot(home, home->n_fresh)
                                                   : add_slot(home);
     if (!v)
         return NULL;
     home->n_fresh = v->slot < home->n_fresh ? home->n_fresh : v->slot + 1;
-    *v = (tg_value){
-        .gen = (v->gen + 1u) & 0xfffffffu, .slot = v->slot, .home = home, .node = TG_NO_NODE, .flags = TG_V_LEAF};
+    *v = (tg_value){.gen = (v->gen + 1u) & 0xfffffffu,
+                    .slot = v->slot,
+                    .home = home,
+                    .node = TG_NO_NODE,
+                    .flags = TG_V_LEAF};
     return v;
 }
 

@@ -11,7 +11,7 @@
 #include <tapegrad/operator.h>
 #include <tapegrad/ops.h>
 
-/* -- status.c ---------------------------------------------------------------------------------------------------- */
+/* -- status.c -------------------------------------------------------------------------------------------- */
 const char *tg_here_file(void);
 int tg_here_line(void);
 void tg_here_set(const char *file, int line);
@@ -21,8 +21,9 @@ tg_status tg_null(tg_tape *tape, const char *what, const char *argument);
 /* Carries on with the thread's sentence as it is (a callee has already written it). */
 tg_status tg_fail_again(tg_tape *tape, tg_status status);
 
-/* -- memory.c: every allocation of the library ------------------------------------------------------------------- */
-void *tg_alloc(const tg_allocator *a, size_t size); /* 64-byte aligned; NULL sets the thread's sentence (TG_ENOMEM) */
+/* -- memory.c: every allocation of the library ----------------------------------------------------------- */
+/* 64-byte aligned; NULL sets the thread's sentence (TG_ENOMEM). */
+void *tg_alloc(const tg_allocator *a, size_t size);
 void *tg_alloc_zero(const tg_allocator *a, size_t size);
 /* Grows an array to at least `want` elements (doubling); the old one stays valid on failure. */
 tg_status tg_grow(const tg_allocator *a, void *array, size_t *capacity, size_t want, size_t element);
@@ -30,19 +31,19 @@ char *tg_strdup(const tg_allocator *a, const char *s);
 void tg_free(const tg_allocator *a, void *ptr);
 const tg_allocator *tg_runtime_allocator(const tg_runtime *rt);
 
-/* -- storage.c, pool.c: bytes ------------------------------------------------------------------------------------ */
+/* -- storage.c, pool.c: bytes ---------------------------------------------------------------------------- */
 typedef struct tg_pool tg_pool;
 typedef struct tg_storage {
     void *data;
-    size_t size;               /* capacity in bytes                                                        */
-    tg_pool *pool;             /* where it goes back to; NULL: to the allocator, or the caller's memory     */
+    size_t size;   /* capacity in bytes                                                        */
+    tg_pool *pool; /* where it goes back to; NULL: to the allocator, or the caller's memory     */
     const tg_allocator *allocator;
-    const tg_device *device;   /* NULL: host memory                                                        */
-    struct tg_storage *next;   /* in the pool's free list                                                  */
-    uint32_t version;          /* bumped by each writer                                                    */
+    const tg_device *device; /* NULL: host memory                                                        */
+    struct tg_storage *next; /* in the pool's free list                                                  */
+    uint32_t version;        /* bumped by each writer                                                    */
     atomic_uint refs;
-    bool borrowed;             /* data is the caller's                                                     */
-    const char *writer_file;   /* the last writer's place                                                  */
+    bool borrowed;           /* data is the caller's                                                     */
+    const char *writer_file; /* the last writer's place                                                  */
     int writer_line;
 } tg_storage;
 tg_storage *tg_storage_new(const tg_allocator *a, size_t size);
@@ -55,7 +56,7 @@ tg_pool *tg_pool_open(const tg_allocator *a);
 void tg_pool_close(tg_pool *pool); /* storages still out are freed when they come back */
 tg_storage *tg_pool_get(tg_pool *pool, size_t size);
 
-/* -- home.c: slots behind the handles ------------------------------------------------------------------------------ */
+/* -- home.c: slots behind the handles -------------------------------------------------------------------- */
 enum {
     TG_V_REQUIRES_GRAD = 1u,
     TG_V_LEAF = 2u,
@@ -77,7 +78,7 @@ typedef struct tg_value {
     const tg_desc *desc;
     uint64_t hash; /* of *desc */
     tg_storage *storage;
-    int64_t offset;    /* bytes */
+    int64_t offset; /* bytes */
     tg_home *home;
     tg_tensor *grad;   /* a leaf's, NULL: absent */
     tg_desc *own_desc; /* persistent values: [0] its own, [1] its gradient's (row-major) */
@@ -86,7 +87,7 @@ typedef struct tg_value {
 struct tg_home {
     uint32_t id;
     _Atomic uint32_t n_slots; /* grows while other threads resolve handles */
-    uint32_t n_fresh; /* slots from here on have not been used since the rewind */
+    uint32_t n_fresh;         /* slots from here on have not been used since the rewind */
     tg_runtime *rt;
     tg_tape *tape; /* NULL: the runtime's own */
     const tg_allocator *allocator;
@@ -99,7 +100,7 @@ struct tg_home {
 tg_status tg_home_open(tg_home *home, tg_runtime *rt, tg_tape *tape);
 void tg_home_close(tg_home *home);
 tg_value *tg_home_slot(tg_home *home, uint32_t slot);
-tg_value *tg_home_new(tg_home *home); /* NULL: no memory */
+tg_value *tg_home_new(tg_home *home);          /* NULL: no memory */
 void tg_home_drop(tg_home *home, tg_value *v); /* invalidates the handle; the slot is reused */
 /* When nothing is live: slots are given out from 0 again, so that equal steps take equal slots. */
 void tg_home_rewind(tg_home *home);
@@ -129,15 +130,15 @@ static inline void *tg_value_data(const tg_value *v)
     return v->storage ? (char *)v->storage->data + v->offset : NULL;
 }
 
-/* One reason more to keep the storage. Persistent values, which several threads may read, count none: they live
- * until they are destroyed. */
+/* One reason more to keep the storage. Persistent values, which several threads may read, count none: they
+ * live until they are destroyed. */
 static inline void tg_value_hold(tg_value *v)
 {
     if (v->home->tape)
         v->refs++;
 }
 
-/* -- desc.c --------------------------------------------------------------------------------------------------------- */
+/* -- desc.c ---------------------------------------------------------------------------------------------- */
 uint64_t tg_hash_bytes(uint64_t h, const void *bytes, size_t n);
 uint64_t tg_desc_hash(const tg_desc *d);
 bool tg_desc_equal(const tg_desc *a, const tg_desc *b);
@@ -148,7 +149,7 @@ bool tg_desc_fits(const tg_desc *d);
 /* Bytes from the lowest to past the highest element (strides ≥ 0). */
 size_t tg_desc_extent(const tg_desc *d);
 
-/* -- tape.c, apply.c, dispatch.c -------------------------------------------------------------------------------- */
+/* -- tape.c, apply.c, dispatch.c ------------------------------------------------------------------------- */
 typedef struct tg_entry tg_entry; /* a prepared call: dispatch.c */
 struct tg_node {
     const tg_operator *op;
@@ -171,7 +172,7 @@ struct tg_node {
 typedef struct tg_scope {
     size_t first_value, first_node, first_staged;
     tg_random_state next;
-    tg_mode mode;   /* of the caller */
+    tg_mode mode; /* of the caller */
     int step_depth;
 } tg_scope;
 
@@ -195,13 +196,13 @@ struct tg_tape {
     tg_runtime *rt;
     tg_home home;
     tg_pool *pool;
-    tg_arena arena;          /* nodes and their arrays: until the reset  */
+    tg_arena arena; /* nodes and their arrays: until the reset  */
     tg_node **nodes;
     size_t n_nodes, node_capacity;
-    tg_value **values;       /* in order of creation since the reset     */
+    tg_value **values; /* in order of creation since the reset     */
     size_t n_values, value_capacity;
     bool recording;
-    tg_mode mode;            /* of the module whose forward is running   */
+    tg_mode mode; /* of the module whose forward is running   */
     tg_status status;
     char error[1024];
     int forward_depth, step_depth, sweep_depth;
@@ -212,13 +213,13 @@ struct tg_tape {
     tg_random_state committed, next; /* next: after the draws that are only staged */
     tg_staged *staged;
     size_t n_staged, staged_capacity;
-    const tg_node *rule_of;  /* the node whose rule runs                 */
+    const tg_node *rule_of; /* the node whose rule runs                 */
     tg_observer observer;
     int threads;
-    struct tg_cache *cache;  /* dispatch.c                               */
+    struct tg_cache *cache; /* dispatch.c                               */
     tg_storage *scratch;
-    tg_tape *next_open;      /* in the runtime's list                    */
-    bool replaying;          /* statistics are not staged                */
+    tg_tape *next_open; /* in the runtime's list                    */
+    bool replaying;     /* statistics are not staged                */
 };
 
 /* A memory scope (scope.c): what is neither in keep[] nor saved goes back at leave. */
@@ -233,24 +234,26 @@ tg_status tg_staged_commit(tg_tape *tape);
 void tg_staged_drop(tg_tape *tape, size_t first, tg_random_state next);
 /* Enter and leave of a tg_forward: the scope, the depth, the mode, commit or rollback. */
 void tg_forward_enter(tg_tape *tape, tg_scope *scope, tg_mode mode);
-tg_status tg_forward_leave(tg_tape *tape, tg_scope *scope, tg_status status, tg_tensor *const keep[], size_t n_keep);
+tg_status tg_forward_leave(tg_tape *tape, tg_scope *scope, tg_status status, tg_tensor *const keep[],
+                           size_t n_keep);
 
 tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint64_t hash); /* no storage yet; held */
-void tg_value_release(tg_value *v); /* one reason less */
-tg_status tg_check_tensor(tg_tape *tape, const tg_tensor *t, const char *what, const char *argument, tg_value **out);
+void tg_value_release(tg_value *v);                                             /* one reason less */
+tg_status tg_check_tensor(tg_tape *tape, const tg_tensor *t, const char *what, const char *argument,
+                          tg_value **out);
 
 /* Another value of this tape over the same storage, without a history. NULL: no memory. */
 tg_value *tg_value_alias(tg_tape *tape, const tg_value *v);
 
-/* Records one node for a layer that has a backward of its own; `in` are its inputs, then its own parameters. */
-tg_status tg_record_layer(tg_tape *tape, tg_module *module, tg_tensor *const in[], size_t n_in, tg_tensor *const out[],
-                          size_t n_out, uint64_t draw);
+/* Records one node for a layer with a backward of its own; `in` are its inputs, then its own parameters. */
+tg_status tg_record_layer(tg_tape *tape, tg_module *module, tg_tensor *const in[], size_t n_in,
+                          tg_tensor *const out[], size_t n_out, uint64_t draw);
 /* A fresh node at the tape's end, its arrays allocated; not counted until tg_node_commit. NULL: no memory. */
-tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, tg_tensor *const out[],
-                     size_t n_out, size_t n_scalars);
+tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                     tg_tensor *const out[], size_t n_out, size_t n_scalars);
 /* tg_grad that stops at `first`: of what was recorded before, it sees no more than a leaf. */
-tg_status tg_grad_since(tg_tape *tape, size_t first, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
-                        tg_tensor *out[], unsigned flags);
+tg_status tg_grad_since(tg_tape *tape, size_t first, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[],
+                        size_t n, tg_tensor *out[], unsigned flags);
 tg_status tg_node_check_versions(tg_tape *tape, const tg_node *node);
 void tg_node_commit(tg_tape *tape, tg_node *node);
 /* Releases what the node saved; later sweeps see `released`. */
@@ -262,30 +265,31 @@ extern const tg_operator tg_layer_row;
 struct tg_entry {
     uint64_t hash;
     const tg_operator *op;
-    const tg_kernel *kernel;     /* NULL for a view */
+    const tg_kernel *kernel; /* NULL for a view */
     struct tg_loaded *backend;
     tg_prepared prepared;
     tg_call call;
-    const tg_desc **in;          /* as the caller gave them: the key       */
-    const tg_desc **kernel_in;   /* broadcast applied: what the kernel sees */
+    const tg_desc **in;        /* as the caller gave them: the key       */
+    const tg_desc **kernel_in; /* broadcast applied: what the kernel sees */
     tg_desc *out;
     uint64_t *out_hash;
     bool *out_dense;
     void *attrs;
     int64_t offset;
     uint64_t calls, seconds_ns;
-    const char *fallback;        /* why the chain's earlier ones did not take it; NULL: no fallback */
-    char *said;                  /* where that sentence is a plug-in's own, a copy                   */
+    const char *fallback; /* why the chain's earlier ones did not take it; NULL: no fallback */
+    char *said;           /* where that sentence is a plug-in's own, a copy                   */
     size_t chain_index;
     tg_entry *next_in_bucket, *newer, *older;
     uint32_t n_in;
     int32_t threads;
 };
 /* Finds or makes the prepared call. NULL: tg_fail has been called. */
-tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in, const void *attrs);
+tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in,
+                      const void *attrs);
 /* `node` (NULL: not recorded) gets what the kernel saves. */
-tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_value *const out[], const double *scalars,
-                       uint64_t draw, tg_node *node);
+tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_value *const out[],
+                       const double *scalars, uint64_t draw, tg_node *node);
 /* After a kernel failed: prepares the entry again on a backend further down the chain. */
 tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure);
 /* report.c: adds an entry's counters to the runtime's. */
@@ -299,7 +303,7 @@ typedef struct tg_core_rows {
     const tg_operator *contiguous, *copy_, *fill_, *add_, *uniform_, *normal_;
 } tg_core_rows;
 
-/* -- runtime.c ---------------------------------------------------------------------------------------------------- */
+/* -- runtime.c ------------------------------------------------------------------------------------------- */
 typedef struct tg_loaded {
     const tg_backend *backend;
     tg_backend_state *state;
@@ -327,14 +331,14 @@ struct tg_runtime {
     int threads;
     tg_random_state random; /* under tape_lock */
     uint64_t tapes_opened;
-    tg_tape *tape;            /* for initialising, loading, copying: under tape_lock */
+    tg_tape *tape; /* for initialising, loading, copying: under tape_lock */
     int tape_users;
     mtx_t tape_lock, lock;
     tg_tape *open_tapes;
     bool frozen, fallback_is_error, report_to_stderr;
     char report_path[512];
     char chain[256];
-    tg_loaded *backends;      /* chain order first */
+    tg_loaded *backends; /* chain order first */
     size_t n_backends, n_chain, backend_capacity;
     const tg_operator **operators;
     size_t n_operators, operator_capacity;
@@ -344,13 +348,13 @@ struct tg_runtime {
     tg_report_row *report;
     size_t n_report, report_capacity;
 };
-/* The runtime's own tape, locked (by this thread, any number of times); NULL: no memory. Its random state is the
- * runtime's. Give it back with tg_runtime_tape_done, which resets it. */
+/* The runtime's own tape, locked (by this thread, any number of times); NULL: no memory. Its random state is
+ * the runtime's. Give it back with tg_runtime_tape_done, which resets it. */
 tg_tape *tg_runtime_tape(tg_runtime *rt);
 void tg_runtime_tape_done(tg_runtime *rt);
 void tg_runtime_log(const tg_runtime *rt, tg_log_level level, const char *format, ...) TG_PRINTF(3, 4);
 
-/* -- backends/loader.c ------------------------------------------------------------------------------------------- */
+/* -- backends/loader.c ----------------------------------------------------------------------------------- */
 /* Opens the chain (NULL: the environment's or the best there is) into rt->backends. */
 tg_status tg_backends_open(tg_runtime *rt, const char *chain);
 /* Loads the rest too, for listing. */
@@ -361,11 +365,12 @@ const char *tg_backend_said(void);
 void tg_backend_hush(void);
 const tg_backend *tg_reference_backend(void); /* backends/reference/backend.c */
 
-/* -- autograd/operators/all.c, layers/all.c: the built-in tables -------------------------------------------------- */
+/* -- autograd/operators/all.c, layers/all.c: the built-in tables ----------------------------------------- */
 tg_status tg_operators_register_builtin(tg_runtime *rt);
 tg_status tg_layers_register_builtin(tg_runtime *rt);
 
-/* -- Philox4x32-10 (Salmon et al. 2011), random.c. The reference backend has its own vector form; this is for shuffles. */
+/* -- Philox4x32-10 (Salmon et al. 2011), random.c. The reference backend has its own vector form; this is for
+ * shuffles. */
 void tg_philox(uint64_t seed, uint64_t draw, uint64_t block, uint32_t out[4]);
 
 #endif

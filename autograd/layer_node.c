@@ -1,5 +1,5 @@
-/* A layer that brings its own backward is one node. When the sweep is itself recorded, the layer is replayed through
- * operators instead, with the draws and the mode it had. */
+/* A layer that brings its own backward is one node. When the sweep is itself recorded, the layer is replayed
+ * through operators instead, with the draws and the mode it had. */
 #include "autograd/internal.h"
 
 #include <string.h>
@@ -40,8 +40,8 @@ static bool comes_again(const tg_node *node, uint32_t i)
 }
 
 /* The sweep ends where the replay began: how the layer's inputs depend on each other is not its business. */
-static tg_status add_gradients(tg_tape *tape, const tg_node *node, size_t first, tg_tensor *out, tg_tensor *gy,
-                               tg_tensor *gx[])
+static tg_status add_gradients(tg_tape *tape, const tg_node *node, size_t first, tg_tensor *out,
+                               tg_tensor *gy, tg_tensor *gx[])
 {
     tg_tensor *wrt[MAX_IN], *g[MAX_IN];
     uint32_t index[MAX_IN], n = 0;
@@ -65,7 +65,8 @@ static tg_status replay(tg_tape *tape, const tg_node *node, tg_tensor *const gy[
 {
     const tg_layer_class *cls = tg_module_class(node->layer);
     if (cls->flags & TG_LAYER_ONCE)
-        return tg_fail(tape, TG_ENODERIV, "%s is once differentiable: its backward cannot be recorded", cls->name);
+        return tg_fail(tape, TG_ENODERIV, "%s is once differentiable: its backward cannot be recorded",
+                       cls->name);
     tg_tensor *out[MAX_OUT] = {0};
     size_t first = tape->n_nodes;
     tg_status status = replay_forward(tape, node, cls->n_in, out);
@@ -97,8 +98,8 @@ const tg_operator tg_layer_row = {
     .doc = "a layer with a backward function of its own",
 };
 
-tg_status tg_record_layer(tg_tape *tape, tg_module *module, tg_tensor *const in[], size_t n_in, tg_tensor *const out[],
-                          size_t n_out, uint64_t draw)
+tg_status tg_record_layer(tg_tape *tape, tg_module *module, tg_tensor *const in[], size_t n_in,
+                          tg_tensor *const out[], size_t n_out, uint64_t draw)
 {
     bool wanted = false;
     for (size_t i = 0; i < n_in && !wanted; i++) {
@@ -108,12 +109,15 @@ tg_status tg_record_layer(tg_tape *tape, tg_module *module, tg_tensor *const in[
     if (!tape->recording || !wanted)
         return TG_OK;
     if (n_out > MAX_OUT || n_in > MAX_IN)
-        return tg_fail(tape, TG_EINVAL, "%s: a layer with a backward of its own has at most 16 outputs and 64 inputs and parameters",
-                       tg_module_class_name(module));
+        return tg_fail(
+            tape, TG_EINVAL,
+            "%s: a layer with a backward of its own has at most 16 outputs and 64 inputs and parameters",
+            tg_module_class_name(module));
     for (size_t o = 0; o < n_out; o++) {
         const tg_value *v = tg_resolve(out[o]);
         if (!v || v->home != &tape->home || v->node != TG_NO_NODE)
-            return tg_fail(tape, TG_EINVAL, "%s: a layer with a backward of its own must make its outputs anew",
+            return tg_fail(tape, TG_EINVAL,
+                           "%s: a layer with a backward of its own must make its outputs anew",
                            tg_module_class_name(module));
     }
     tg_node *node = tg_node_new(tape, &tg_layer_row, in, n_in, out, n_out, 0);

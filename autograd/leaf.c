@@ -8,7 +8,8 @@ static tg_value *for_leaf(tg_tape *tape, const tg_value *leaf, tg_value *g)
     if (leaf->grad) {
         t = tg_add(tape, leaf->grad, t);
     } else {
-        bool shared = !g->home->tape || atomic_load(&g->storage->refs) > 1 || g->refs > 1 || (g->flags & TG_V_HELD) || g->offset;
+        bool shared = !g->home->tape || atomic_load(&g->storage->refs) > 1 || g->refs > 1 ||
+                      (g->flags & TG_V_HELD) || g->offset;
         if (!(g->flags & TG_V_DENSE))
             t = tg_contiguous(tape, t);
         else if (shared)

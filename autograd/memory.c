@@ -61,7 +61,7 @@ const tg_allocator *tg_runtime_allocator(const tg_runtime *rt)
     return &rt->allocator;
 }
 
-/* -- the arena: blocks that double, kept over a reset -------------------------------------------------------------- */
+/* -- the arena: blocks that double, kept over a reset ---------------------------------------------------- */
 
 struct tg_arena_block {
     tg_arena_block *next;

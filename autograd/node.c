@@ -12,17 +12,20 @@ bool tg_node_saves(const tg_node *node, bool output, size_t i)
     return i < 16 && (node->op->saves & (output ? TG_OP_OUT(i) : TG_OP_IN(i)));
 }
 
-tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, tg_tensor *const out[],
-                     size_t n_out, size_t n_scalars)
+tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                     tg_tensor *const out[], size_t n_out, size_t n_scalars)
 {
-    if (tg_grow(&tape->rt->allocator, &tape->nodes, &tape->node_capacity, tape->n_nodes + 1, sizeof *tape->nodes))
+    if (tg_grow(&tape->rt->allocator, &tape->nodes, &tape->node_capacity, tape->n_nodes + 1,
+                sizeof *tape->nodes))
         return NULL;
-    size_t size = sizeof(tg_node) + (n_in + n_out) * (sizeof(tg_tensor *) + sizeof(uint32_t)) + n_scalars * sizeof(double) + n_in;
+    size_t size = sizeof(tg_node) + (n_in + n_out) * (sizeof(tg_tensor *) + sizeof(uint32_t)) +
+                  n_scalars * sizeof(double) + n_in;
     char *p = tg_arena_get(&tape->arena, size);
     if (!p)
         return NULL;
     tg_node *node = (tg_node *)(void *)p;
-    *node = (tg_node){.op = op, .n_in = (uint32_t)n_in, .n_out = (uint32_t)n_out, .mode = (uint8_t)tape->mode};
+    *node =
+        (tg_node){.op = op, .n_in = (uint32_t)n_in, .n_out = (uint32_t)n_out, .mode = (uint8_t)tape->mode};
     node->in = (tg_tensor **)(void *)(p + sizeof *node);
     node->out = node->in + n_in;
     double *scalars = (double *)(void *)(node->out + n_out);
@@ -63,7 +66,8 @@ void tg_node_commit(tg_tape *tape, tg_node *node)
         v->out_index = o;
         v->flags &= ~(uint32_t)TG_V_LEAF;
         keep(tape, v, tg_node_saves(node, true, o), &node->version[node->n_in + o]);
-        bool differentiable = tg_dtype_is_float(v->desc->dtype) && !(o < 16 && (node->op->nondiff_out & (1u << o)));
+        bool differentiable =
+            tg_dtype_is_float(v->desc->dtype) && !(o < 16 && (node->op->nondiff_out & (1u << o)));
         if (differentiable)
             v->flags |= TG_V_REQUIRES_GRAD;
     }
@@ -86,13 +90,15 @@ void tg_node_release(tg_tape *tape, tg_node *node)
     node->saved = NULL;
 }
 
-static tg_status overwritten(tg_tape *tape, const tg_node *node, const char *which, uint32_t i, const tg_storage *s)
+static tg_status overwritten(tg_tape *tape, const tg_node *node, const char *which, uint32_t i,
+                             const tg_storage *s)
 {
     const char *name = node->layer ? tg_module_class_name(node->layer) : node->op->name;
-    return tg_fail(tape, TG_ESTATE,
-                   "backward of %s (recorded at %s:%d): its saved %s %u was overwritten since, by a call at %s:%d", name,
-                   node->file ? node->file : "?", node->line, which, i, s->writer_file ? s->writer_file : "?",
-                   s->writer_line);
+    return tg_fail(
+        tape, TG_ESTATE,
+        "backward of %s (recorded at %s:%d): its saved %s %u was overwritten since, by a call at %s:%d", name,
+        node->file ? node->file : "?", node->line, which, i, s->writer_file ? s->writer_file : "?",
+        s->writer_line);
 }
 
 tg_status tg_node_check_versions(tg_tape *tape, const tg_node *node)
@@ -105,8 +111,9 @@ tg_status tg_node_check_versions(tg_tape *tape, const tg_node *node)
             continue;
         const tg_value *v = tg_resolve(t);
         if (!v || !v->storage)
-            return tg_fail(tape, TG_ESTALE, "backward of %s (recorded at %s:%d): its %s %u was destroyed since",
-                           node->op->name, node->file ? node->file : "?", node->line, output ? "output" : "input", k);
+            return tg_fail(
+                tape, TG_ESTALE, "backward of %s (recorded at %s:%d): its %s %u was destroyed since",
+                node->op->name, node->file ? node->file : "?", node->line, output ? "output" : "input", k);
         if (v->storage->version != node->version[i])
             return overwritten(tape, node, output ? "output" : "input", k, v->storage);
     }

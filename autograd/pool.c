@@ -1,6 +1,6 @@
-/* Storages that come back are kept by size class for the next one of that class, so that a steady step allocates
- * nothing and touches no fresh page. A pool belongs to a tape and is used by its thread; a leaf's gradient may
- * outlive the tape, so a closed pool lives until its last storage is back. */
+/* Storages that come back are kept by size class for the next one of that class, so that a steady step
+ * allocates nothing and touches no fresh page. A pool belongs to a tape and is used by its thread; a leaf's
+ * gradient may outlive the tape, so a closed pool lives until its last storage is back. */
 #include "autograd/internal.h"
 
 #include <string.h>

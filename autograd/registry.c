@@ -13,12 +13,14 @@ static tg_status check_row(const tg_runtime *rt, const tg_operator *op)
     if (!op->infer)
         return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: it has no infer", op->name);
     if (!op->vjp && !(op->flags & TG_OP_NONDIFF))
-        return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: it has neither a rule nor TG_OP_NONDIFF", op->name);
+        return tg_fail(NULL, TG_EINVAL,
+                       "operator '%s' cannot register: it has neither a rule nor TG_OP_NONDIFF", op->name);
     size_t n = 0;
     if (!op->samples || !op->samples(&n) || !n)
         return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: it has no samples", op->name);
     if ((op->flags & TG_OP_HOST_CHECK) && !op->check)
-        return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: TG_OP_HOST_CHECK without a check", op->name);
+        return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: TG_OP_HOST_CHECK without a check",
+                       op->name);
     if (tg_operator_find(rt, op->name))
         return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: the name is taken", op->name);
     if (rt->frozen)
@@ -31,7 +33,8 @@ tg_status tg_operator_register(tg_runtime *rt, const tg_operator *op)
     tg_status status = check_row(rt, op);
     if (status)
         return status;
-    if (tg_grow(&rt->allocator, &rt->operators, &rt->operator_capacity, rt->n_operators + 1, sizeof *rt->operators))
+    if (tg_grow(&rt->allocator, &rt->operators, &rt->operator_capacity, rt->n_operators + 1,
+                sizeof *rt->operators))
         return TG_ENOMEM;
     rt->operators[rt->n_operators++] = op;
     return TG_OK;
@@ -82,8 +85,8 @@ tg_status tg_infer_broadcast(const tg_infer *q, int32_t dtype, tg_desc *out)
             if (n == 1 || n == size)
                 continue;
             if (size != 1)
-                return tg_infer_fail(q, TG_ESHAPE, "sizes %lld and %lld of dim %d do not broadcast", (long long)size,
-                                     (long long)n, k);
+                return tg_infer_fail(q, TG_ESHAPE, "sizes %lld and %lld of dim %d do not broadcast",
+                                     (long long)size, (long long)n, k);
             size = n;
         }
         d.dim[k] = size;

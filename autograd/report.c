@@ -1,4 +1,5 @@
-/* What ran where, and why not elsewhere: counted by the tapes, summed in the runtime, written at its close. */
+/* What ran where, and why not elsewhere: counted by the tapes, summed in the runtime, written at its close.
+ */
 #include "autograd/internal.h"
 
 #include <stdio.h>
@@ -8,7 +9,8 @@ static tg_report_row *row_for(tg_runtime *rt, const tg_entry *e)
 {
     for (size_t i = 0; i < rt->n_report; i++) {
         tg_report_row *r = &rt->report[i];
-        if (!strcmp(r->op, e->op->name) && !strcmp(r->backend, e->backend->name) && !r->reason[0] == !e->fallback)
+        if (!strcmp(r->op, e->op->name) && !strcmp(r->backend, e->backend->name) &&
+            !r->reason[0] == !e->fallback)
             return r;
     }
     if (tg_grow(&rt->allocator, &rt->report, &rt->report_capacity, rt->n_report + 1, sizeof *rt->report))
@@ -41,7 +43,8 @@ void tg_runtime_report(tg_runtime *rt, FILE *to)
         return;
     mtx_lock(&rt->lock);
     fprintf(to, "tapegrad report: chain %s\n", rt->chain);
-    fprintf(to, "%-24s %-12s %12s %12s %12s  %s\n", "operator", "backend", "calls", "ms", "fallbacks", "reason");
+    fprintf(to, "%-24s %-12s %12s %12s %12s  %s\n", "operator", "backend", "calls", "ms", "fallbacks",
+            "reason");
     for (size_t i = 0; i < rt->n_report; i++) {
         const tg_report_row *r = &rt->report[i];
         fprintf(to, "%-24s %-12s %12llu %12.3f %12llu  %s\n", r->op, r->backend, (unsigned long long)r->calls,

@@ -30,7 +30,7 @@ void tg_runtime_log(const tg_runtime *rt, tg_log_level level, const char *format
     rt->log(rt->log_arg, level, text);
 }
 
-/* -- the environment ------------------------------------------------------------------------------------------------ */
+/* -- the environment ------------------------------------------------------------------------------------- */
 
 static tg_status read_threads(tg_runtime *rt, int asked)
 {
@@ -41,7 +41,8 @@ static tg_status read_threads(tg_runtime *rt, int asked)
     char *end;
     long n = strtol(text, &end, 10);
     if (*end || n < 1 || n > TG_MAX_THREADS)
-        return tg_fail(NULL, TG_EINVAL, "TAPEGRAD_NUM_THREADS=%s: a number from 1 to %d is expected", text, TG_MAX_THREADS);
+        return tg_fail(NULL, TG_EINVAL, "TAPEGRAD_NUM_THREADS=%s: a number from 1 to %d is expected", text,
+                       TG_MAX_THREADS);
     rt->threads = (int)n;
     return TG_OK;
 }
@@ -49,13 +50,15 @@ static tg_status read_threads(tg_runtime *rt, int asked)
 static tg_status read_environment(tg_runtime *rt, const tg_runtime_options *o)
 {
     if (o->threads < 0 || o->threads > TG_MAX_THREADS)
-        return tg_fail(NULL, TG_EINVAL, "tg_runtime_open: threads is %d; 0 to %d is expected", o->threads, TG_MAX_THREADS);
+        return tg_fail(NULL, TG_EINVAL, "tg_runtime_open: threads is %d; 0 to %d is expected", o->threads,
+                       TG_MAX_THREADS);
     tg_status status = read_threads(rt, o->threads);
     const char *fallback = getenv("TAPEGRAD_FALLBACK"), *report = getenv("TAPEGRAD_REPORT");
     if (status == TG_OK && fallback && *fallback) {
         rt->fallback_is_error = !strcmp(fallback, "error");
         if (!rt->fallback_is_error && strcmp(fallback, "allow"))
-            status = tg_fail(NULL, TG_EINVAL, "TAPEGRAD_FALLBACK=%s: 'error' or 'allow' is expected", fallback);
+            status =
+                tg_fail(NULL, TG_EINVAL, "TAPEGRAD_FALLBACK=%s: 'error' or 'allow' is expected", fallback);
     }
     if (report && *report && strcmp(report, "0")) {
         rt->report_to_stderr = !strcmp(report, "1");
@@ -65,15 +68,16 @@ static tg_status read_environment(tg_runtime *rt, const tg_runtime_options *o)
     return status;
 }
 
-/* -- open and close ------------------------------------------------------------------------------------------------- */
+/* -- open and close -------------------------------------------------------------------------------------- */
 
 static tg_status find_core_rows(tg_runtime *rt)
 {
     const struct {
         const char *name;
         const tg_operator **row;
-    } wanted[] = {{"contiguous", &rt->rows.contiguous}, {"copy_", &rt->rows.copy_},       {"fill_", &rt->rows.fill_},
-                  {"add_", &rt->rows.add_},             {"uniform_", &rt->rows.uniform_}, {"normal_", &rt->rows.normal_}};
+    } wanted[] = {{"contiguous", &rt->rows.contiguous}, {"copy_", &rt->rows.copy_},
+                  {"fill_", &rt->rows.fill_},           {"add_", &rt->rows.add_},
+                  {"uniform_", &rt->rows.uniform_},     {"normal_", &rt->rows.normal_}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         *wanted[i].row = tg_operator_find(rt, wanted[i].name);
         if (!*wanted[i].row)
@@ -85,7 +89,8 @@ static tg_status find_core_rows(tg_runtime *rt)
 static tg_status fill(tg_runtime *rt, const tg_runtime_options *o)
 {
     if (o->dtype != TG_F32 && o->dtype != TG_F64)
-        return tg_fail(NULL, TG_EDTYPE, "tg_runtime_open: dtype %s; f32 or f64 is expected", tg_dtype_name((int32_t)o->dtype));
+        return tg_fail(NULL, TG_EDTYPE, "tg_runtime_open: dtype %s; f32 or f64 is expected",
+                       tg_dtype_name((int32_t)o->dtype));
     tg_status status = tg_home_open(&rt->home, rt, NULL);
     if (status == TG_OK)
         status = read_environment(rt, o);
@@ -183,14 +188,15 @@ void tg_runtime_close(tg_runtime *rt)
     tg_free(&a, rt);
 }
 
-/* -- settings ---------------------------------------------------------------------------------------------------------- */
+/* -- settings -------------------------------------------------------------------------------------------- */
 
 tg_status tg_runtime_set_dtype(tg_runtime *rt, tg_dtype dtype)
 {
     if (!rt)
         return tg_null(NULL, "tg_runtime_set_dtype", "the runtime");
     if (dtype != TG_F32 && dtype != TG_F64)
-        return tg_fail(NULL, TG_EDTYPE, "tg_runtime_set_dtype: f32 or f64 is expected, not %s", tg_dtype_name((int32_t)dtype));
+        return tg_fail(NULL, TG_EDTYPE, "tg_runtime_set_dtype: f32 or f64 is expected, not %s",
+                       tg_dtype_name((int32_t)dtype));
     rt->dtype = dtype;
     return TG_OK;
 }
@@ -229,8 +235,14 @@ size_t tg_runtime_backends(tg_runtime *rt, tg_backend_info *out, size_t capacity
     mtx_unlock(&rt->tape_lock);
     for (size_t i = 0; out && i < rt->n_backends && i < capacity; i++) {
         const tg_loaded *b = &rt->backends[i];
-        out[i] = (tg_backend_info){.name = b->name, .loaded = b->loaded, .in_chain = b->in_chain, .reason = b->reason,
-                                   .library = b->library, .kernels = b->kernels, .path = b->path, .threads = b->threads,
+        out[i] = (tg_backend_info){.name = b->name,
+                                   .loaded = b->loaded,
+                                   .in_chain = b->in_chain,
+                                   .reason = b->reason,
+                                   .library = b->library,
+                                   .kernels = b->kernels,
+                                   .path = b->path,
+                                   .threads = b->threads,
                                    .n_kernels = b->loaded ? b->backend->n_kernels : 0};
     }
     return rt->n_backends;

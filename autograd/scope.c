@@ -3,7 +3,8 @@
 
 tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint64_t hash)
 {
-    if (tg_grow(&tape->rt->allocator, &tape->values, &tape->value_capacity, tape->n_values + 1, sizeof *tape->values))
+    if (tg_grow(&tape->rt->allocator, &tape->values, &tape->value_capacity, tape->n_values + 1,
+                sizeof *tape->values))
         return NULL;
     tg_value *v = tg_home_new(&tape->home);
     if (!v)
@@ -80,7 +81,8 @@ void tg_scope_undo(tg_tape *tape, const tg_scope *scope)
 {
     while (tape->n_nodes > scope->first_node)
         tg_node_release(tape, tape->nodes[--tape->n_nodes]);
-    while (tape->n_values > scope->first_value) { /* backwards, so that low slots are handed out first again */
+    while (tape->n_values >
+           scope->first_value) { /* backwards, so that low slots are handed out first again */
         tg_value *v = tape->values[--tape->n_values];
         tg_storage_unref(v->storage);
         v->storage = NULL;

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-tg_status tg_stage(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const double *scalars)
+tg_status tg_stage(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                   const double *scalars)
 {
     if (!tape || !op || !in)
         return tg_null(tape, "tg_stage", !tape ? "the tape" : !op ? "the operator" : "the array of inputs");
@@ -16,7 +17,8 @@ tg_status tg_stage(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], 
     if (!n_in || n_in != op->period || n_in > 8 || op->n_scalars > 4)
         return tg_fail(tape, TG_EINVAL, "tg_stage: '%s' takes groups of %u inputs, got %zu", op->name,
                        (unsigned)op->period, n_in);
-    if (tg_grow(&tape->rt->allocator, &tape->staged, &tape->staged_capacity, tape->n_staged + 1, sizeof *tape->staged))
+    if (tg_grow(&tape->rt->allocator, &tape->staged, &tape->staged_capacity, tape->n_staged + 1,
+                sizeof *tape->staged))
         return tg_fail_again(tape, TG_ENOMEM);
     tg_staged staged = {.op = op, .n_in = (uint32_t)n_in};
     for (size_t i = 0; i < n_in; i++) {
@@ -133,7 +135,8 @@ tg_status tg_step_commit(tg_tape *tape)
         return tape->forward_depth ? tape->status : tg_staged_commit(tape);
     drop_step(tape);
     return tape->status ? tape->status
-                        : tg_fail(NULL, TG_ESTATE, "tg_step_commit: a call since tg_step_begin failed, or a step inside was "
+                        : tg_fail(NULL, TG_ESTATE,
+                                  "tg_step_commit: a call since tg_step_begin failed, or a step inside was "
                                   "rolled back; nothing was committed");
 }
 
@@ -155,7 +158,8 @@ void tg_forward_enter(tg_tape *tape, tg_scope *scope, tg_mode mode)
     tape->forward_depth++;
 }
 
-tg_status tg_forward_leave(tg_tape *tape, tg_scope *scope, tg_status status, tg_tensor *const keep[], size_t n_keep)
+tg_status tg_forward_leave(tg_tape *tape, tg_scope *scope, tg_status status, tg_tensor *const keep[],
+                           size_t n_keep)
 {
     tape->mode = scope->mode;
     tape->step_depth = scope->step_depth; /* a step that its forward began and left open ends with it */

@@ -24,7 +24,7 @@ typedef struct sweep {
     leaf_edge *leaves;
     size_t mask;
     uint32_t first; /* the sweep ends at this node */
-    bool *reach; /* by node: leads to one that is asked for; NULL: all do */
+    bool *reach;    /* by node: leads to one that is asked for; NULL: all do */
     unsigned flags;
 } sweep;
 

@@ -173,7 +173,8 @@ tg_status tg_tape_set_threads(tg_tape *tape, int threads)
     if (!tape)
         return tg_null(NULL, "tg_tape_set_threads", "the tape");
     if (threads < 1 || threads > TG_MAX_THREADS)
-        return tg_fail(NULL, TG_EINVAL, "tg_tape_set_threads: 1 to %d threads, not %d", TG_MAX_THREADS, threads);
+        return tg_fail(NULL, TG_EINVAL, "tg_tape_set_threads: 1 to %d threads, not %d", TG_MAX_THREADS,
+                       threads);
     tape->threads = threads;
     return TG_OK;
 }
@@ -198,7 +199,8 @@ static void print_values(tg_tensor *const *t, uint32_t n, FILE *to)
         if (!v)
             fprintf(to, "-");
         else
-            fprintf(to, "%c%u:%s", v->home->tape ? '%' : '$', v->slot, tg_desc_format(v->desc, text, sizeof text));
+            fprintf(to, "%c%u:%s", v->home->tape ? '%' : '$', v->slot,
+                    tg_desc_format(v->desc, text, sizeof text));
     }
 }
 
@@ -210,6 +212,7 @@ void tg_tape_print(const tg_tape *tape, FILE *to)
         print_values(node->in, node->n_in, to);
         fprintf(to, " ->");
         print_values(node->out, node->n_out, to);
-        fprintf(to, " %s %s:%d\n", node->mode == TG_EVAL ? "eval" : "train", node->file ? node->file : "?", node->line);
+        fprintf(to, " %s %s:%d\n", node->mode == TG_EVAL ? "eval" : "train", node->file ? node->file : "?",
+                node->line);
     }
 }

@@ -1,10 +1,10 @@
-/* Tensors of the caller's, tensors on a tape, reading and writing. Bytes are copied here; what they mean is the
- * backends' business. */
+/* Tensors of the caller's, tensors on a tape, reading and writing. Bytes are copied here; what they mean is
+ * the backends' business. */
 #include "autograd/internal.h"
 
 #include <string.h>
 
-/* -- persistent values --------------------------------------------------------------------------------------------- */
+/* -- persistent values ----------------------------------------------------------------------------------- */
 
 static tg_status persistent(tg_tensor **out, tg_runtime *rt, const tg_desc *desc, tg_storage *storage)
 {
@@ -45,8 +45,8 @@ tg_status tg_tensor_create(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, cons
     return persistent(out, rt, &desc, storage);
 }
 
-tg_status tg_tensor_wrap(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const int64_t *dims, const int64_t *strides,
-                         size_t ndim, void *data)
+tg_status tg_tensor_wrap(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const int64_t *dims,
+                         const int64_t *strides, size_t ndim, void *data)
 {
     if (out)
         *out = NULL;
@@ -59,11 +59,13 @@ tg_status tg_tensor_wrap(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const 
     int64_t size = (int64_t)tg_dtype_size(desc.dtype), last = size;
     for (size_t i = 0; strides && i < ndim; i++) {
         if (strides[i] < 0)
-            return tg_fail(NULL, TG_ESHAPE, "tg_tensor_wrap: stride %zu is negative: %lld", i, (long long)strides[i]);
+            return tg_fail(NULL, TG_ESHAPE, "tg_tensor_wrap: stride %zu is negative: %lld", i,
+                           (long long)strides[i]);
         int64_t far;
         if (__builtin_mul_overflow(strides[i], desc.dim[i] > 1 ? (desc.dim[i] - 1) * size : 0, &far) ||
             __builtin_add_overflow(last, far, &last))
-            return tg_fail(NULL, TG_ESHAPE, "tg_tensor_wrap: stride %zu, %lld, leads past 2^63 bytes", i, (long long)strides[i]);
+            return tg_fail(NULL, TG_ESHAPE, "tg_tensor_wrap: stride %zu, %lld, leads past 2^63 bytes", i,
+                           (long long)strides[i]);
         desc.stride[i] = strides[i];
     }
     if (!data && tg_desc_count(&desc))
@@ -85,7 +87,7 @@ void tg_tensor_destroy(tg_tensor *tensor)
     tg_home_drop_locked(v->home, v);
 }
 
-/* -- on a tape ------------------------------------------------------------------------------------------------------- */
+/* -- on a tape ------------------------------------------------------------------------------------------- */
 
 tg_tensor *tg_input(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t ndim, const void *data)
 {
@@ -152,7 +154,7 @@ tg_value *tg_value_alias(tg_tape *tape, const tg_value *v)
     return a;
 }
 
-/* -- looking ----------------------------------------------------------------------------------------------------------- */
+/* -- looking --------------------------------------------------------------------------------------------- */
 
 /* Any handle that still has its data; NULL sets the thread's sentence. */
 static tg_value *alive(const tg_tensor *tensor, const char *what)
@@ -161,7 +163,9 @@ static tg_value *alive(const tg_tensor *tensor, const char *what)
     if (!tensor)
         tg_fail(NULL, TG_EINVAL, "%s: the tensor is NULL", what);
     else if (!v || !v->storage)
-        tg_fail(NULL, TG_ESTALE, "%s: the tensor is stale: its tape was reset or closed, or it was destroyed or discarded", what);
+        tg_fail(NULL, TG_ESTALE,
+                "%s: the tensor is stale: its tape was reset or closed, or it was destroyed or discarded",
+                what);
     return v && v->storage ? v : NULL;
 }
 
@@ -172,7 +176,8 @@ tg_status tg_tensor_desc(const tg_tensor *tensor, tg_desc *out)
         return tg_null(NULL, "tg_tensor_desc", "out");
     *out = (tg_desc){0};
     if (!v)
-        return tg_fail(NULL, tensor ? TG_ESTALE : TG_EINVAL, "tg_tensor_desc: the tensor is %s", tensor ? "stale" : "NULL");
+        return tg_fail(NULL, tensor ? TG_ESTALE : TG_EINVAL, "tg_tensor_desc: the tensor is %s",
+                       tensor ? "stale" : "NULL");
     *out = *v->desc;
     return TG_OK;
 }
@@ -224,7 +229,8 @@ static tg_tensor *alias(tg_tape *tape, const tg_value *v)
     return a ? tg_handle(a) : NULL;
 }
 
-static tg_status check_bytes(const tg_value *v, const char *what, const void *data, size_t bytes, size_t *size)
+static tg_status check_bytes(const tg_value *v, const char *what, const void *data, size_t bytes,
+                             size_t *size)
 {
     char text[128];
     *size = (size_t)tg_desc_count(v->desc) * tg_dtype_size(v->desc->dtype);
@@ -280,9 +286,11 @@ tg_status tg_tensor_write(tg_tensor *tensor, const void *src, size_t bytes)
     tg_tape *tape = tg_runtime_tape(rt);
     if (!tape)
         return TG_ENOMEM;
-    tg_tensor *in[2] = {alias(tape, v), tg_input(tape, (tg_dtype)v->desc->dtype, v->desc->dim, (size_t)v->desc->ndim, src)};
+    tg_tensor *in[2] = {alias(tape, v),
+                        tg_input(tape, (tg_dtype)v->desc->dtype, v->desc->dim, (size_t)v->desc->ndim, src)};
     status = in[0] && in[1] ? tg_apply(tape, rt->rows.copy_, in, 2, NULL, NULL, NULL)
-                            : tape->status ? tape->status : TG_ENOMEM;
+             : tape->status ? tape->status
+                            : TG_ENOMEM;
     tg_runtime_tape_done(rt);
     return status;
 }
@@ -297,7 +305,8 @@ tg_status tg_item(const tg_tensor *tensor, double *out)
         return tensor ? TG_ESTALE : TG_EINVAL;
     char text[128];
     if (tg_desc_count(v->desc) != 1)
-        return tg_fail(NULL, TG_ESHAPE, "tg_item: one element is needed, not %s", tg_desc_format(v->desc, text, sizeof text));
+        return tg_fail(NULL, TG_ESHAPE, "tg_item: one element is needed, not %s",
+                       tg_desc_format(v->desc, text, sizeof text));
     union {
         float f;
         double d;
@@ -315,7 +324,7 @@ tg_status tg_item(const tg_tensor *tensor, double *out)
     return status;
 }
 
-/* -- gradients ---------------------------------------------------------------------------------------------------------- */
+/* -- gradients ------------------------------------------------------------------------------------------- */
 
 tg_status tg_tensor_set_requires_grad(tg_tensor *tensor, bool requires_grad)
 {
@@ -323,11 +332,13 @@ tg_status tg_tensor_set_requires_grad(tg_tensor *tensor, bool requires_grad)
     if (!v)
         return tensor ? TG_ESTALE : TG_EINVAL;
     if (!(v->flags & TG_V_LEAF))
-        return tg_fail(NULL, TG_ESTATE, "tg_tensor_set_requires_grad: the result of an operator; detach it first");
+        return tg_fail(NULL, TG_ESTATE,
+                       "tg_tensor_set_requires_grad: the result of an operator; detach it first");
     if ((v->flags & TG_V_PERSISTENT) && !v->own_desc)
         return tg_fail(NULL, TG_ESTATE, "tg_tensor_set_requires_grad: a leaf's gradient; clone it first");
     if (requires_grad && !tg_dtype_is_float(v->desc->dtype))
-        return tg_fail(NULL, TG_EDTYPE, "tg_tensor_set_requires_grad: %s tensors have no gradient", tg_dtype_name(v->desc->dtype));
+        return tg_fail(NULL, TG_EDTYPE, "tg_tensor_set_requires_grad: %s tensors have no gradient",
+                       tg_dtype_name(v->desc->dtype));
     v->flags = requires_grad ? v->flags | TG_V_REQUIRES_GRAD : v->flags & ~(uint32_t)TG_V_REQUIRES_GRAD;
     return TG_OK;
 }

@@ -7,7 +7,8 @@ static tg_status fill_with(tg_tensor *tensor, const tg_operator *row, const doub
 {
     tg_value *v = tensor ? tg_resolve(tensor) : NULL;
     if (!v || !v->storage)
-        return tg_fail(NULL, tensor ? TG_ESTALE : TG_EINVAL, "%s: the tensor is %s", what, tensor ? "stale" : "NULL");
+        return tg_fail(NULL, tensor ? TG_ESTALE : TG_EINVAL, "%s: the tensor is %s", what,
+                       tensor ? "stale" : "NULL");
     tg_runtime *rt = v->home->rt;
     tg_tape *tape = tg_runtime_tape(rt);
     if (!tape)

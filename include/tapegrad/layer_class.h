@@ -73,7 +73,8 @@ typedef struct tg_layer_class {
     tg_status (*init)(tg_module *, const void *attrs);
     tg_forward_fn forward[TG_N_MODES];
     /* NULL: derived from the operators that forward recorded. Else the layer is one node; a sweep that is
-     * itself recorded replays forward, with the draw and the mode it had, and stages nothing. */
+     * itself recorded replays forward, with the draw and the mode it had (its children:
+     * with the modes they have then), and stages nothing. */
     tg_backward_fn backward[TG_N_MODES];
     /* Frees what init put in the state, also after an init that failed halfway; parameters and children go
      * by themselves. May be NULL. */

@@ -20,7 +20,8 @@ typedef struct tg_module tg_module;
  * nothing has changed, the runtime's generator included. */
 TG_API tg_module *tg_module_create(tg_runtime *rt, const char *name, const tg_attr *attrs, size_t n);
 /* Destroys it and everything below; its tensors become stale. NULL is fine. Does nothing to a module that has
- * a parent: the parent destroys it. */
+ * a parent: the parent destroys it. One that has a backward of its own must live until the tapes that
+ * recorded it are reset. */
 TG_API void tg_module_destroy(tg_module *module);
 
 /* -- calling ----------------------------------------------------------------------------------------- */

@@ -14,7 +14,8 @@ extern "C" {
 TG_API tg_status tg_tape_open(tg_tape **out, tg_runtime *rt);
 /* Closes it: its tensors become stale. NULL is fine. */
 TG_API void tg_tape_close(tg_tape *tape);
-/* Forgets the step: nodes and tensors are gone, the memory is kept for the next one. A sticky error stays. */
+/* Forgets the step: nodes and tensors are gone, the memory is kept for the next one. A sticky error stays. Inside a
+ * forward or a backward of this tape: TG_ESTATE, and nothing is forgotten. */
 TG_API void tg_tape_reset(tg_tape *tape);
 TG_API tg_runtime *tg_tape_runtime(const tg_tape *tape);
 
@@ -61,7 +62,8 @@ TG_API tg_status tg_grad(tg_tape *tape, tg_tensor *y, tg_tensor *gy, tg_tensor *
  * between makes the commit fail and change nothing. They nest; the outermost commits. */
 TG_API tg_status tg_step_begin(tg_tape *tape);
 TG_API tg_status tg_step_commit(tg_tape *tape);
-/* Ends the bracket and drops what was staged: the draws are drawn again by the next step. */
+/* Ends the bracket and drops what was staged: the draws are drawn again by the next step. Of an inner one: the
+ * outermost commit fails, too. */
 TG_API void tg_step_rollback(tg_tape *tape);
 
 /* -- the random state ------------------------------------------------------------------------------------------ */

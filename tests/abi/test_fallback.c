@@ -121,8 +121,8 @@ START_TEST(a_failing_run_leaves_it_to_the_next)
 }
 END_TEST
 
-/* The saved memory is of the size that the kernel asked for which runs in the end, and belongs to its own node: a rule
- * that runs the same kernel unrecorded must not get it. */
+/* The saved memory is of the size that the kernel asked for which runs in the end, and belongs to its own
+ * node: a rule that runs the same kernel unrecorded must not get it. */
 START_TEST(what_a_kernel_saves_is_its_own)
 {
     tg_runtime *rt = open_chain("runfails,saves");
