@@ -6,6 +6,7 @@
 #include "backends/reference/reference.h"
 
 #include <omp.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,20 +113,70 @@ static int64_t batch_offset(const tg_desc *d, const tg_desc *out, int64_t index)
 #define EXACT_PRODUCTS
 #endif
 
-#define FUSED EXACT_PRODUCTS
+typedef void (*multiply_fn)(int64_t rows, int64_t cols, int64_t depth, const double *a, const double *b,
+                            double *tile, int64_t step, bool first);
+
+/* One vector of the machine's width holds a row of the register block, or half a row: gcc makes poor code of
+ * vectors that are wider than the machine's. */
+#define LANES 4
+#define TARGET EXACT_PRODUCTS CLONES
+#define KERNEL(name) name##_half_f32
+#include "backends/reference/matmul_kernel.h"
+#undef TARGET
+#undef KERNEL
+#define TARGET CLONES
+#define KERNEL(name) name##_half_f64
+#include "backends/reference/matmul_kernel.h"
+#undef LANES
+#undef TARGET
+#undef KERNEL
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define WIDE __attribute__((target("avx512f")))
+#define LANES 8
+#define TARGET EXACT_PRODUCTS WIDE
+#define KERNEL(name) name##_whole_f32
+#include "backends/reference/matmul_kernel.h"
+#undef TARGET
+#undef KERNEL
+#define TARGET WIDE
+#define KERNEL(name) name##_whole_f64
+#include "backends/reference/matmul_kernel.h"
+#undef LANES
+#undef TARGET
+#undef KERNEL
+
+static multiply_fn multiply_best_f32(void)
+{
+    return __builtin_cpu_supports("avx512f") ? multiply_whole_f32 : multiply_half_f32;
+}
+
+static multiply_fn multiply_best_f64(void)
+{
+    return __builtin_cpu_supports("avx512f") ? multiply_whole_f64 : multiply_half_f64;
+}
+#else
+static multiply_fn multiply_best_f32(void)
+{
+    return multiply_half_f32;
+}
+
+static multiply_fn multiply_best_f64(void)
+{
+    return multiply_half_f64;
+}
+#endif
+
 #define T float
 #define NAME(x) x##_f32
 #include "backends/reference/matmul_typed.h"
 #undef T
 #undef NAME
-#undef FUSED
-#define FUSED
 #define T double
 #define NAME(x) x##_f64
 #include "backends/reference/matmul_typed.h"
 #undef T
 #undef NAME
-#undef FUSED
 
 static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
 {
