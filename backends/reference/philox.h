@@ -44,6 +44,13 @@ static inline void philox_plain(uint64_t seed, uint64_t draw, uint64_t block, ui
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <immintrin.h>
 
+/* The chains of one round side by side, in registers, at any level of optimisation. */
+#ifdef __clang__
+#define PHILOX_CHAINS _Pragma("clang loop unroll(full)")
+#else
+#define PHILOX_CHAINS _Pragma("GCC unroll 4")
+#endif
+
 /* Each 64-bit lane holds one 32-bit word and, above it, what the next product ignores anyway. A shuffle
  * brings the products' upper halves down: it runs beside the multiplications, where a shift would wait for
  * them. */
@@ -55,6 +62,7 @@ __attribute__((target("avx2"))) static inline void philox_avx2(uint64_t seed, ui
     for (int part = 0; part < PHILOX_BATCH / (CHAINS * LANES); part++, words += 4 * CHAINS * LANES) {
         __m256i c0[CHAINS], c1[CHAINS], c2[CHAINS], c3[CHAINS];
         uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+        PHILOX_CHAINS
         for (int i = 0; i < CHAINS; i++) {
             uint64_t first = block + (uint64_t)((part * CHAINS + i) * LANES);
             c0[i] = _mm256_add_epi64(_mm256_set1_epi64x((long long)first), _mm256_set_epi64x(3, 2, 1, 0));
@@ -64,6 +72,7 @@ __attribute__((target("avx2"))) static inline void philox_avx2(uint64_t seed, ui
         }
         for (int r = 0; r < PHILOX_ROUNDS; r++, k0 += PHILOX_W0, k1 += PHILOX_W1) {
             __m256i key0 = _mm256_set1_epi64x(k0), key1 = _mm256_set1_epi64x(k1);
+            PHILOX_CHAINS
             for (int i = 0; i < CHAINS; i++) {
                 __m256i p0 = _mm256_mul_epu32(m0, c0[i]), p1 = _mm256_mul_epu32(m1, c2[i]);
                 c0[i] = _mm256_xor_si256(_mm256_xor_si256(_mm256_shuffle_epi32(p1, 0xf5), c1[i]), key0);
@@ -72,6 +81,7 @@ __attribute__((target("avx2"))) static inline void philox_avx2(uint64_t seed, ui
                 c3[i] = p0;
             }
         }
+        PHILOX_CHAINS
         for (int i = 0; i < CHAINS; i++) {
             __m256i a = _mm256_blend_epi32(c0[i], _mm256_slli_epi64(c1[i], 32), 0xaa);
             __m256i b = _mm256_blend_epi32(c2[i], _mm256_slli_epi64(c3[i], 32), 0xaa);
@@ -93,6 +103,7 @@ __attribute__((target("avx512f"))) static inline void philox_avx512(uint64_t see
                   last = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
     __m512i c0[CHAINS], c1[CHAINS], c2[CHAINS], c3[CHAINS];
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    PHILOX_CHAINS
     for (int i = 0; i < CHAINS; i++) {
         c0[i] = _mm512_add_epi64(_mm512_set1_epi64((long long)(block + (uint64_t)(i * LANES))), count);
         c1[i] = _mm512_srli_epi64(c0[i], 32);
@@ -101,6 +112,7 @@ __attribute__((target("avx512f"))) static inline void philox_avx512(uint64_t see
     }
     for (int r = 0; r < PHILOX_ROUNDS; r++, k0 += PHILOX_W0, k1 += PHILOX_W1) {
         __m512i key0 = _mm512_set1_epi64(k0), key1 = _mm512_set1_epi64(k1);
+        PHILOX_CHAINS
         for (int i = 0; i < CHAINS; i++) {
             __m512i p0 = _mm512_mul_epu32(m0, c0[i]), p1 = _mm512_mul_epu32(m1, c2[i]);
             c0[i] = _mm512_ternarylogic_epi64(_mm512_shuffle_epi32(p1, _MM_PERM_DDBB), c1[i], key0, XOR3);
@@ -109,6 +121,7 @@ __attribute__((target("avx512f"))) static inline void philox_avx512(uint64_t see
             c3[i] = p0;
         }
     }
+    PHILOX_CHAINS
     for (int i = 0; i < CHAINS; i++) {
         __m512i a = _mm512_mask_blend_epi32(0xaaaa, c0[i], _mm512_slli_epi64(c1[i], 32));
         __m512i b = _mm512_mask_blend_epi32(0xaaaa, c2[i], _mm512_slli_epi64(c3[i], 32));
