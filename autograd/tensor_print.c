@@ -41,7 +41,7 @@ static int element(const printer *p, int64_t i, char *buf, size_t size)
 
 static void choose_format(printer *p, int64_t n)
 {
-    double low = INFINITY, high = 0;
+    double low = (double)INFINITY, high = 0;
     bool whole = true;
     for (int64_t i = 0; i < n; i++) {
         double x = fabs(number(p, i));
@@ -111,10 +111,10 @@ tg_status tg_tensor_print(const tg_tensor *tensor, FILE *to)
 {
     if (!to)
         return tg_null(NULL, "tg_tensor_print", "the stream");
-    tg_desc desc;
-    tg_status status = tg_tensor_desc(tensor, &desc);
-    if (status)
-        return status;
+    const tg_value *v = tg_alive(tensor, "tg_tensor_print");
+    if (!v)
+        return tensor ? TG_ESTALE : TG_EINVAL;
+    const tg_desc desc = *v->desc;
     if (!tg_dtype_is_float(desc.dtype) && desc.dtype != TG_I64 && desc.dtype != TG_BOOL)
         return tg_fail(NULL, TG_EUNSUPPORTED, "tg_tensor_print: dtype %s", tg_dtype_name(desc.dtype));
     const tg_allocator *a = tg_runtime_allocator(tg_tensor_runtime(tensor));
@@ -122,7 +122,7 @@ tg_status tg_tensor_print(const tg_tensor *tensor, FILE *to)
     void *data = tg_alloc(a, size);
     if (!data)
         return TG_ENOMEM;
-    status = tg_tensor_read(tensor, data, size);
+    tg_status status = tg_tensor_read(tensor, data, size);
     if (status == TG_OK)
         print(&desc, data, to);
     tg_free(a, data);
