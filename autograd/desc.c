@@ -62,18 +62,21 @@ bool tg_desc_fits(const tg_desc *d)
 
 tg_status tg_desc_make(tg_desc *out, tg_dtype dtype, const int64_t *dims, size_t ndim)
 {
-    if (!out)
-        return tg_null(NULL, "tg_desc_make", "out");
+    return out ? tg_desc_make_for("", out, dtype, dims, ndim) : tg_null(NULL, "tg_desc_make", "out");
+}
+
+tg_status tg_desc_make_for(const char *caller, tg_desc *out, tg_dtype dtype, const int64_t *dims, size_t ndim)
+{
     *out = (tg_desc){0};
     if (!known((int32_t)dtype))
-        return tg_fail(NULL, TG_EDTYPE, "dtype number %d is none of tg_dtype's", (int)dtype);
+        return tg_fail(NULL, TG_EDTYPE, "%sdtype number %d is none of tg_dtype's", caller, (int)dtype);
     if (ndim > TG_MAX_DIM)
-        return tg_fail(NULL, TG_ESHAPE, "a tensor has at most %d dims, not %zu", TG_MAX_DIM, ndim);
+        return tg_fail(NULL, TG_ESHAPE, "%sa tensor has at most %d dims, not %zu", caller, TG_MAX_DIM, ndim);
     if (ndim && !dims)
-        return tg_fail(NULL, TG_EINVAL, "the dims of a tensor of %zu dims are NULL", ndim);
+        return tg_fail(NULL, TG_EINVAL, "%sthe dims of a tensor of %zu dims are NULL", caller, ndim);
     for (size_t i = 0; i < ndim; i++) {
         if (dims[i] < 0)
-            return tg_fail(NULL, TG_ESHAPE, "dim %zu is negative: %lld", i, (long long)dims[i]);
+            return tg_fail(NULL, TG_ESHAPE, "%sdim %zu is negative: %lld", caller, i, (long long)dims[i]);
         out->dim[i] = dims[i];
     }
     out->dtype = (int32_t)dtype;
@@ -81,7 +84,7 @@ tg_status tg_desc_make(tg_desc *out, tg_dtype dtype, const int64_t *dims, size_t
     tg_desc_row_major(out);
     char text[192];
     if (!tg_desc_fits(out))
-        return tg_fail(NULL, TG_ESHAPE, "%s would have more than 2^63 bytes",
+        return tg_fail(NULL, TG_ESHAPE, "%s%s would have more than 2^63 bytes", caller,
                        tg_desc_format(out, text, sizeof text));
     return TG_OK;
 }

@@ -241,6 +241,10 @@ tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint64_t hash); 
 void tg_value_release(tg_value *v);                                             /* one reason less */
 tg_status tg_check_tensor(tg_tape *tape, const tg_tensor *t, const char *what, const char *argument,
                           tg_value **out);
+/* Any handle that still has its data, on a tape or not; NULL sets the thread's sentence. */
+tg_value *tg_alive(const tg_tensor *tensor, const char *what);
+/* tg_desc_make whose sentences begin with the caller: "tg_input: ". */
+tg_status tg_desc_make_for(const char *caller, tg_desc *out, tg_dtype dtype, const int64_t *dims, size_t ndim);
 
 /* Another value of this tape over the same storage, without a history. NULL: no memory. */
 tg_value *tg_value_alias(tg_tape *tape, const tg_value *v);

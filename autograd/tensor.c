@@ -34,7 +34,7 @@ tg_status tg_tensor_create(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, cons
     if (!out || !rt)
         return tg_null(NULL, "tg_tensor_create", rt ? "out" : "the runtime");
     tg_desc desc;
-    tg_status status = tg_desc_make(&desc, dtype, dims, ndim);
+    tg_status status = tg_desc_make_for("tg_tensor_create: ", &desc, dtype, dims, ndim);
     if (status)
         return status;
     size_t size = (size_t)tg_desc_count(&desc) * tg_dtype_size(desc.dtype);
@@ -53,7 +53,7 @@ tg_status tg_tensor_wrap(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const 
     if (!out || !rt)
         return tg_null(NULL, "tg_tensor_wrap", rt ? "out" : "the runtime");
     tg_desc desc;
-    tg_status status = tg_desc_make(&desc, dtype, dims, ndim);
+    tg_status status = tg_desc_make_for("tg_tensor_wrap: ", &desc, dtype, dims, ndim);
     if (status)
         return status;
     int64_t size = (int64_t)tg_dtype_size(desc.dtype), last = size;
@@ -98,7 +98,7 @@ tg_tensor *tg_input(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t n
     if (tape->status)
         return NULL;
     tg_desc *desc = tg_arena_get(&tape->arena, sizeof *desc);
-    tg_status status = desc ? tg_desc_make(desc, dtype, dims, ndim) : TG_ENOMEM;
+    tg_status status = desc ? tg_desc_make_for("tg_input: ", desc, dtype, dims, ndim) : TG_ENOMEM;
     if (status) {
         tg_fail_again(tape, status);
         return NULL;
@@ -156,8 +156,7 @@ tg_value *tg_value_alias(tg_tape *tape, const tg_value *v)
 
 /* -- looking --------------------------------------------------------------------------------------------- */
 
-/* Any handle that still has its data; NULL sets the thread's sentence. */
-static tg_value *alive(const tg_tensor *tensor, const char *what)
+tg_value *tg_alive(const tg_tensor *tensor, const char *what)
 {
     tg_value *v = tensor ? tg_resolve(tensor) : NULL;
     if (!tensor)
@@ -244,7 +243,7 @@ static tg_status check_bytes(const tg_value *v, const char *what, const void *da
 
 tg_status tg_tensor_read(const tg_tensor *tensor, void *dst, size_t bytes)
 {
-    tg_value *v = alive(tensor, "tg_tensor_read");
+    tg_value *v = tg_alive(tensor, "tg_tensor_read");
     size_t size;
     if (!v)
         return tensor ? TG_ESTALE : TG_EINVAL;
@@ -270,7 +269,7 @@ tg_status tg_tensor_read(const tg_tensor *tensor, void *dst, size_t bytes)
 
 tg_status tg_tensor_write(tg_tensor *tensor, const void *src, size_t bytes)
 {
-    tg_value *v = alive(tensor, "tg_tensor_write");
+    tg_value *v = tg_alive(tensor, "tg_tensor_write");
     size_t size;
     if (!v)
         return tensor ? TG_ESTALE : TG_EINVAL;
@@ -300,7 +299,7 @@ tg_status tg_item(const tg_tensor *tensor, double *out)
     if (!out)
         return tg_null(NULL, "tg_item", "out");
     *out = 0;
-    tg_value *v = alive(tensor, "tg_item");
+    tg_value *v = tg_alive(tensor, "tg_item");
     if (!v)
         return tensor ? TG_ESTALE : TG_EINVAL;
     char text[128];
@@ -328,7 +327,7 @@ tg_status tg_item(const tg_tensor *tensor, double *out)
 
 tg_status tg_tensor_set_requires_grad(tg_tensor *tensor, bool requires_grad)
 {
-    tg_value *v = alive(tensor, "tg_tensor_set_requires_grad");
+    tg_value *v = tg_alive(tensor, "tg_tensor_set_requires_grad");
     if (!v)
         return tensor ? TG_ESTALE : TG_EINVAL;
     if (!(v->flags & TG_V_LEAF))

@@ -5,10 +5,9 @@
 
 static tg_status fill_with(tg_tensor *tensor, const tg_operator *row, const double *scalars, const char *what)
 {
-    tg_value *v = tensor ? tg_resolve(tensor) : NULL;
-    if (!v || !v->storage)
-        return tg_fail(NULL, tensor ? TG_ESTALE : TG_EINVAL, "%s: the tensor is %s", what,
-                       tensor ? "stale" : "NULL");
+    tg_value *v = tg_alive(tensor, what);
+    if (!v)
+        return tensor ? TG_ESTALE : TG_EINVAL;
     tg_runtime *rt = v->home->rt;
     tg_tape *tape = tg_runtime_tape(rt);
     if (!tape)

@@ -497,8 +497,9 @@ tg_tensor *tg_select(tg_tape *tape, tg_tensor *x, int64_t dim, int64_t index)
         return NULL;
     const int64_t size = d->dim[dim], at = index < 0 ? index + size : index;
     if (at < 0 || at >= size) {
-        tg_fail(tape, TG_EINDEX, "select: index %lld is outside dim %lld of size %lld", (long long)index,
-                (long long)dim, (long long)size);
+        char text[128];
+        tg_fail(tape, TG_EINDEX, "select: index %lld is outside dim %lld of x, %s", (long long)index,
+                (long long)dim, tg_desc_format(d, text, sizeof text));
         return NULL;
     }
     return without_dim(tape, tg_row1(tape, &row_slice, x, &(tg_slice_attrs){dim, at, 1, 1}, NULL), d, dim);

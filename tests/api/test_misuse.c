@@ -161,7 +161,7 @@ START_TEST(null_to_tape)
     ck_assert_ptr_null(tg_detach(tape, NULL));
     fails_with(TG_EINVAL, "NULL");
     ck_assert_ptr_null(tg_input(tape, TG_F64, NULL, 1, &x));
-    fails_with(TG_EINVAL, "NULL");
+    fails_with(TG_EINVAL, "tg_input: the dims of a tensor of 1 dims are NULL");
     REFUSED(tg_backward(NULL, t));
     REFUSED(tg_backward(tape, NULL));
     REFUSED(tg_backward_with(NULL, t, t, 0));
@@ -204,6 +204,10 @@ START_TEST(sizes_that_overflow)
                                     (int64_t[]){(int64_t)1 << 61, (int64_t)1 << 61}, 2, &x),
                      TG_ESHAPE);
     ck_assert_ptr_null(t);
+    ck_assert_ptr_null(tg_input(tape, TG_F64, DIMS(big, big), NULL));
+    fails_with(TG_ESHAPE, "tg_input: f64[1099511627776, 1099511627776]");
+    ck_assert_ptr_null(tg_input(tape, TG_F64, DIMS(2, -3), NULL));
+    fails_with(TG_ESHAPE, "tg_input: dim 1 is negative: -3");
     ck_assert_ptr_null(tg_full(tape, TG_F64, DIMS(big, big), 0));
     fails_with(TG_ESHAPE, NULL);
     /* broadcasting multiplies: neither of these has any memory to speak of */

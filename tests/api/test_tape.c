@@ -358,6 +358,9 @@ START_TEST(stale_after_destroy_and_discard)
     tg_tensor_destroy(NULL);
     ck_assert_ptr_null(tg_neg(tape, x));
     fails_with(TG_ESTALE, NULL);
+    ck_assert_int_eq(tg_tensor_print(x, stderr), TG_ESTALE);
+    ck_assert_msg(strstr(tg_error_message(), "tg_tensor_print: the tensor is stale: its tape was reset"), "%s",
+                  tg_error_message());
     ck_assert_int_eq(tg_tensor_ndim(x), 0);
     ck_assert_ptr_null(tg_tensor_runtime(x));
 }
