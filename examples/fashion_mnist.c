@@ -5,11 +5,13 @@
  *     fashion_mnist --load m.safetensors     evaluate it again, without training
  *     TAPEGRAD_BACKEND=reference fashion_mnist
  */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <tapegrad/tapegrad.h>
@@ -92,6 +94,30 @@ static double real(const char *option, const char *value)
     return x;
 }
 
+/* A training is not to end at a path that cannot be written. */
+static void check_output(const char *option, const char *path)
+{
+    if (!path)
+        return;
+    char folder[4096];
+    struct stat s;
+    const char *slash = strrchr(path, '/');
+    int length = slash > path ? (int)(slash - path) : 1, problem = 0;
+    if (!*path || length >= (int)sizeof folder)
+        problem = *path ? ENAMETOOLONG : ENOENT;
+    snprintf(folder, sizeof folder, "%.*s", length, slash ? path : ".");
+    if (!problem && stat(path, &s) == 0)
+        problem = S_ISDIR(s.st_mode) ? EISDIR : access(path, W_OK) != 0 ? errno : 0;
+    if (!problem && stat(folder, &s) == 0 && !S_ISDIR(s.st_mode))
+        problem = ENOTDIR;
+    if (!problem && access(folder, W_OK | X_OK) != 0)
+        problem = errno;
+    if (!problem)
+        return;
+    fprintf(stderr, "fashion_mnist: %s %s cannot be written: %s\n", option, path, strerror(problem));
+    exit(2);
+}
+
 static options read_options(int argc, char **argv)
 {
     static const char *const models[] = {"simple", "mlp", NULL},
@@ -139,6 +165,10 @@ static options read_options(int argc, char **argv)
         }
     if (optind < argc)
         usage("unexpected argument ", argv[optind]);
+    if (o.curve && o.load)
+        usage("--curve needs a training, and --load does none: ", o.curve);
+    check_output("--save", o.save);
+    check_output("--curve", o.curve);
     return o;
 }
 
@@ -406,7 +436,7 @@ int main(int argc, char **argv)
         train(&r);
     }
     double accuracy = evaluate_and_prove(&r);
-    if (r.o.curve && !r.o.load)
+    if (r.o.curve)
         write_curves(&r);
     if (r.o.save) {
         check(tg_module_save(r.net, r.o.save));

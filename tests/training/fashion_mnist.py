@@ -55,7 +55,8 @@ def proof(lines):
 def main(folder):
     data = ['--data', folder]
     for arguments in (['--nonsense'], ['--epochs'], ['--epochs', '0'], ['--epochs', '2x'], ['--model', 'cnn'], ['--lr', 'nan'],
-                      ['--optimizer', 'sg'], ['--batch', '-3'], ['more']):
+                      ['--optimizer', 'sg'], ['--batch', '-3'], ['more'],
+                      ['--load', 'm', '--curve', 'c.svg']):
         code, out, err = run(*arguments)
         case('usage ' + ' '.join(arguments), code == 2 and not out and 'usage:' in err, f'{code} {out} {err}')
     code, out, err = run('--data', os.path.join(folder, 'none'))
@@ -86,8 +87,12 @@ def main(folder):
         case(' '.join(arguments), code == 0 and LAST.fullmatch(out[-1]), f'{code} {out} {err}')
     code, out, err = run(*data, '--epochs', '1', '--batch', '1')
     case('a batch of one in train mode', code == 1 and 'BatchNorm1d' in err, f'{code} {err}')
-    code, out, err = run(*data, '--epochs', '1', '--save', os.path.join(folder, 'none', 'm'))
-    case('a folder that is not there', code == 1 and 'No such file' in err, f'{code} {err}')
+    for option in ('--save', '--curve'):
+        for path, why in ((os.path.join(folder, 'none', 'm'), 'No such file'), (folder, 'directory'), ('', 'No such file'),
+                          (os.path.join(model, 'm'), 'Not a directory')):
+            code, out, err = run(*data, option, path)
+            case(f'{option} is checked before training: {why}', code == 2 and not out and why in err and option in err,
+                 f'{code} {out} {err}')
     with open(model, 'r+b') as f:
         f.truncate(1000)
     code, out, err = run(*data, '--load', model)
