@@ -243,7 +243,7 @@ static void jump(tg_loader *l, position at)
     l->round++;
     l->places[0].full = l->places[1].full = false;
     l->read = l->write = 0;
-    l->fill = at.batch == l->n_batches ? (position){at.epoch + 1, 0} : at;
+    l->fill = at;
     pthread_cond_signal(&l->emptied);
     pthread_mutex_unlock(&l->lock);
 }
@@ -298,6 +298,12 @@ static tg_status check_options(const tg_dataset *d, const tg_loader_options *o)
         return tg_fail(NULL, TG_EINVAL, "tg_loader_open: %d is no policy for the last batch", (int)o->last);
     if (d->n == 0)
         return tg_fail(NULL, TG_EINVAL, "tg_loader_open: the data set is empty");
+    if (o->last == TG_LAST_DROP && d->n < o->batch_size)
+        return tg_fail(
+            NULL, TG_EINVAL,
+            "tg_loader_open: TG_LAST_DROP leaves no batch: the data set has %lld examples, a batch "
+            "%lld",
+            (long long)d->n, (long long)o->batch_size);
     return TG_OK;
 }
 
@@ -325,7 +331,7 @@ tg_status tg_loader_open(tg_loader **out, tg_runtime *rt, tg_dataset *dataset,
     l->options = o;
     l->n_batches = count_batches(dataset->n, o.batch_size, o.last);
     make_shapes(l);
-    status = l->n_batches ? make_room(l) : TG_OK;
+    status = make_room(l);
     if (status) {
         tg_loader_close(l);
         return status;

@@ -92,7 +92,7 @@ START_TEST(last_batches)
         {5, TG_LAST_KEEP, 5, 5, 23},   {5, TG_LAST_DROP, 4, 5, 20},    {5, TG_LAST_MERGE, 5, 5, 23},
         {11, TG_LAST_KEEP, 3, 11, 23}, {11, TG_LAST_DROP, 2, 11, 22},  {11, TG_LAST_MERGE, 2, 12, 23},
         {23, TG_LAST_KEEP, 1, 23, 23}, {22, TG_LAST_MERGE, 1, 23, 23}, {40, TG_LAST_KEEP, 1, 23, 23},
-        {40, TG_LAST_DROP, 0, 0, 0},   {40, TG_LAST_MERGE, 1, 23, 23}, {1, TG_LAST_KEEP, 23, 1, 23},
+        {23, TG_LAST_DROP, 1, 23, 23}, {40, TG_LAST_MERGE, 1, 23, 23}, {1, TG_LAST_KEEP, 23, 1, 23},
         {1, TG_LAST_MERGE, 23, 1, 23},
     };
     for (size_t k = 0; k < 2 * sizeof rows / sizeof *rows; k++) {
@@ -226,6 +226,10 @@ START_TEST(options)
     ck_assert_int_eq(
         tg_loader_open(&l, rt, data, &(tg_loader_options){.batch_size = 1, .last = (tg_last_batch)7}),
         TG_EINVAL);
+    failed_with(
+        tg_loader_open(&l, rt, data, &(tg_loader_options){.batch_size = EXAMPLES + 1, .last = TG_LAST_DROP}),
+        TG_EINVAL, "leaves no batch: the data set has 23 examples, a batch 24");
+    ck_assert_ptr_null(l);
     ck_assert_int_eq(tg_loader_open(&l, rt, NULL, &(tg_loader_options){.batch_size = 1}), TG_EINVAL);
     ck_assert_int_eq(tg_dataset_wrap(&empty, rt, 0, TG_F64, (int64_t[]){3}, 1, NULL, TG_I64, NULL, 0, NULL),
                      TG_OK);
