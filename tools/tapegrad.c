@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const char usage[] =
     "usage: tapegrad COMMAND\n"
@@ -111,51 +112,98 @@ static void print_arguments(const tg_attr_spec *attrs)
 }
 
 /* One entry of a registry; its arguments line by line where it was asked for by name. */
-static void print_entry(const char *name, const tg_attr_spec *attrs, const char *doc, bool details)
+static void print_entry(const char *name, const tg_attr_spec *attrs, const char *note, const char *doc,
+                        bool details)
 {
     printf("%s", name);
     print_signature(attrs);
-    printf("%s%s\n", doc ? "  " : "", doc ? doc : "");
+    printf("%s%s%s\n", note, doc ? "  " : "", doc ? doc : "");
     if (details)
         print_arguments(attrs);
 }
 
-/* Whether this entry is to be shown: all, or the one named. */
-static bool shows(const char *name, const char *wanted)
+/* "  [3 inputs (optional: 2, 3), 2 run-time scalars]": what tg_apply takes. */
+static void describe_inputs(const tg_operator *op, char *out, size_t size)
 {
-    return !wanted || !strcmp(name, wanted);
+    bool any = op->n_in == TG_OP_VARIADIC;
+    unsigned n = !any ? op->n_in : op->period ? op->period : 1;
+    size_t at = (size_t)snprintf(out, size, "  [%s%u input%s",
+                                 !any         ? ""
+                                 : op->period ? "groups of "
+                                              : "at least ",
+                                 n, n == 1 ? "" : "s");
+    const char *between = " (optional: ";
+    for (unsigned i = 0; i < n && i < 16; i++)
+        if (op->optional & TG_OP_IN(i)) {
+            at += (size_t)snprintf(out + at, size - at, "%s%u", between, i + 1);
+            between = ", ";
+        }
+    if (op->optional)
+        at += (size_t)snprintf(out + at, size - at, ")");
+    if (op->n_scalars)
+        at += (size_t)snprintf(out + at, size - at, ", %u run-time scalar%s%s", (unsigned)op->n_scalars,
+                               op->n_scalars == 1 ? "" : "s", op->period ? " a group" : "");
+    snprintf(out + at, size - at, "]");
 }
 
-static int found(size_t shown, const char *what, const char *wanted)
+/* What a list is asked for: all, or the one named. */
+typedef struct search {
+    const char *wanted, *near; /* near: the name but for its capitals */
+    bool shown;
+} search;
+
+static bool shows(search *s, const char *name)
 {
-    if (shown || !wanted)
+    if (s->wanted && !strcasecmp(name, s->wanted))
+        s->near = name;
+    bool yes = !s->wanted || !strcmp(name, s->wanted);
+    s->shown |= yes;
+    return yes;
+}
+
+static int found(const search *s, const char *what)
+{
+    if (s->shown || !s->wanted)
         return TOOL_OK;
-    fprintf(stderr, "tapegrad: there is no %s '%s'\n", what, wanted);
+    fprintf(stderr, "tapegrad: there is no %s '%s'", what, s->wanted);
+    if (s->near)
+        fprintf(stderr, "; did you mean '%s'?", s->near);
+    fputc('\n', stderr);
     return TOOL_FAILED;
 }
 
 /* -- commands -------------------------------------------------------------------------------------------- */
 
-static int backends(const char *wanted)
+static void list_backends(tg_runtime *rt, bool chain)
 {
-    (void)wanted;
-    tg_runtime *rt = open_runtime();
-    if (!rt)
-        return TOOL_FAILED;
     tg_backend_info info[64];
     size_t n = tg_runtime_backends(rt, info, 64);
-    printf("chain: %s\n", tg_runtime_backend(rt));
+    if (chain)
+        printf("chain: %s\n", tg_runtime_backend(rt));
     for (size_t i = 0; i < n && i < 64; i++) {
         const tg_backend_info *b = &info[i];
         if (b->loaded)
             printf("%-12s loaded%s  library %s  kernels %s (%zu operators)  threads %d%s%s\n", b->name,
-                   b->in_chain ? ", in the chain" : "", *b->library ? b->library : "-",
+                   chain && b->in_chain ? ", in the chain" : "", *b->library ? b->library : "-",
                    *b->kernels ? b->kernels : "-", b->n_kernels, b->threads, *b->path ? "  " : "", b->path);
         else
             printf("%-12s not loaded: %s%s%s\n", b->name, b->reason, *b->path ? "  " : "", b->path);
     }
     tg_runtime_close(rt);
-    return TOOL_OK;
+}
+
+/* Where the chain that was asked for does not open, the list says what there is instead. */
+static int backends(const char *wanted)
+{
+    (void)wanted;
+    tg_runtime *rt = open_runtime();
+    if (rt) {
+        list_backends(rt, true);
+        return TOOL_OK;
+    }
+    if (tg_runtime_open(&rt, &(tg_runtime_options){.backend = "reference"}) == TG_OK)
+        list_backends(rt, false);
+    return TOOL_FAILED;
 }
 
 static int layers(const char *wanted)
@@ -164,14 +212,14 @@ static int layers(const char *wanted)
     if (!rt)
         return TOOL_FAILED;
     const tg_layer_class *list[512];
-    size_t n = tg_layer_list(rt, list, 512), shown = 0;
+    size_t n = tg_layer_list(rt, list, 512);
+    search s = {.wanted = wanted};
     for (size_t i = 0; i < n && i < 512; i++)
-        if (shows(list[i]->name, wanted)) {
-            print_entry(list[i]->name, list[i]->attrs, list[i]->doc, wanted);
-            shown++;
-        }
+        if (shows(&s, list[i]->name))
+            print_entry(list[i]->name, list[i]->attrs, "", list[i]->doc, wanted);
+    int status = found(&s, "layer");
     tg_runtime_close(rt);
-    return found(shown, "layer", wanted);
+    return status;
 }
 
 static int operators(const char *wanted)
@@ -180,32 +228,32 @@ static int operators(const char *wanted)
     if (!rt)
         return TOOL_FAILED;
     const tg_operator *list[512];
-    size_t n = tg_operator_list(rt, list, 512), shown = 0;
+    size_t n = tg_operator_list(rt, list, 512);
+    search s = {.wanted = wanted};
     for (size_t i = 0; i < n && i < 512; i++)
-        if (shows(list[i]->name, wanted)) {
-            print_entry(list[i]->name, list[i]->attrs, list[i]->doc, wanted);
-            shown++;
+        if (shows(&s, list[i]->name)) {
+            char note[160];
+            describe_inputs(list[i], note, sizeof note);
+            print_entry(list[i]->name, list[i]->attrs, note, list[i]->doc, wanted);
         }
+    int status = found(&s, "operator");
     tg_runtime_close(rt);
-    return found(shown, "operator", wanted);
+    return status;
 }
 
 static int optimizers(const char *wanted)
 {
     const char *name[128];
-    size_t n = tg_optim_list(name, 128), shown = 0;
+    size_t n = tg_optim_list(name, 128);
+    search s = {.wanted = wanted};
     for (size_t i = 0; i < n && i < 128; i++)
-        if (shows(name[i], wanted)) {
-            print_entry(name[i], tg_optim_attrs(name[i]), NULL, wanted);
-            shown++;
-        }
+        if (shows(&s, name[i]))
+            print_entry(name[i], tg_optim_attrs(name[i]), "", NULL, wanted);
     n = tg_lr_list(name, 128);
     for (size_t i = 0; i < n && i < 128; i++)
-        if (shows(name[i], wanted)) {
-            print_entry(name[i], tg_lr_attrs(name[i]), NULL, wanted);
-            shown++;
-        }
-    return found(shown, "optimizer or scheduler", wanted);
+        if (shows(&s, name[i]))
+            print_entry(name[i], tg_lr_attrs(name[i]), "", NULL, wanted);
+    return found(&s, "optimizer or scheduler");
 }
 
 static int version(const char *wanted)

@@ -38,6 +38,7 @@ expect "backends: why one is not loaded" 0 "not loaded: this machine cannot run 
 expect "backends: another ABI" 0 "it was built for plug-in ABI 2.0" "$tool" backends
 expect "backends: the chain" 0 "chain: newerminor,reference" env TAPEGRAD_BACKEND=newerminor "$tool" backends
 expect "backends: an unknown one" 1 'unknown backend "fpga"' env TAPEGRAD_BACKEND=fpga "$tool" backends
+expect "backends: what there is instead" 1 "reference    loaded  library" env TAPEGRAD_BACKEND=fpga "$tool" backends
 expect "backends: threads" 0 "threads 3" env TAPEGRAD_NUM_THREADS=3 "$tool" backends
 if [ "$have_blis" = 1 ]; then
     expect "backends: BLIS" 0 "library BLIS " env TAPEGRAD_BACKEND=blis "$tool" backends
@@ -45,7 +46,11 @@ fi
 expect "layers" 0 "Linear(in_features, out_features, bias=True)" "$tool" layers
 expect "one layer" 0 "the batch's" "$tool" layers BatchNorm1d
 expect "an unknown layer" 1 "no layer 'Conv9d'" "$tool" layers Conv9d
-expect "operators" 0 "matmul()" "$tool" operators
+expect "a layer in other capitals" 1 "no layer 'dropout'; did you mean 'Dropout'?" "$tool" layers dropout
+expect "operators" 0 "matmul()  [2 inputs]" "$tool" operators
+expect "operators: optional inputs and scalars" 0 "linear()  [3 inputs (optional: 3)]" "$tool" operators linear
+expect "operators: in groups" 0 "[groups of 2 inputs, 2 run-time scalars a group]" "$tool" operators sgd_step
+expect "operators: any number" 0 "[at least 1 input]" "$tool" operators
 expect "an unknown operator" 1 "no operator" "$tool" operators matmull
 expect "optimizers" 0 "betas=(0.9, 0.999)" "$tool" optimizers
 expect "schedulers" 0 "CosineAnnealingLR(T_max, eta_min=0)" "$tool" optimizers
