@@ -114,6 +114,16 @@ static const char *next_unexpected(const match *m, size_t *at)
     return NULL;
 }
 
+static const char *name_is(size_t n)
+{
+    return n == 1 ? "name is" : "names are";
+}
+
+static const char *first_is(size_t n)
+{
+    return n == 1 ? ": " : ", the first is ";
+}
+
 static tg_status check_strict(const match *m)
 {
     size_t at = 0, missing = 0, unexpected = 0;
@@ -124,15 +134,15 @@ static tg_status check_strict(const match *m)
     for (const char *s; (s = next_unexpected(m, &at)); unexpected++)
         first_unexpected = first_unexpected ? first_unexpected : s;
     if (missing && unexpected)
-        return tg_fail(NULL, TG_EFORMAT,
-                       "%s: %zu names are missing, the first is %s; %zu are unexpected, the first is %s",
-                       m->path, missing, first_missing, unexpected, first_unexpected);
+        return tg_fail(NULL, TG_EFORMAT, "%s: %zu %s missing%s%s; %zu %s unexpected%s%s", m->path, missing,
+                       name_is(missing), first_is(missing), first_missing, unexpected, name_is(unexpected),
+                       first_is(unexpected), first_unexpected);
     if (missing)
-        return tg_fail(NULL, TG_EFORMAT, "%s: %zu names are missing, the first is %s", m->path, missing,
-                       first_missing);
+        return tg_fail(NULL, TG_EFORMAT, "%s: %zu %s missing%s%s", m->path, missing, name_is(missing),
+                       first_is(missing), first_missing);
     if (unexpected)
-        return tg_fail(NULL, TG_EFORMAT, "%s: %zu names are unexpected, the first is %s", m->path, unexpected,
-                       first_unexpected);
+        return tg_fail(NULL, TG_EFORMAT, "%s: %zu %s unexpected%s%s", m->path, unexpected,
+                       name_is(unexpected), first_is(unexpected), first_unexpected);
     return TG_OK;
 }
 

@@ -146,8 +146,7 @@ START_TEST(strict_and_not)
     tg_file_tensor t[] = {F32_TENSOR("weight", four, 2, 2), F32_TENSOR("extra", two, 2)};
     write_tensors(in_folder("x"), t, 2);
     ck_assert_int_eq(tg_module_load_state(m, in_folder("x"), true, &report), TG_EFORMAT);
-    ck_assert_ptr_nonnull(strstr(tg_error_message(), "bias"));
-    ck_assert_ptr_nonnull(strstr(tg_error_message(), "extra"));
+    ck_assert_ptr_nonnull(strstr(tg_error_message(), "1 name is missing: bias; 1 name is unexpected: extra"));
     ck_assert_uint_eq(report.n_missing, 0);
     ck_assert_uint_eq(checksum(m), before);
     ck_assert_int_eq(tg_module_load_state(m, in_folder("x"), false, NULL), TG_OK);
