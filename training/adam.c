@@ -60,6 +60,11 @@ static tg_status check_as(const char *name, const tg_adam_config *c)
         if (!(c->betas.v[i] >= 0 && c->betas.v[i] < 1))
             status = tg_fail(NULL, TG_EINVAL, "%s: beta%d is %g, expected a number in [0, 1)", name, i + 1,
                              c->betas.v[i]);
+    if (!status && c->betas.v[0] == 0 && c->betas.v[1] == 0 && c->eps == 0)
+        status = tg_fail(NULL, TG_EINVAL,
+                         "%s: beta1, beta2 and eps are all 0, which divides 0 by 0 where the gradient is 0; "
+                         "change what tg_adam%s_defaults() returns",
+                         name, strcmp(name, "AdamW") == 0 ? "w" : "");
     return status;
 }
 

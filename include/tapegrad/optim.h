@@ -12,8 +12,8 @@ typedef struct tg_optimizer tg_optimizer;
 typedef struct tg_scheduler tg_scheduler;
 
 /* Option structs: zero means zero; torch's defaults come from tg_…_defaults(). struct_size 0 is read as the
- * first version's size. Adam's are to be changed, not written: with beta1, beta2 and eps zero it is another
- * optimizer.
+ * first version's size. Adam's are to be changed, not written: one in which beta1, beta2 and eps are all zero
+ * divides by zero where the gradient is zero, and is refused.
  *     tg_adam_options o = tg_adam_defaults();
  *     o.lr = 1e-2; */
 
@@ -44,7 +44,7 @@ TG_API tg_adam_options tg_adamw_defaults(void); /* 1e-3, 0.9, 0.999, 1e-8, 1e-2 
 /* The optimizer copies the list of parameters (not the parameters: they must outlive it) and owns its state:
  * one or more tensors a parameter, made at the parameter's first step. f32 and f64 may be mixed. `options`
  * NULL: the defaults. NULL on error: lr, momentum, weight_decay or eps below 0 or not finite, betas outside
- * [0, 1), nesterov without momentum or with dampening, an empty list, a parameter twice, of another runtime
+ * [0, 1), Adam's betas and eps all 0, nesterov without momentum or with dampening, an empty list, a parameter twice, of another runtime
  * or that is no leaf (TG_EINVAL); a destroyed one (TG_ESTALE); one that is not f32 or f64 (TG_EDTYPE);
  * TG_ENOMEM.
  *     tg_optim_sgd(rt, tg_module_parameters(net), &(tg_sgd_options){.lr = 0.05, .momentum = 0.9}) */

@@ -391,6 +391,7 @@ static const tg_adam_options bad_adam[] = {
     {.lr = 1, .beta1 = 0.9, .beta2 = 0.9, .eps = -1},
     {.lr = 1, .beta1 = 0.9, .beta2 = 0.9, .eps = NAN},
     {.lr = 1, .beta1 = 0.9, .beta2 = 0.9, .weight_decay = -1},
+    {.lr = 1e-3}, /* the rest of the literal is zero */
 };
 enum { BAD_ADAM = sizeof bad_adam / sizeof *bad_adam };
 
@@ -403,6 +404,29 @@ START_TEST(refuses_adam)
     ck_assert_ptr_nonnull(strstr(tg_error_message(), "Adam"));
     ck_assert_ptr_null(tg_optim_adamw(rt, &list, &bad_adam[_i]));
     ck_assert_ptr_nonnull(strstr(tg_error_message(), "AdamW"));
+    tg_tensor_destroy(p);
+}
+END_TEST
+
+/* Zero betas or a zero eps are torch's; all of them are a literal that was written, not changed. */
+START_TEST(adam_of_zeros)
+{
+    static const tg_adam_options some[] = {{.lr = 1, .eps = 1e-8},
+                                           {.lr = 1, .beta1 = 0.9, .beta2 = 0.9},
+                                           {.lr = 1, .beta2 = 0.9},
+                                           {.lr = 1, .beta1 = 0.9}};
+    double w[N] = {0};
+    tg_tensor *p = parameter(TG_F64, w, DIMS(N));
+    tg_named_tensors list = listed(&p, 1);
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        tg_optimizer *o = tg_optim_adam(rt, &list, &some[i]);
+        ck_assert_msg(o != NULL, "%s", tg_error_message());
+        tg_optimizer_destroy(o);
+    }
+    ck_assert_ptr_null(tg_optim_adam(rt, &list, &(tg_adam_options){.lr = 1e-3}));
+    ck_assert_ptr_nonnull(strstr(tg_error_message(), "tg_adam_defaults()"));
+    ck_assert_ptr_null(tg_optim_adamw(rt, &list, &(tg_adam_options){.lr = 1e-3}));
+    ck_assert_ptr_nonnull(strstr(tg_error_message(), "tg_adamw_defaults()"));
     tg_tensor_destroy(p);
 }
 END_TEST
@@ -663,6 +687,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, rig_open, rig_close);
     tcase_add_loop_test(t, refuses_sgd, 0, BAD_SGD);
     tcase_add_loop_test(t, refuses_adam, 0, BAD_ADAM);
+    tcase_add_test(t, adam_of_zeros);
     tcase_add_test(t, refuses_lists);
     tcase_add_test(t, by_name);
     tcase_add_test(t, an_earlier_error_stops_the_step);
