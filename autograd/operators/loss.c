@@ -156,6 +156,11 @@ tg_tensor *tg_mse_loss(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_re
     bool known = tape && input && target && !tg_tape_status(tape) && !tg_tensor_desc(input, &x) &&
                  !tg_tensor_desc(target, &t);
     if (known && !tg_desc_same_dims(&x, &t) && broadcast(&x, &t, &both)) {
+        char got_x[128], got_t[128];
+        tg_runtime_log(tg_tape_runtime(tape), TG_LOG_WARNING,
+                       "mse_loss: input %s and target %s have different sizes and are broadcast, which is "
+                       "likely a mistake",
+                       tg_desc_format(&x, got_x, sizeof got_x), tg_desc_format(&t, got_t, sizeof got_t));
         input = tg_expand_dims(tape, input, both.dim, (size_t)both.ndim);
         target = tg_expand_dims(tape, target, both.dim, (size_t)both.ndim);
     }

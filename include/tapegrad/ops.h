@@ -146,8 +146,8 @@ TG_API tg_tensor *tg_log_softmax(tg_tape *tape, tg_tensor *x, int64_t dim);
  * NaN) and for no elements, as torch.logsumexp. TG_EINVAL also for a dim listed twice. */
 TG_API tg_tensor *tg_logsumexp_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, bool keepdim);
 /* (input − target)²: elementwise, its mean or its sum; the two broadcast. d/d input = 2·gy·(input − target), over the
- * count for the mean; d/d target its opposite. Of no elements: sum 0, mean NaN. torch.nn.functional.mse_loss.
- * TG_ESHAPE, TG_EDTYPE, TG_EINVAL. */
+ * count for the mean; d/d target its opposite. Of no elements: sum 0, mean NaN. Sizes that differ are worth a
+ * TG_LOG_WARNING, as in torch.nn.functional.mse_loss. TG_ESHAPE, TG_EDTYPE, TG_EINVAL. */
 TG_API tg_tensor *tg_mse_loss(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_reduction reduction);
 /* −w[t]·input[n, t, …] at each label t that is not ignore_index. input: log-probabilities [N, C, *] or [C]; target: i64
  * labels [N, *] or a scalar; weight [C] of input's dtype, a constant, or NULL (ones). The result: of target's shape with

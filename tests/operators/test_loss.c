@@ -54,6 +54,38 @@ START_TEST(mse_broadcasts)
 }
 END_TEST
 
+static int warnings;
+static char warning[256];
+
+static void hear(void *arg, tg_log_level level, const char *text)
+{
+    (void)arg;
+    warnings += level == TG_LOG_WARNING;
+    snprintf(warning, sizeof warning, "%s", text);
+}
+
+START_TEST(mse_warns_of_different_sizes)
+{
+    tg_runtime *other;
+    tg_tape *t;
+    ck_assert_int_eq(tg_runtime_open(&other, &(tg_runtime_options){.backend = "reference", .log = hear}),
+                     TG_OK);
+    ck_assert_int_eq(tg_tape_open(&t, other), TG_OK);
+    tg_tensor *x = tg_input(t, TG_F32, DIMS(4, 1), NULL), *y = tg_input(t, TG_F32, DIMS(4), NULL),
+              *three = tg_input(t, TG_F32, DIMS(3), NULL);
+    warnings = 0;
+    ck_assert_ptr_nonnull(tg_mse_loss(t, x, x, TG_REDUCE_MEAN));
+    ck_assert_int_eq(warnings, 0);
+    ck_assert_ptr_nonnull(tg_mse_loss(t, x, y, TG_REDUCE_MEAN));
+    ck_assert_int_eq(warnings, 1);
+    ck_assert_msg(strstr(warning, "input f32[4, 1] and target f32[4]") != NULL, "%s", warning);
+    ck_assert_ptr_null(tg_mse_loss(t, y, three, TG_REDUCE_MEAN)); /* an error is no warning */
+    ck_assert_int_eq(warnings, 1);
+    tg_tape_close(t);
+    tg_runtime_close(other);
+}
+END_TEST
+
 START_TEST(nothing_to_lose)
 {
     tg_tensor *x = input(DIMS(0, 3), NULL), *t = labels(DIMS(0), NULL);
@@ -306,6 +338,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, rig_open, rig_close);
     tcase_add_test(t, mse_reductions);
     tcase_add_test(t, mse_broadcasts);
+    tcase_add_test(t, mse_warns_of_different_sizes);
     tcase_add_test(t, nothing_to_lose);
     suite_add_tcase(s, t);
     t = tcase_create("labels");
