@@ -1,50 +1,7 @@
 /* Optimizers against their formulae written out, and the rules of their state. */
-#include "layers/rig.h"
+#include "training/parameters.h"
 
-enum { N = 37, STEPS = 6 };
-
-/* -- a parameter, and gradients of our choice ------------------------------------------------------------ */
-static tg_tensor *parameter(tg_dtype dtype, const double *values, const int64_t *dims, size_t ndim)
-{
-    tg_tensor *p;
-    size_t n = 1;
-    for (size_t i = 0; i < ndim; i++)
-        n *= (size_t)dims[i];
-    ck_assert_int_eq(tg_tensor_create(&p, rt, dtype, dims, ndim), TG_OK);
-    if (dtype == TG_F64)
-        put(p, values, n);
-    else {
-        float *f = malloc((n + 1) * sizeof *f);
-        for (size_t i = 0; i < n; i++)
-            f[i] = (float)values[i];
-        ck_assert_int_eq(tg_tensor_write(p, f, n * sizeof *f), TG_OK);
-        free(f);
-    }
-    ck_assert_int_eq(tg_tensor_set_requires_grad(p, true), TG_OK);
-    return p;
-}
-
-/* Adds g to p's gradient: that of Σ p·g. */
-static void give_gradient(tg_tensor *p, const double *g)
-{
-    tg_desc d;
-    ck_assert_int_eq(tg_tensor_desc(p, &d), TG_OK);
-    size_t n = (size_t)tg_desc_count(&d);
-    float *f = malloc((n + 1) * sizeof *f);
-    for (size_t i = 0; i < n; i++)
-        f[i] = (float)g[i];
-    tg_tensor *c =
-        tg_input(tape, (tg_dtype)d.dtype, d.dim, (size_t)d.ndim, d.dtype == TG_F64 ? (const void *)g : f);
-    free(f);
-    tg_tensor *y = tg_sum(tape, tg_mul(tape, p, c));
-    ck_assert_msg(tg_backward(tape, y) == TG_OK, "%s", tg_tape_error(tape));
-}
-
-static tg_named_tensors listed(tg_tensor *const *p, size_t n)
-{
-    static const char *const names[] = {"a", "b", "c", "d"};
-    return (tg_named_tensors){.n = n, .name = names, .tensor = p};
-}
+enum { STEPS = 6 };
 
 static void step(tg_optimizer *o)
 {
@@ -91,12 +48,6 @@ static const tg_sgd_options sgd_cases[] = {
     {.lr = 0, .momentum = 0.9},
 };
 enum { SGD_CASES = sizeof sgd_cases / sizeof *sgd_cases };
-
-static void values_of(double *out, unsigned seed)
-{
-    for (size_t i = 0; i < N; i++)
-        out[i] = noise(seed, i);
-}
 
 static void check_values(tg_tensor *p, const double *want, double tolerance)
 {
@@ -607,63 +558,6 @@ START_TEST(later_steps_allocate_nothing)
 }
 END_TEST
 
-/* -- clipping -------------------------------------------------------------------------------------------- */
-START_TEST(clips_to_the_norm)
-{
-    double w[N], ga[N], gb[N], norm, square = 0, got[N];
-    values_of(w, 21);
-    values_of(ga, 22);
-    values_of(gb, 23);
-    tg_tensor *p[] = {parameter(TG_F64, w, DIMS(N)), parameter(TG_F64, w, DIMS(N)),
-                      parameter(TG_F64, w, DIMS(N))};
-    tg_named_tensors list = listed(p, 3);
-    give_gradient(p[0], ga);
-    give_gradient(p[2], gb);
-    for (int i = 0; i < N; i++)
-        square += ga[i] * ga[i] + gb[i] * gb[i];
-    /* Above the norm: untouched. */
-    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, 100, &norm), TG_OK);
-    ck_assert_double_eq_tol(norm, sqrt(square), 1e-12);
-    get(tg_tensor_grad(p[0]), got, N);
-    ck_assert_mem_eq(got, ga, sizeof ga);
-    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, 0.5, NULL), TG_OK);
-    get(tg_tensor_grad(p[2]), got, N);
-    for (int i = 0; i < N; i++)
-        ck_assert_double_eq_tol(got[i], gb[i] * 0.5 / (sqrt(square) + 1e-6), 1e-14);
-    ck_assert_ptr_null(tg_tensor_grad(p[1]));
-    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, 0, &norm), TG_OK);
-    get(tg_tensor_grad(p[2]), got, N);
-    ck_assert_double_eq(got[0], 0);
-    for (int i = 0; i < 3; i++)
-        tg_tensor_zero_grad(p[i]);
-    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, 1, &norm), TG_OK);
-    ck_assert_double_eq(norm, 0);
-    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, -1, &norm), TG_EINVAL);
-    tg_tape_clear_error(tape);
-    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, NAN, &norm), TG_EINVAL);
-    tg_tape_clear_error(tape);
-    ck_assert_int_eq(tg_clip_grad_norm(tape, NULL, 1, &norm), TG_EINVAL);
-    tg_tape_clear_error(tape);
-    for (int i = 0; i < 3; i++)
-        tg_tensor_destroy(p[i]);
-}
-END_TEST
-
-START_TEST(a_nan_spreads_as_in_torch)
-{
-    double w[N] = {0}, g[N] = {0}, norm, got[N];
-    g[3] = NAN;
-    tg_tensor *p = parameter(TG_F64, w, DIMS(N));
-    tg_named_tensors list = listed(&p, 1);
-    give_gradient(p, g);
-    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, 1, &norm), TG_OK);
-    ck_assert(isnan(norm));
-    get(tg_tensor_grad(p), got, N);
-    ck_assert(isnan(got[0]));
-    tg_tensor_destroy(p);
-}
-END_TEST
-
 static Suite *suite(void)
 {
     Suite *s = suite_create("optimizers");
@@ -694,11 +588,6 @@ static Suite *suite(void)
     tcase_add_test(t, out_of_memory_changes_nothing);
     tcase_add_test(t, making_one_out_of_memory);
     tcase_add_test(t, later_steps_allocate_nothing);
-    suite_add_tcase(s, t);
-    t = tcase_create("clipping");
-    tcase_add_checked_fixture(t, rig_open, rig_close);
-    tcase_add_test(t, clips_to_the_norm);
-    tcase_add_test(t, a_nan_spreads_as_in_torch);
     suite_add_tcase(s, t);
     return s;
 }

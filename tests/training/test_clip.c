@@ -1,0 +1,71 @@
+/* Clipping gradients by their norm. */
+#include "training/parameters.h"
+
+START_TEST(clips_to_the_norm)
+{
+    double w[N], ga[N], gb[N], norm, square = 0, got[N];
+    values_of(w, 21);
+    values_of(ga, 22);
+    values_of(gb, 23);
+    tg_tensor *p[] = {parameter(TG_F64, w, DIMS(N)), parameter(TG_F64, w, DIMS(N)),
+                      parameter(TG_F64, w, DIMS(N))};
+    tg_named_tensors list = listed(p, 3);
+    give_gradient(p[0], ga);
+    give_gradient(p[2], gb);
+    for (int i = 0; i < N; i++)
+        square += ga[i] * ga[i] + gb[i] * gb[i];
+    /* Above the norm: untouched. */
+    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, 100, &norm), TG_OK);
+    ck_assert_double_eq_tol(norm, sqrt(square), 1e-12);
+    get(tg_tensor_grad(p[0]), got, N);
+    ck_assert_mem_eq(got, ga, sizeof ga);
+    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, 0.5, NULL), TG_OK);
+    get(tg_tensor_grad(p[2]), got, N);
+    for (int i = 0; i < N; i++)
+        ck_assert_double_eq_tol(got[i], gb[i] * 0.5 / (sqrt(square) + 1e-6), 1e-14);
+    ck_assert_ptr_null(tg_tensor_grad(p[1]));
+    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, 0, &norm), TG_OK);
+    get(tg_tensor_grad(p[2]), got, N);
+    ck_assert_double_eq(got[0], 0);
+    for (int i = 0; i < 3; i++)
+        tg_tensor_zero_grad(p[i]);
+    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, 1, &norm), TG_OK);
+    ck_assert_double_eq(norm, 0);
+    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, -1, &norm), TG_EINVAL);
+    tg_tape_clear_error(tape);
+    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, NAN, &norm), TG_EINVAL);
+    tg_tape_clear_error(tape);
+    ck_assert_int_eq(tg_clip_grad_norm(tape, NULL, 1, &norm), TG_EINVAL);
+    tg_tape_clear_error(tape);
+    for (int i = 0; i < 3; i++)
+        tg_tensor_destroy(p[i]);
+}
+END_TEST
+
+START_TEST(a_nan_spreads_as_in_torch)
+{
+    double w[N] = {0}, g[N] = {0}, norm, got[N];
+    g[3] = NAN;
+    tg_tensor *p = parameter(TG_F64, w, DIMS(N));
+    tg_named_tensors list = listed(&p, 1);
+    give_gradient(p, g);
+    ck_assert_int_eq(tg_clip_grad_norm(tape, &list, 1, &norm), TG_OK);
+    ck_assert(isnan(norm));
+    get(tg_tensor_grad(p), got, N);
+    ck_assert(isnan(got[0]));
+    tg_tensor_destroy(p);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("clipping");
+    TCase *t = tcase_create("clipping");
+    tcase_add_checked_fixture(t, rig_open, rig_close);
+    tcase_add_test(t, clips_to_the_norm);
+    tcase_add_test(t, a_nan_spreads_as_in_torch);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+TG_TEST_MAIN(suite)
