@@ -126,7 +126,9 @@ static void NAME(nll_loss)(const nll *q, const T *x, const int64_t *target, cons
         return;
     for (int64_t k = 0; k < 2 * chunks; k++)
         sum[k & 1] += partial[k];
-    y[0] = (T)(q->reduction == TG_REDUCE_MEAN ? sum[0] / sum[1] : sum[0]);
+    if (q->reduction == TG_REDUCE_MEAN) /* the labels' own part of no weight at all is 0/0, whatever the rest */
+        sum[0] = sum[1] == 0.0 ? (double)NAN : sum[0] / sum[1];
+    y[0] = (T)sum[0];
 }
 
 /* What one unit of loss sends back is dy, divided by Σw[t] for the mean. */

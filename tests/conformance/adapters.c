@@ -67,21 +67,37 @@ static void a_hardtanh(op_call *c)
 
 static void a_gelu(op_call *c)
 {
-    const char *kind = "none";
-    for (size_t i = 0; i < c->n_args; i++)
-        if (!strcmp(c->arg[i].name, "approximate") && has(c, "approximate"))
-            kind = json_string_value(c->arg[i].value);
-    if (!kind || (strcmp(kind, "none") && strcmp(kind, "tanh")))
+    const char *kind = has(c, "approximate") ? text(c, "approximate") : "none";
+    if (strcmp(kind, "none") && strcmp(kind, "tanh"))
         cannot(c, "argument 'approximate' is neither none nor tanh");
     else
         give(c, tg_gelu(c->tape, tensor(c, "input"), !strcmp(kind, "tanh")));
+}
+
+static tg_tensor *bound(op_call *c, const char *name, const tg_tensor *x)
+{
+    tg_tensor *t = tensor_or_number(c, name);
+    tg_dtype dtype = x ? tg_tensor_dtype(x) : c->g->dtype;
+    return t && tg_tensor_dtype(t) != dtype ? tg_to(c->tape, t, dtype) : t;
+}
+
+/* Bounds that are tensors: where both hold, the upper one wins. A tie's gradient is the input's. */
+static void clamp_to(op_call *c, tg_tensor *x)
+{
+    tg_tensor *low = has(c, "min") ? bound(c, "min", x) : NULL;
+    tg_tensor *high = has(c, "max") ? bound(c, "max", x) : NULL;
+    if (low)
+        x = tg_where(c->tape, tg_lt(c->tape, x, low), low, x);
+    if (high)
+        x = tg_where(c->tape, tg_gt(c->tape, x, high), high, x);
+    give(c, x);
 }
 
 static void a_clamp(op_call *c)
 {
     bool low = has(c, "min"), high = has(c, "max");
     if ((low && !is_number(c, "min")) || (high && !is_number(c, "max")))
-        cannot(c, "bounds that are tensors have no counterpart here");
+        clamp_to(c, tensor(c, "input"));
     else
         give(c, tg_clamp(c->tape, tensor(c, "input"), number(c, "min", (double)NAN),
                          number(c, "max", (double)NAN)));
@@ -116,7 +132,7 @@ static void a_rsub(op_call *c)
         give(c, (call)(c->tape, x, y));                                                                      \
     }
 BINARY(a_mul, tg_mul)
-BINARY(a_div, tg_div)
+BINARY(divide, tg_div)
 BINARY(a_maximum, tg_maximum)
 BINARY(a_minimum, tg_minimum)
 BINARY(a_eq, tg_eq)
@@ -125,6 +141,30 @@ BINARY(a_lt, tg_lt)
 BINARY(a_le, tg_le)
 BINARY(a_gt, tg_gt)
 BINARY(a_ge, tg_ge)
+
+/* Towards zero, or down; what is large is whole already. It has no derivative. */
+static tg_tensor *whole(op_call *c, tg_tensor *x, bool down)
+{
+    tg_tensor *y = tg_to(c->tape, tg_to(c->tape, x, TG_I64), c->g->dtype);
+    if (down)
+        y = tg_where(c->tape, tg_gt(c->tape, y, x), tg_add_scalar(c->tape, y, -1.0), y);
+    tg_tensor *large = tg_scalar(c->tape, c->g->dtype, 0x1p52);
+    return tg_where(c->tape, tg_lt(c->tape, tg_abs(c->tape, x), large), y, tg_detach(c->tape, x));
+}
+
+static void a_div(op_call *c)
+{
+    if (!has(c, "rounding_mode")) {
+        divide(c);
+        return;
+    }
+    const char *mode = text(c, "rounding_mode");
+    tg_tensor *x = tensor_or_number(c, "input"), *y = tensor_or_number(c, "other");
+    if (strcmp(mode, "floor") && strcmp(mode, "trunc"))
+        cannot(c, "rounding_mode is neither floor nor trunc");
+    else
+        give(c, whole(c, tg_div(c->tape, x, y), !strcmp(mode, "floor")));
+}
 
 static void a_pow(op_call *c)
 {
@@ -146,26 +186,7 @@ static void a_where(op_call *c)
 static tg_tensor *in_dtype(op_call *c)
 {
     tg_tensor *x = tensor(c, "input");
-    for (size_t i = 0; i < c->n_args; i++) {
-        if (strcmp(c->arg[i].name, "dtype") || !has(c, "dtype"))
-            continue;
-        const char *name = json_string_value(json_object_get(c->arg[i].value, "dtype"));
-        if (name && !strcmp(name, "float64"))
-            return tg_to(c->tape, x, TG_F64);
-        if (name && !strcmp(name, "float32"))
-            return tg_to(c->tape, x, TG_F32);
-        cannot(c, "dtype %s has no counterpart here", name ? name : "?");
-    }
-    return x;
-}
-
-/* Ours live on the host. */
-static void on_the_host(op_call *c)
-{
-    for (size_t i = 0; i < c->n_args; i++)
-        if (!strcmp(c->arg[i].name, "device") && has(c, "device") &&
-            (!json_is_string(c->arg[i].value) || strcmp(json_string_value(c->arg[i].value), "cpu")))
-            cannot(c, "a device other than the cpu has no counterpart here");
+    return has(c, "dtype") ? tg_to(c->tape, x, dtype_or(c, c->g->dtype)) : x;
 }
 
 static void a_zeros_like(op_call *c)
@@ -214,13 +235,27 @@ static void a_logsumexp(op_call *c)
     reduce(c, tg_logsumexp_dims);
 }
 
-/* max and min: of two, or over all elements. With a dim they give indices, too. */
+/* Over a dim: the values, whose gradient goes to the first of equal ones, and where they were. */
+static void extreme(op_call *c, bool most)
+{
+    tg_tensor *x = tensor(c, "input");
+    int64_t dim = integer(c, "dim", 0);
+    bool scalar = tg_tensor_ndim(x) == 0, keep = flag(c, "keepdim", false) && !scalar;
+    if (scalar)
+        x = tg_reshape(c->tape, x, 1);
+    tg_tensor *at = tg_argmax(c->tape, most ? x : tg_neg(c->tape, x), dim, true);
+    tg_tensor *y = tg_gather(c->tape, x, dim, at);
+    give(c, keep ? y : tg_squeeze(c->tape, y, dim));
+    give(c, keep ? at : tg_squeeze(c->tape, at, dim));
+}
+
+/* max and min: of two, over a dim, or over all elements. */
 static void a_max(op_call *c)
 {
     if (has(c, "other"))
         a_maximum(c);
     else if (has(c, "dim"))
-        cannot(c, "max over a dim gives indices, too: no counterpart here");
+        extreme(c, true);
     else
         give(c, tg_amax_dims(c->tape, tensor(c, "input"), NULL, 0, false));
 }
@@ -230,7 +265,7 @@ static void a_min(op_call *c)
     if (has(c, "other"))
         a_minimum(c);
     else if (has(c, "dim"))
-        cannot(c, "min over a dim gives indices, too: no counterpart here");
+        extreme(c, false);
     else
         give(c, tg_amin_dims(c->tape, tensor(c, "input"), NULL, 0, false));
 }

@@ -82,8 +82,8 @@ void a_narrow(op_call *c)
     int64_t start = 0;
     if (is_number(c, "start"))
         start = integer(c, "start", 0);
-    else
-        cannot(c, "a start that is a tensor has no counterpart here");
+    else if (tg_tensor_read(tensor(c, "start"), &start, sizeof start) != TG_OK)
+        cannot(c, "a start that is neither an integer nor an i64 scalar has no counterpart here");
     give(c, tg_narrow(c->tape, tensor(c, "input"), integer(c, "dim", 0), start, integer(c, "length", 0)));
 }
 
@@ -100,12 +100,23 @@ void a_slice(op_call *c)
                      integer(c, "step", 1)));
 }
 
+/* Of shape [0], which torch.cat passes over, whatever the others' shape. */
+static bool is_nothing(const tg_tensor *t)
+{
+    return tg_tensor_ndim(t) == 1 && tg_tensor_dim(t, 0) == 0;
+}
+
 static void join(op_call *c, tg_tensor *(*f)(tg_tape *, tg_tensor *const *, size_t, int64_t))
 {
     int64_t dim = integer(c, "dim", 0);
     for (size_t i = 0; i < c->n_args; i++)
         if (!strcmp(c->arg[i].name, "tensors") && has(c, "tensors")) {
-            give(c, f(c->tape, c->arg[i].tensor, c->arg[i].n_tensors, dim));
+            tg_tensor *of[MAX_LIST];
+            size_t n = 0;
+            for (size_t k = 0; k < c->arg[i].n_tensors; k++)
+                if (f != tg_cat_n || c->arg[i].n_tensors == 1 || !is_nothing(c->arg[i].tensor[k]))
+                    of[n++] = c->arg[i].tensor[k];
+            give(c, f(c->tape, n ? of : c->arg[i].tensor, n ? n : c->arg[i].n_tensors, dim));
             return;
         }
     cannot(c, "no list 'tensors'");
@@ -217,17 +228,24 @@ void a_movedim(op_call *c)
 void a_full(op_call *c)
 {
     tg_ints d = integers(c, has(c, "size") ? "size" : "shape");
-    give(c, tg_full(c->tape, c->g->dtype, d.v, (size_t)d.n, number(c, "fill_value", 0.0)));
+    on_the_host(c);
+    give(c, tg_full(c->tape, dtype_or(c, c->g->dtype), d.v, (size_t)d.n, number(c, "fill_value", 0.0)));
 }
 
 /* -- index ---------------------------------------------------------------------------------------------- */
 
 void a_gather(op_call *c)
 {
+    tg_desc d = {0};
+    tg_tensor *x = tensor(c, "input"), *index = tensor(c, "index");
+    int64_t dim = integer(c, "dim", 0);
+    tg_tensor_desc(index, &d);
     if (flag(c, "sparse_grad", false))
         cannot(c, "sparse gradients have no counterpart here");
+    else if (index && tg_tensor_count(index) == 0) /* torch takes no index in any shape */
+        give(c, tg_full(c->tape, tg_tensor_dtype(x), d.dim, (size_t)d.ndim, 0.0));
     else
-        give(c, tg_gather(c->tape, tensor(c, "input"), integer(c, "dim", 0), tensor(c, "index")));
+        give(c, tg_gather(c->tape, x, dim, index));
 }
 
 void a_scatter_add(op_call *c)

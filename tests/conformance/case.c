@@ -115,7 +115,7 @@ static void *converted(const tg_file_tensor *t, tg_dtype dtype, size_t *bytes)
 static bool readable(const tg_file_tensor *t)
 {
     return t->dtype == TG_F64 || t->dtype == TG_F32 || t->dtype == TG_I64 || t->dtype == TG_I32 ||
-           t->dtype == TG_BOOL;
+           t->dtype == TG_U8 || t->dtype == TG_BOOL;
 }
 
 static const tg_file_tensor *find(golden *g, const char *name)
@@ -124,7 +124,7 @@ static const tg_file_tensor *find(golden *g, const char *name)
     if (!t)
         fail(g, "the case names a tensor '%s' that the file lacks", name);
     else if (!readable(t))
-        fail(g, "tensor '%s' is %s: expected F64, F32, I64, I32 or BOOL", name,
+        fail(g, "tensor '%s' is %s: expected F64, F32, I64, I32, U8 or BOOL", name,
              tg_dtype_name((int32_t)t->dtype));
     else
         return t;
@@ -362,6 +362,17 @@ static bool make_attr(golden *g, const tg_attr_spec *spec, const json_t *value, 
     return true;
 }
 
+/* What chooses among torch's own implementations of the same numbers, or is the absence of a choice. */
+static bool changes_nothing(const char *key, const json_t *value)
+{
+    static const char *const how[] = {"foreach", "fused", "capturable", "differentiable"};
+    for (size_t i = 0; i < sizeof how / sizeof *how; i++)
+        if (!strcmp(key, how[i]) && json_is_boolean(value))
+            return true;
+    return json_is_null(value) ||
+           (!strcmp(key, "last_epoch") && json_is_integer(value) && json_integer_value(value) == -1);
+}
+
 int make_attrs(golden *g, const char *what, const tg_attr_spec *specs, const json_t *arguments, tg_attr *out,
                verdict *v)
 {
@@ -374,7 +385,7 @@ int make_attrs(golden *g, const char *what, const tg_attr_spec *specs, const jso
         while (spec && spec->name && strcmp(spec->name, key) != 0)
             spec++;
         if (!spec || !spec->name) {
-            if (json_is_null(value))
+            if (changes_nothing(key, value))
                 continue;
             *v = unsupported(g, "%s has no argument '%s' here", what, key);
             return -1;

@@ -81,6 +81,13 @@ bool flag(op_call *c, const char *name, bool otherwise)
     return json_is_true(a->value);
 }
 
+const char *text(op_call *c, const char *name)
+{
+    op_arg *a = find(c, name);
+    const char *s = a ? json_string_value(a->value) : NULL;
+    return s ? s : "";
+}
+
 tg_ints integers(op_call *c, const char *name)
 {
     tg_ints out = {0};
@@ -99,6 +106,27 @@ tg_ints integers(op_call *c, const char *name)
     if (!json_is_array(a->value) || (size_t)out.n != n)
         cannot(c, "argument '%s' is no list of at most %d integers", name, TG_MAX_DIM);
     return out;
+}
+
+tg_dtype dtype_or(op_call *c, tg_dtype otherwise)
+{
+    op_arg *a = find(c, "dtype");
+    const char *name = a ? json_string_value(json_object_get(a->value, "dtype")) : NULL;
+    if (!a)
+        return otherwise;
+    if (name && !strcmp(name, "float64"))
+        return TG_F64;
+    if (name && !strcmp(name, "float32"))
+        return TG_F32;
+    cannot(c, "dtype %s has no counterpart here", name ? name : "?");
+    return otherwise;
+}
+
+void on_the_host(op_call *c)
+{
+    op_arg *a = find(c, "device");
+    if (a && (!json_is_string(a->value) || strcmp(json_string_value(a->value), "cpu")))
+        cannot(c, "a device other than the cpu has no counterpart here");
 }
 
 void give(op_call *c, tg_tensor *y)

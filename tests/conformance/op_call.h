@@ -36,8 +36,14 @@ bool is_number(op_call *c, const char *name);
 double number(op_call *c, const char *name, double otherwise);
 int64_t integer(op_call *c, const char *name, int64_t otherwise);
 bool flag(op_call *c, const char *name, bool otherwise);
+/* "" where it is no text. */
+const char *text(op_call *c, const char *name);
 /* One integer or a list; n 0 where it is absent, null or empty. */
 tg_ints integers(op_call *c, const char *name);
+/* 'dtype', or another where there is none. */
+tg_dtype dtype_or(op_call *c, tg_dtype otherwise);
+/* Refuses a 'device' other than the cpu: ours live on the host. */
+void on_the_host(op_call *c);
 /* Says why the arguments do not fit what we have. */
 void cannot(op_call *c, const char *format, ...) TG_PRINTF(2, 3);
 
