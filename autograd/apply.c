@@ -68,16 +68,6 @@ static bool has_bit(uint32_t mask, const tg_operator *op, size_t i)
     return i < 16 && (mask & TG_OP_IN(i));
 }
 
-/* The usual case, without a sentence being prepared; whatever it turns down, tg_check_tensor explains. */
-static bool usable(const tg_tape *tape, const tg_value *v)
-{
-    if (!v || (v->flags & TG_V_RELEASED) || !v->storage)
-        return false;
-    if (v->home == &tape->home)
-        return (v->flags & TG_V_HELD) || tape->rule_of;
-    return !v->home->tape && v->home->rt == tape->rt;
-}
-
 static tg_status resolve_input(tg_tape *tape, application *a, size_t i)
 {
     const tg_operator *op = a->op;
@@ -86,7 +76,7 @@ static tg_status resolve_input(tg_tape *tape, application *a, size_t i)
         a->value[i] = NULL;
         return TG_OK;
     }
-    if (!usable(tape, v)) {
+    if (!tg_usable(tape, v)) {
         char argument[32];
         snprintf(argument, sizeof argument, "input %zu", i);
         tg_status status = tg_check_tensor(tape, a->in[i], op->name, argument, &v);

@@ -241,6 +241,15 @@ tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint64_t hash); 
 void tg_value_release(tg_value *v);                                             /* one reason less */
 tg_status tg_check_tensor(tg_tape *tape, const tg_tensor *t, const char *what, const char *argument,
                           tg_value **out);
+/* The usual case, without a sentence being prepared; whatever it turns down, tg_check_tensor explains. */
+static inline bool tg_usable(const tg_tape *tape, const tg_value *v)
+{
+    if (!v || (v->flags & TG_V_RELEASED) || !v->storage)
+        return false;
+    if (v->home == &tape->home)
+        return (v->flags & TG_V_HELD) || tape->rule_of;
+    return !v->home->tape && v->home->rt == tape->rt;
+}
 /* Any handle that still has its data, on a tape or not; NULL sets the thread's sentence. */
 tg_value *tg_alive(const tg_tensor *tensor, const char *what);
 /* tg_desc_make whose sentences begin with the caller: "tg_input: ". */

@@ -84,7 +84,7 @@ static tg_status check_inputs(const tg_module *m, tg_tape *tape, tg_tensor *cons
             return tg_layer_fail(m, tape, TG_EINVAL, "%s is NULL", input_name(m->cls, i));
         }
         tg_value *v = tg_resolve(in[i]);
-        if (v && v->home == &tape->home && v->flags & TG_V_HELD) /* the usual case */
+        if (tg_usable(tape, v))
             continue;
         char who[256];
         tg_status status =
