@@ -51,6 +51,10 @@ struct tg_module {
 tg_status tg_layer_check(const tg_layer_class *cls);
 /* module_lists.c */
 void tg_module_drop_lists(tg_module *module);
+/* module_parts.c. How many elements the parameters and buffers that this thread makes may still have together;
+ * returns what was allowed before. INT64_MAX at first: a file's architecture must not ask for more than its
+ * tensors have. */
+int64_t tg_parts_allow(int64_t elements);
 /* module_parts.c */
 void tg_module_drop_parts(tg_module *module);
 

@@ -18,6 +18,33 @@ static tg_module *find_child(const tg_module *m, const char *name, size_t length
     return NULL;
 }
 
+static _Thread_local int64_t allowed = INT64_MAX;
+
+int64_t tg_parts_allow(int64_t elements)
+{
+    int64_t before = allowed;
+    allowed = elements;
+    return before;
+}
+
+static tg_status make_tensor(tg_module *m, const char *name, tg_dtype dtype, const int64_t *dims, size_t ndim,
+                             tg_tensor **out)
+{
+    tg_desc d;
+    char text[128];
+    tg_status status = tg_desc_make(&d, dtype, dims, ndim);
+    if (status)
+        return status;
+    int64_t count = tg_desc_count(&d);
+    if (count > allowed)
+        return tg_layer_fail(m, NULL, TG_ESHAPE, "%s would be %s, but only %lld elements are left in the file",
+                             name, tg_desc_format(&d, text, sizeof text), (long long)allowed);
+    status = tg_tensor_create(out, m->rt, dtype, dims, ndim);
+    if (!status && allowed != INT64_MAX)
+        allowed -= count;
+    return status;
+}
+
 static void changed(tg_module *m)
 {
     for (; m; m = m->parent)
@@ -66,7 +93,7 @@ tg_status tg_module_add_parameter(tg_module *module, const char *name, const int
     if (status)
         return status;
     tg_tensor *t = NULL;
-    status = tg_tensor_create(&t, module->rt, tg_runtime_dtype(module->rt), dims, ndim);
+    status = make_tensor(module, name, tg_runtime_dtype(module->rt), dims, ndim, &t);
     if (status)
         return status;
     status = tg_tensor_set_requires_grad(t, true);
@@ -112,7 +139,7 @@ tg_status tg_module_add_buffer(tg_module *module, const char *name, tg_dtype dty
     if (status)
         return status;
     tg_tensor *t = NULL;
-    status = tg_tensor_create(&t, module->rt, dtype, dims, ndim);
+    status = make_tensor(module, name, dtype, dims, ndim, &t);
     if (!status)
         status = add_part(module, &module->buffers, name, t, true);
     if (!status && out)

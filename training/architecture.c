@@ -1,5 +1,7 @@
 #include "training/model_file.h"
 
+#include "layers/internal.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,10 +94,10 @@ json_t *tg_architecture_describe(const tg_module *module, tg_status *status)
         return NULL;
     }
     size_t n = tg_module_n_children(module);
-    json_t *out = json_object(), *children = n ? json_array() : NULL;
+    json_t *out = json_object(), *children = NULL;
     if (json_object_set_new(out, "class", json_string(cls->name)) != 0 ||
         json_object_set_new(out, "arguments", describe_arguments(module)) != 0 ||
-        (n && json_object_set_new(out, "children", children) != 0))
+        (n && json_object_set_new(out, "children", children = json_array()) != 0))
         return no_memory(out, status);
     for (size_t i = 0; i < n; i++) {
         json_t *child = tg_architecture_describe(tg_module_child(module, i), status);
@@ -126,8 +128,18 @@ static tg_status bad(builder *b, const char *what)
                                b->path, what);
 }
 
+/* Only an argument that is a tensor gets a copy of one: else a file could ask for any number of them. */
+static bool takes_tensor(const builder *b, const char *cls, const char *argument)
+{
+    const tg_layer_class *found = tg_layer_find(b->rt, cls);
+    for (const tg_attr_spec *s = found ? found->attrs : NULL; s && s->name; s++)
+        if (strcmp(s->name, argument) == 0)
+            return s->type == TG_ATTR_TENSOR;
+    return false;
+}
+
 /* {"float": "inf"} and {"tensor": "weight"}. */
-static tg_status take_object(builder *b, const json_t *value, tg_attr *out)
+static tg_status take_object(builder *b, const char *cls, const json_t *value, tg_attr *out)
 {
     const char *number = json_string_value(json_object_get(value, "float"));
     const char *tensor = json_string_value(json_object_get(value, "tensor"));
@@ -140,6 +152,8 @@ static tg_status take_object(builder *b, const json_t *value, tg_attr *out)
     }
     if (!tensor)
         return bad(b, "an argument is an object of an unknown kind");
+    if (!takes_tensor(b, cls, out->name))
+        return bad(b, "a tensor is given for an argument that is none");
     char name[1280];
     snprintf(name, sizeof name, "%s%s", b->path, tensor);
     const tg_file_tensor *t = tg_safetensors_find(b->file, name);
@@ -181,7 +195,7 @@ static tg_status take_list(builder *b, const json_t *list, tg_attr *out)
     return TG_OK;
 }
 
-static tg_status take_value(builder *b, const json_t *value, tg_attr *out)
+static tg_status take_value(builder *b, const char *cls, const json_t *value, tg_attr *out)
 {
     switch (json_typeof(value)) {
     case JSON_NULL: out->type = TG_ATTR_NONE; return TG_OK;
@@ -203,7 +217,7 @@ static tg_status take_value(builder *b, const json_t *value, tg_attr *out)
         out->as.s = json_string_value(value);
         return TG_OK;
     case JSON_ARRAY: return take_list(b, value, out);
-    case JSON_OBJECT: return take_object(b, value, out);
+    case JSON_OBJECT: return take_object(b, cls, value, out);
     }
     return bad(b, "an argument of an unknown kind");
 }
@@ -223,7 +237,7 @@ static tg_module *create(builder *b, const char *name, json_t *arguments)
     json_object_foreach(arguments, key, value)
     {
         attrs[n].name = key;
-        if (take_value(b, value, &attrs[n++]))
+        if (take_value(b, name, value, &attrs[n++]))
             break;
     }
     if (!b->status && !(module = tg_module_create(b->rt, name, attrs, n)))
@@ -288,8 +302,16 @@ tg_module *tg_architecture_build(tg_runtime *rt, const json_t *description, cons
                                  const char *path, tg_status *status)
 {
     builder b = {.rt = rt, .file = file, .file_path = path};
+    /* Each parameter and buffer must be in the file: together they have no more elements than it. */
+    int64_t elements = 0;
+    for (size_t i = 0; i < tg_safetensors_count(file); i++) {
+        const tg_file_tensor *t = tg_safetensors_at(file, i);
+        elements += (int64_t)(t->bytes / tg_dtype_size((int32_t)t->dtype));
+    }
+    int64_t before = tg_parts_allow(elements);
     /* jansson's getters take no const. */
     tg_module *module = build(&b, (json_t *)(uintptr_t)description);
+    tg_parts_allow(before);
     *status = b.status;
     return module;
 }

@@ -261,9 +261,18 @@ static const struct {
      "\"name\":\"0\"}]}",
      "0"},
     {"{\"class\":\"Sequential\",\"children\":[{\"class\":\"Linear\",\"name\":\"0\",\"arguments\":{\"in_"
-     "features\":3,\"out_features\":2}}]}",
+     "features\":2,\"out_features\":2}}]}",
      "missing"},
-    {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":3,\"out_features\":2}}", "weight"},
+    {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":3,\"out_features\":1}}", "weight"},
+    /* More than the file has must not be allocated: these would be terabytes. */
+    {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":1000000,\"out_features\":1000000}}",
+     "weight would be f64[1000000, 1000000], but only 6 elements are left in the file"},
+    {"{\"class\":\"Sequential\",\"children\":[{\"class\":\"Identity\",\"name\":\"0\"},{\"class\":"
+     "\"BatchNorm1d\",\"name\":\"1\",\"arguments\":{\"num_features\":3}}]}",
+     "running_mean would be f64[3], but only 0 elements"},
+    {"{\"class\":\"Dropout\",\"arguments\":{\"p\":{\"tensor\":\"weight\"}}}", "argument that is none"},
+    {"{\"class\":\"CrossEntropyLoss\",\"arguments\":{\"a\":{\"tensor\":\"weight\"}}}",
+     "argument that is none"},
     {"{\"class\":\"Linear\",\"arguments\":{\"in_features\":4611686018427387904,\"out_features\":"
      "4611686018427387904}}",
      NULL},
