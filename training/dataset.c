@@ -48,16 +48,19 @@ static tg_status take_files(tg_dataset *d, const tg_idx *labels, const char *ima
     if (labels->dim[0] != d->images.dim[0])
         return tg_fail(NULL, TG_ESHAPE, "%s has %lld examples, but %s has %lld labels", images_path,
                        (long long)d->images.dim[0], labels_path, (long long)labels->dim[0]);
+    /* Of no image at all, too: the file held their sizes against none. */
+    tg_desc row;
+    tg_status status = tg_desc_make(&row, TG_F64, d->images.dim + 1, (size_t)d->images.ndim - 1);
+    if (status)
+        return status;
     d->n = d->images.dim[0];
-    d->ndim = d->images.ndim - 1;
-    d->row_count = d->y_count = 1;
-    for (int32_t i = 0; i < d->ndim; i++) {
-        d->dim[i] = d->images.dim[i + 1];
-        d->row_count *= d->dim[i];
-    }
+    d->ndim = row.ndim;
+    memcpy(d->dim, row.dim, sizeof d->dim);
+    d->row_count = tg_desc_count(&row);
+    d->y_count = 1;
     d->dtype = TG_U8;
     d->y_dtype = TG_I64;
-    tg_status status = take_labels(d, labels, labels_path, classes);
+    status = take_labels(d, labels, labels_path, classes);
     d->x = d->images.data;
     d->y = d->labels;
     return status;

@@ -249,6 +249,7 @@ static void jump(tg_loader *l, position at)
 }
 
 /* -- opening and closing --------------------------------------------------------------------------------- */
+/* Those of the largest batch; what a batch holds replaces the first dim. */
 static void make_shapes(tg_loader *l)
 {
     const tg_dataset *d = l->data;
@@ -262,6 +263,8 @@ static void make_shapes(tg_loader *l)
     l->y_ndim = d->y_ndim + 1;
     memcpy(l->y_dim + 1, d->y_dim, (size_t)d->y_ndim * sizeof *l->y_dim);
     l->dtype = d->dtype == TG_U8 ? tg_runtime_dtype(l->rt) : d->dtype;
+    int64_t last = batch_size(l, l->n_batches - 1);
+    l->dim[0] = l->y_dim[0] = last > l->options.batch_size || l->n_batches == 1 ? last : l->options.batch_size;
     l->x_row = (size_t)d->row_count * tg_dtype_size(l->dtype);
     l->y_row = (size_t)d->y_count * tg_dtype_size(d->y_dtype);
     for (int i = 0; i < 256; i++) {
@@ -273,16 +276,23 @@ static void make_shapes(tg_loader *l)
 static tg_status make_room(tg_loader *l)
 {
     const tg_allocator *a = tg_runtime_allocator(l->rt);
-    int64_t largest = batch_size(l, l->n_batches - 1);
-    largest = largest > l->options.batch_size || l->n_batches == 1 ? largest : l->options.batch_size;
+    tg_desc x, y;
+    tg_status status = tg_desc_make(&x, l->dtype, l->dim, (size_t)l->ndim);
+    if (!status)
+        status = tg_desc_make(&y, l->data->y_dtype, l->y_dim, (size_t)l->y_ndim);
+    if (status)
+        return status;
+    if (l->options.shuffle && l->data->n > INT64_MAX / (int64_t)sizeof *l->order)
+        return tg_fail(NULL, TG_EINVAL, "tg_loader_open: %lld examples are too many to be shuffled",
+                       (long long)l->data->n);
     if (l->options.shuffle) {
         l->order = tg_alloc(a, (size_t)l->data->n * sizeof *l->order);
         if (!l->order)
             return tg_fail_again(NULL, TG_ENOMEM);
     }
     for (int i = 0; i < (l->options.prefetch ? 2 : 1); i++) {
-        l->places[i].x = tg_alloc(a, (size_t)largest * l->x_row + 1);
-        l->places[i].y = l->places[i].x ? tg_alloc(a, (size_t)largest * l->y_row + 1) : NULL;
+        l->places[i].x = tg_alloc(a, (size_t)l->dim[0] * l->x_row + 1);
+        l->places[i].y = l->places[i].x ? tg_alloc(a, (size_t)l->y_dim[0] * l->y_row + 1) : NULL;
         if (!l->places[i].y)
             return tg_fail_again(NULL, TG_ENOMEM);
     }

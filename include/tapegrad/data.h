@@ -76,8 +76,9 @@ typedef struct tg_batch {
 } tg_batch;
 
 typedef struct tg_loader tg_loader;
-/* Keeps the dataset, does not own it. TG_EINVAL for a batch size < 1, an empty dataset, and one smaller than a
- * batch with TG_LAST_DROP; TG_ENOMEM. A loader belongs to one thread, as a tape does. From the second epoch on
+/* Keeps the dataset, does not own it. TG_EINVAL for a batch size < 1, an empty dataset, one smaller than a
+ * batch with TG_LAST_DROP, and one of too many examples to shuffle; TG_ESHAPE for a batch of more than 2^63
+ * bytes; TG_ENOMEM. A loader belongs to one thread, as a tape does. From the second epoch on
  * nothing is allocated. */
 TG_API tg_status tg_loader_open(tg_loader **out, tg_runtime *rt, tg_dataset *dataset,
                                 const tg_loader_options *options);

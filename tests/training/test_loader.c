@@ -397,6 +397,43 @@ START_TEST(accuracy)
 }
 END_TEST
 
+/* Images of sizes whose product overflows are no data set, even where there are none of them. */
+START_TEST(images_too_large)
+{
+    static const unsigned char images[20] = {0, 0, 8, 4, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255,
+                                             255, 255, 255, 255},
+                               labels[8] = {0, 0, 8, 1};
+    tg_dataset *d;
+    write_whole(in_folder("x"), images, sizeof images);
+    write_whole(in_folder("y"), labels, sizeof labels);
+    ck_assert_int_eq(tg_dataset_open_idx(&d, rt, in_folder("x"), in_folder("y"), NULL, 0), TG_ESHAPE);
+    ck_assert_ptr_null(d);
+}
+END_TEST
+
+static tg_status never(void *arg, int64_t index, void *x, void *y)
+{
+    (void)arg, (void)index, (void)x, (void)y;
+    return TG_EIO;
+}
+
+START_TEST(sizes_that_overflow)
+{
+    tg_dataset *d;
+    tg_loader *l;
+    ck_assert_int_eq(
+        tg_dataset_open_fetch(&d, rt, (int64_t)1 << 61, TG_F64, NULL, 0, TG_I64, NULL, 0, never, NULL), TG_OK);
+    ck_assert_int_eq(tg_loader_open(&l, rt, d, &(tg_loader_options){.batch_size = 8, .shuffle = true}),
+                     TG_EINVAL);
+    ck_assert_int_eq(tg_loader_open(&l, rt, d, &(tg_loader_options){.batch_size = (int64_t)1 << 60}),
+                     TG_ESHAPE);
+    ck_assert_ptr_null(l);
+    ck_assert_int_eq(tg_loader_open(&l, rt, d, &(tg_loader_options){.batch_size = 8}), TG_OK);
+    tg_loader_close(l);
+    tg_dataset_close(d);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("loader");
@@ -410,6 +447,8 @@ static Suite *suite(void)
     tcase_add_test(t, later_epochs_allocate_nothing);
     tcase_add_test(t, out_of_memory);
     tcase_add_test(t, options);
+    tcase_add_test(t, images_too_large);
+    tcase_add_test(t, sizes_that_overflow);
     tcase_add_loop_test(t, a_sticky_error_stops, 0, 2);
     tcase_add_loop_test(t, a_function, 0, 2);
     tcase_add_test(t, images_and_labels);
