@@ -94,7 +94,7 @@ static double cosine_next(const void *config, double base, double lr, int64_t ep
     const cosine *c = config;
     double t = (double)c->t_max;
     /* The step after the bottom: the ratio below would be 0/0. */
-    if ((epoch - 1 - c->t_max) % (2 * c->t_max) == 0)
+    if ((epoch - 1) % c->t_max == 0 && (epoch - 1) / c->t_max % 2 == 1)
         return lr + (base - c->eta_min) * (1 - cos(pi / t)) / 2;
     return (1 + cos(pi * (double)epoch / t)) / (1 + cos(pi * (double)(epoch - 1) / t)) * (lr - c->eta_min) +
            c->eta_min;

@@ -123,6 +123,19 @@ START_TEST(refuses)
 }
 END_TEST
 
+START_TEST(periods_as_long_as_can_be)
+{
+    tg_scheduler *s[] = {tg_lr_step(optimizer, INT64_MAX, 0.5),
+                         tg_lr_cosine_annealing(optimizer, INT64_MAX, 0)};
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 2; k++)
+            ck_assert_int_eq(tg_scheduler_step(s[k]), TG_OK);
+    ck_assert_double_eq_tol(tg_optimizer_lr(optimizer), 0.1, 1e-12);
+    tg_scheduler_destroy(s[0]);
+    tg_scheduler_destroy(s[1]);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("schedulers");
@@ -134,6 +147,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_second_scheduler_starts_from_the_first_rate);
     tcase_add_test(t, by_name);
     tcase_add_test(t, refuses);
+    tcase_add_test(t, periods_as_long_as_can_be);
     suite_add_tcase(s, t);
     return s;
 }
