@@ -62,11 +62,11 @@ static int64_t elements(const tg_desc *d)
     return n;
 }
 
-/* Two partial sums a chunk: as many chunks as the widest input could have. */
+/* Two partial sums a chunk. The target has an element for each position, also where there are no classes. */
 static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
 {
     (void)s;
-    p->scratch_size = (size_t)((elements(c->in[0]) + REF_CHUNK - 1) / REF_CHUNK + 1) * 2 * sizeof(double);
+    p->scratch_size = (size_t)((elements(c->in[1]) + REF_CHUNK - 1) / REF_CHUNK + 1) * 2 * sizeof(double);
     return TG_OK;
 }
 

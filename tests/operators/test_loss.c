@@ -331,6 +331,16 @@ START_TEST(threads_change_no_bit_and_nothing_is_allocated)
 }
 END_TEST
 
+/* The scratch of a sum is by positions, not by values: there are none of these. */
+START_TEST(no_classes)
+{
+    enum { N = 200000 };
+    tg_tensor *x = tg_full(tape, TG_F64, DIMS(N, 0), 0), *t = tg_full(tape, TG_I64, DIMS(N), -100);
+    ck_assert(isnan(item(tg_cross_entropy(tape, x, t))));
+    ck_assert(item(tg_nll_loss(tape, x, t, NULL, -100, TG_REDUCE_SUM)) == 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("loss");
@@ -350,6 +360,7 @@ static Suite *suite(void)
     tcase_add_test(t, labels_out_of_range);
     tcase_add_test(t, what_it_refuses);
     tcase_add_test(t, class_weights_are_constants);
+    tcase_add_test(t, no_classes);
     tcase_add_test(t, probabilities);
     tcase_add_test(t, threads_change_no_bit_and_nothing_is_allocated);
     suite_add_tcase(s, t);
