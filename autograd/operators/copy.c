@@ -15,7 +15,7 @@ static tg_status infer_slice_backward(const tg_infer *q)
     const int64_t n = gy->dim[a->dim];
     if (!tg_dtype_is_float(gy->dtype))
         return tg_infer_fail(q, TG_EDTYPE, "gy must be f32 or f64, not %s", tg_dtype_name(gy->dtype));
-    if (a->step < 1 || a->start < 0 || a->size < 0 ||
+    if (a->step < 1 || a->start < 0 || a->size < 0 || a->start > a->size ||
         (n && (a->start >= a->size || (a->size - 1 - a->start) / a->step < n - 1)))
         return tg_infer_fail(q, TG_EINVAL,
                              "%lld elements from %lld in steps of %lld are not inside a size of %lld",
@@ -71,15 +71,19 @@ static tg_status infer_full(const tg_infer *q)
     return tg_infer_dims(q, attrs->dtype, &attrs->dims);
 }
 
-/* What is written in place must be one element for each index. */
-static tg_status need_writable(const tg_infer *q)
+tg_status tg_need_writable(const tg_infer *q, size_t i)
 {
-    const tg_desc *dst = q->in[0];
+    const tg_desc *dst = q->in[i];
     for (int d = 0; d < dst->ndim; d++)
         if (dst->dim[d] > 1 && dst->stride[d] == 0)
             return tg_infer_fail(q, TG_EINVAL,
                                  "cannot write to an expanded view: several of its elements are one");
     return TG_OK;
+}
+
+static tg_status infer_fill(const tg_infer *q)
+{
+    return tg_need_writable(q, 0);
 }
 
 static tg_status infer_copy_in_place(const tg_infer *q)
@@ -93,7 +97,7 @@ static tg_status infer_copy_in_place(const tg_infer *q)
         fits = src->dim[d] == 1 || src->dim[d] == dst->dim[d + lead];
     if (!fits)
         return tg_infer_fail(q, TG_ESHAPE, "src must broadcast to dst");
-    return need_writable(q);
+    return tg_need_writable(q, 0);
 }
 
 static tg_status infer_add_in_place(const tg_infer *q)
@@ -104,7 +108,7 @@ static tg_status infer_add_in_place(const tg_infer *q)
         return tg_infer_fail(q, TG_EDTYPE, "bool has no sum");
     if (!tg_desc_same_dims(q->in[0], q->in[1]))
         return tg_infer_fail(q, TG_ESHAPE, "dst and src must have the same dims");
-    return need_writable(q);
+    return tg_need_writable(q, 0);
 }
 
 /* -- rules ---------------------------------------------------------------------------------------------- */
@@ -244,7 +248,7 @@ static const tg_operator row_full = {
 static const tg_operator row_copy_ = {
     IN_PLACE("copy_", "dst = src", 2, infer_copy_in_place, in_place_broadcast)};
 static const tg_operator row_add_ = {IN_PLACE("add_", "dst = dst + src", 2, infer_add_in_place, in_place)};
-static const tg_operator row_fill_ = {IN_PLACE("fill_", "dst = s", 1, need_writable, in_place_fill),
+static const tg_operator row_fill_ = {IN_PLACE("fill_", "dst = s", 1, infer_fill, in_place_fill),
                                       .n_scalars = 1};
 
 /* -- the functions of ops.h ----------------------------------------------------------------------------- */

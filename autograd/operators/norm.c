@@ -102,6 +102,8 @@ static tg_status infer_batch_norm_update(const tg_infer *q)
                 status = check_like(q, g + i, names[i], g);
         if (!status)
             status = check_shape(q, g + 2, names[2], TG_I64, NULL, 0);
+        for (size_t i = 0; i < 2 && !status; i++)
+            status = tg_need_writable(q, g + i);
         if (status)
             return status;
     }

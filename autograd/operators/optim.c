@@ -31,6 +31,8 @@ static tg_status infer_groups(const tg_infer *q)
                                  tg_dtype_name(first->dtype), tg_dtype_name(d->dtype));
         if (!tg_desc_same_dims(d, first))
             return tg_infer_fail(q, TG_ESHAPE, "the tensors of group %zu differ in shape", i / period);
+        if (q->op->writes & TG_OP_IN(i % period) && (status = tg_need_writable(q, i)))
+            return status;
     }
     return TG_OK;
 }

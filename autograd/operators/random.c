@@ -21,7 +21,8 @@ static tg_status infer_random_like(const tg_infer *q)
 
 static tg_status infer_fill(const tg_infer *q)
 {
-    return check_float(q, 0, "dst");
+    tg_status status = check_float(q, 0, "dst");
+    return status ? status : tg_need_writable(q, 0);
 }
 
 /* -- rules ---------------------------------------------------------------------------------------------- */

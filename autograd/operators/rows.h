@@ -66,6 +66,9 @@ tg_status tg_infer_broadcast_float(const tg_infer *q);
 /* A 0-dim constant of x's dtype, for rules. */
 tg_tensor *tg_constant_like(tg_tape *tape, const tg_tensor *x, double value);
 
+/* copy.c. For infers: input i, which is written in place, must have an element for each index. */
+tg_status tg_need_writable(const tg_infer *q, size_t i);
+
 /* shape.c. The descriptor of a wrapper's argument, NULL (with the tape's error set) where it has none. */
 const tg_desc *tg_argument(tg_tape *tape, const tg_tensor *x, const char *what, const char *argument);
 /* `dim` counted from the front; fails with TG_EINVAL outside [−ndim, ndim). A scalar has a dim 0 here, as in

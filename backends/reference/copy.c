@@ -193,9 +193,15 @@ static tg_status run_slice_backward(tg_backend_state *s, const tg_call *c, const
     const tg_desc *gy = c->in[0], *gx = &c->out[0];
     const size_t size = size_of(gy->dtype);
     int64_t stride[TG_MAX_DIM];
+    bool empty = false;
     fill(gx, r->out[0], 0, r->threads);
-    for (int d = 0; d < gy->ndim; d++)
-        stride[d] = gx->stride[d] * (d == a->dim ? a->step : 1);
+    /* Of one element, the step is nothing that anybody has held against the size. */
+    for (int d = 0; d < gy->ndim; d++) {
+        stride[d] = gx->stride[d] * (d == a->dim && gy->dim[d] > 1 ? a->step : 1);
+        empty = empty || gy->dim[d] == 0;
+    }
+    if (empty)
+        return TG_OK;
     const plan q = make_plan(gy->ndim, gy->dim, stride, gy->stride);
     run_plan(&q, copier(gy->dtype), size, (char *)r->out[0] + a->start * gx->stride[a->dim] * (int64_t)size,
              r->in[0], r->threads);

@@ -1,6 +1,9 @@
 /* Views and copies: what they share, what they hold, their gradients and refusals. */
 #include "operators/rig.h"
 
+#include <tapegrad/op_attrs.h>
+#include <tapegrad/operator.h>
+
 static tg_tensor *six(void)
 {
     return leaf(TG_F64, DIMS(2, 3), VALUES(1, 2, 3, 4, 5, 6));
@@ -245,6 +248,43 @@ START_TEST(large_copies)
 }
 END_TEST
 
+/* A step that no element takes may be any number; a place outside may not. */
+START_TEST(slices_with_huge_steps)
+{
+    const tg_operator *op = tg_operator_find(rt, "slice_backward");
+    tg_tensor *some[] = {tensor(TG_F64, DIMS(1, 2), VALUES(1, 2)), tg_full(tape, TG_F64, DIMS(0, 2), 0)}, *y;
+    double got[6];
+    ck_assert_int_eq(
+        tg_apply(tape, op, &some[0], 1, &(tg_slice_backward_attrs){0, 1, INT64_MAX, 3}, NULL, &y), TG_OK);
+    ck_assert_int_eq(tg_tensor_read(y, got, sizeof got), TG_OK);
+    ck_assert(got[0] == 0 && got[2] == 1 && got[3] == 2 && got[5] == 0);
+    ck_assert_int_eq(
+        tg_apply(tape, op, &some[1], 1, &(tg_slice_backward_attrs){0, 3, INT64_MAX, 3}, NULL, &y), TG_OK);
+    ck_assert(tg_tensor_count(y) == 6);
+    ck_assert_int_eq(
+        tg_apply(tape, op, &some[1], 1, &(tg_slice_backward_attrs){0, INT64_MAX, 1, 3}, NULL, &y), TG_EINVAL);
+    tg_tape_clear_error(tape);
+}
+END_TEST
+
+/* Rows that write in place leave a view alone in which several elements are one. */
+START_TEST(expanded_views_are_not_written)
+{
+    static const char *const names[] = {"uniform_", "normal_", "scale_", "fill_"};
+    const double scalars[] = {0.5, 1};
+    tg_tensor *x = tg_expand(tape, tensor(TG_F64, DIMS(1), VALUES(7)), 5);
+    double got[5];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        ck_assert_int_eq(tg_apply(tape, tg_operator_find(rt, names[i]), &x, 1, NULL, scalars, NULL),
+                         TG_EINVAL);
+        ck_assert_ptr_nonnull(strstr(tg_tape_error(tape), "several of its elements are one"));
+        tg_tape_clear_error(tape);
+    }
+    ck_assert_int_eq(tg_tensor_read(x, got, sizeof got), TG_OK);
+    ck_assert(got[0] == 7 && got[4] == 7);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("shapes");
@@ -261,6 +301,8 @@ static Suite *suite(void)
     tcase_add_test(t, joining_many);
     tcase_add_test(t, constants);
     tcase_add_test(t, large_copies);
+    tcase_add_test(t, slices_with_huge_steps);
+    tcase_add_test(t, expanded_views_are_not_written);
     suite_add_tcase(s, t);
     return s;
 }
