@@ -16,14 +16,6 @@ typedef struct task {
     int dim, threads;
 } task;
 
-static int64_t count_of(const tg_desc *d)
-{
-    int64_t n = 1;
-    for (int i = 0; i < d->ndim; i++)
-        n *= d->dim[i];
-    return n;
-}
-
 /* The offset of row-major element i of `shape` in a tensor of these strides, dim `skip` left out. */
 static int64_t locate(const tg_desc *shape, const int64_t *stride, int64_t i, int skip)
 {
@@ -48,7 +40,7 @@ static task make_task(const tg_call *c, const tg_run *r)
         .added = c->n_in > 2 ? r->in[2] : NULL,
         .places = r->in[1],
         .dst = r->out[0],
-        .n = count_of(&c->out[0]),
+        .n = ref_count(&c->out[0]),
         .inner = 1,
         .size = c->in[0]->dtype == TG_F64 ? 8 : 4,
         .dim = (int)a->dim,
@@ -147,7 +139,7 @@ static tg_status run_index_range(tg_backend_state *s, const tg_call *c, const tg
 {
     (void)s, (void)p;
     const tg_desc *d = c->in[0];
-    const int64_t *places = r->in[0], n = count_of(d);
+    const int64_t *places = r->in[0], n = ref_count(d);
     int64_t *found = r->out[0], step = 1;
     bool dense = true;
     for (int i = d->ndim - 1; i >= 0; i--) {

@@ -54,19 +54,11 @@ typedef struct nll_task {
 #undef EXP
 #undef NAME
 
-static int64_t elements(const tg_desc *d)
-{
-    int64_t n = 1;
-    for (int i = 0; i < d->ndim; i++)
-        n *= d->dim[i];
-    return n;
-}
-
 /* Two partial sums a chunk. The target has an element for each position, also where there are no classes. */
 static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
 {
     (void)s;
-    p->scratch_size = (size_t)((elements(c->in[1]) + REF_CHUNK - 1) / REF_CHUNK + 1) * 2 * sizeof(double);
+    p->scratch_size = (size_t)((ref_count(c->in[1]) + REF_CHUNK - 1) / REF_CHUNK + 1) * 2 * sizeof(double);
     return TG_OK;
 }
 
@@ -74,7 +66,7 @@ static tg_status run_mse_loss(tg_backend_state *s, const tg_call *c, const tg_pr
 {
     (void)s, (void)p;
     const tg_mse_loss_attrs *a = c->attrs;
-    int64_t n = elements(c->in[0]);
+    int64_t n = ref_count(c->in[0]);
     int threads = n < REF_SERIAL ? 1 : r->threads;
     if (c->in[0]->dtype == TG_F32)
         mse_f32(r, a->reduction, n, threads);
@@ -88,7 +80,7 @@ static tg_status run_mse_loss_backward(tg_backend_state *s, const tg_call *c, co
 {
     (void)s, (void)p;
     const tg_mse_loss_attrs *a = c->attrs;
-    int64_t n = elements(c->in[1]);
+    int64_t n = ref_count(c->in[1]);
     int threads = n < REF_SERIAL ? 1 : r->threads;
     if (n == 0)
         return TG_OK;
@@ -104,7 +96,7 @@ static tg_status run_label_range(tg_backend_state *s, const tg_call *c, const tg
     (void)s, (void)p;
     const tg_label_range_attrs *a = c->attrs;
     const int64_t *t = r->in[0];
-    int64_t n = elements(c->in[0]), bad = 0, *out = r->out[0];
+    int64_t n = ref_count(c->in[0]), bad = 0, *out = r->out[0];
     for (int64_t i = 0; i < n; i++)
         bad += (uint64_t)t[i] >= (uint64_t)a->classes && t[i] != a->ignore_index;
     out[0] = bad;

@@ -38,36 +38,6 @@ typedef struct plan {
     uint32_t period, n_scalars, writes; /* writes: bit i, tensor i of a group is written */
 } plan;
 
-static int64_t count_of(const tg_desc *d)
-{
-    int64_t n = 1;
-    for (int32_t i = 0; i < d->ndim; i++)
-        n *= d->dim[i];
-    return n;
-}
-
-static bool is_dense(const tg_desc *d)
-{
-    int64_t expected = 1;
-    for (int32_t i = d->ndim - 1; i >= 0; i--) {
-        if (d->dim[i] != 1 && d->stride[i] != expected)
-            return false;
-        expected *= d->dim[i];
-    }
-    return true;
-}
-
-/* Where element `index` (row-major) of d lies, in elements. */
-static int64_t offset_of(const tg_desc *d, int64_t index)
-{
-    int64_t offset = 0;
-    for (int32_t i = d->ndim - 1; i >= 0; i--) {
-        offset += index % d->dim[i] * d->stride[i];
-        index /= d->dim[i];
-    }
-    return offset;
-}
-
 static void copy_element(char *dst, const char *src, size_t size)
 {
     if (size == sizeof(float))
@@ -89,12 +59,12 @@ static void run_tiles(const plan *p, span_fn span, const tg_desc *const *desc, v
             a[k] = tile[k];
             for (int64_t i = 0; i < n; i++)
                 copy_element(tile[k] + (size_t)i * size,
-                             (const char *)data[k] + offset_of(desc[k], from + i) * (int64_t)size, size);
+                             (const char *)data[k] + ref_place(desc[k], from + i) * (int64_t)size, size);
         }
         span(a, (size_t)n, s, attrs);
         for (uint32_t k = 0; k < p->period; k++)
             for (int64_t i = 0; i < n && p->writes >> k & 1u; i++)
-                copy_element((char *)data[k] + offset_of(desc[k], from + i) * (int64_t)size,
+                copy_element((char *)data[k] + ref_place(desc[k], from + i) * (int64_t)size,
                              tile[k] + (size_t)i * size, size);
     }
 }
@@ -112,7 +82,7 @@ static void run_group(const plan *p, const tg_call *c, const tg_run *r, uint32_t
         /* An in-place row writes through `in`. */
         data[k] = (void *)(uintptr_t)r->in[(size_t)group * p->period + k];
         a[k] = (char *)data[k] + from * size;
-        dense = dense && is_dense(desc[k]);
+        dense = dense && ref_is_dense(desc[k]);
     }
     if (dense)
         span(a, (size_t)(to - from), s, c->attrs);
@@ -125,7 +95,7 @@ static void run_stretch(const plan *p, const tg_call *c, const tg_run *r, int64_
 {
     int64_t first = 0;
     for (uint32_t g = 0; g < c->n_in / p->period && first < hi; g++) {
-        int64_t n = count_of(c->in[(size_t)g * p->period]);
+        int64_t n = ref_count(c->in[(size_t)g * p->period]);
         int64_t from = lo > first ? lo - first : 0, to = hi - first < n ? hi - first : n;
         if (from < to)
             run_group(p, c, r, g, from, to);
@@ -137,7 +107,7 @@ static void run_plan(const plan *p, const tg_call *c, const tg_run *r)
 {
     int64_t total = 0;
     for (uint32_t i = 0; i < c->n_in; i += p->period)
-        total += count_of(c->in[i]);
+        total += ref_count(c->in[i]);
     if (total < PARALLEL_FROM || r->threads <= 1) {
         run_stretch(p, c, r, 0, total);
         return;
@@ -265,7 +235,7 @@ static tg_status scale_run(tg_backend_state *state, const tg_call *c, const tg_p
  * depend on the number of threads. */
 static int64_t blocks_of(const tg_desc *d)
 {
-    return (count_of(d) + NORM_BLOCK - 1) / NORM_BLOCK;
+    return (ref_count(d) + NORM_BLOCK - 1) / NORM_BLOCK;
 }
 
 static tg_status norm_prepare(tg_backend_state *state, const tg_call *c, tg_prepared *p)
@@ -280,12 +250,12 @@ static tg_status norm_prepare(tg_backend_state *state, const tg_call *c, tg_prep
 
 static double block_squares(const tg_desc *d, const void *src, int64_t from, int64_t to)
 {
-    if (is_dense(d))
+    if (ref_is_dense(d))
         return d->dtype == TG_F64 ? sum_squares_f64((const double *)src + from, (size_t)(to - from))
                                   : sum_squares_f32((const float *)src + from, (size_t)(to - from));
     double sum = 0;
     for (int64_t i = from; i < to; i++) {
-        int64_t at = offset_of(d, i);
+        int64_t at = ref_place(d, i);
         double x = d->dtype == TG_F64 ? ((const double *)src)[at] : (double)((const float *)src)[at];
         sum += x * x;
     }
@@ -314,7 +284,7 @@ static tg_status norm_run(tg_backend_state *state, const tg_call *c, const tg_pr
     int64_t first = 0;
     for (uint32_t i = 0; i < c->n_in; i++) {
         const tg_desc *d = c->in[i];
-        norm_task t = {d, r->in[i], partial + first, count_of(d)};
+        norm_task t = {d, r->in[i], partial + first, ref_count(d)};
         int64_t blocks = blocks_of(d);
         tg_ref_each(t.n < PARALLEL_FROM ? 1 : r->threads, blocks, norm_item, &t);
         first += blocks;

@@ -6,36 +6,6 @@
 
 #include <stdbool.h>
 
-static int64_t elements(const tg_desc *d)
-{
-    int64_t n = 1;
-    for (int i = 0; i < d->ndim; i++)
-        n *= d->dim[i];
-    return n;
-}
-
-static bool is_dense(const tg_desc *d)
-{
-    int64_t step = 1;
-    for (int i = d->ndim - 1; i >= 0; i--) {
-        if (d->dim[i] != 1 && d->stride[i] != step)
-            return false;
-        step *= d->dim[i];
-    }
-    return true;
-}
-
-/* Where the row-major k-th element lies. */
-static int64_t place(const tg_desc *d, int64_t k)
-{
-    int64_t at = 0;
-    for (int i = d->ndim - 1; i >= 0; i--) {
-        at += k % d->dim[i] * d->stride[i];
-        k /= d->dim[i];
-    }
-    return at;
-}
-
 typedef struct random_task {
     philox_fn philox;
     uint64_t seed, draw;
@@ -88,7 +58,7 @@ static tg_status run_dropout(tg_backend_state *s, const tg_call *c, const tg_pre
 {
     (void)s, (void)p;
     const tg_dropout_attrs *a = c->attrs;
-    int64_t n = elements(c->in[0]);
+    int64_t n = ref_count(c->in[0]);
     uint64_t bound = (uint64_t)round((1.0 - a->p) * 4294967296.0);
     bool single = c->in[0]->dtype == TG_F32;
     if (bound == 0) {
@@ -112,7 +82,7 @@ static tg_status run_dropout(tg_backend_state *s, const tg_call *c, const tg_pre
 static tg_status fill(const tg_desc *d, void *dst, const tg_run *r, bool normal, double a, double b,
                       double end)
 {
-    int64_t n = elements(d);
+    int64_t n = ref_count(d);
     bool single = d->dtype == TG_F32;
     int64_t piece = single ? PHILOX_WORDS : PHILOX_WORDS / 2;
     random_task t = {.philox = philox_best(),
@@ -123,7 +93,7 @@ static tg_status fill(const tg_desc *d, void *dst, const tg_run *r, bool normal,
                      .d = d,
                      .normal = normal,
                      .plain = a == 0.0 && b == 1.0,
-                     .dense = is_dense(d),
+                     .dense = ref_is_dense(d),
                      .a = a,
                      .b = b,
                      .end = end};

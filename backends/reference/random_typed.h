@@ -60,5 +60,5 @@ static void NAME(random_item)(const void *arg, int64_t k)
         memcpy(dst + i, u, (size_t)m * sizeof *u);
     else
         for (int64_t e = 0; e < m; e++)
-            dst[place(t->d, i + e)] = u[e];
+            dst[ref_place(t->d, i + e)] = u[e];
 }

@@ -6,6 +6,8 @@
 #include <tapegrad/backend_abi.h>
 #include <tapegrad/op_attrs.h>
 
+#include <stdbool.h>
+
 extern const tg_kernel tg_ref_elementwise[];
 extern const tg_kernel tg_ref_activation[];
 extern const tg_kernel tg_ref_reduce[];
@@ -17,6 +19,37 @@ extern const tg_kernel tg_ref_norm[];
 extern const tg_kernel tg_ref_index[];
 extern const tg_kernel tg_ref_random[];
 extern const tg_kernel tg_ref_optim[];
+
+static inline int64_t ref_count(const tg_desc *d)
+{
+    int64_t n = 1;
+    for (int32_t i = 0; i < d->ndim; i++)
+        n *= d->dim[i];
+    return n;
+}
+
+/* Row-major without gaps? */
+static inline bool ref_is_dense(const tg_desc *d)
+{
+    int64_t expected = 1;
+    for (int32_t i = d->ndim - 1; i >= 0; i--) {
+        if (d->dim[i] != 1 && d->stride[i] != expected)
+            return false;
+        expected *= d->dim[i];
+    }
+    return true;
+}
+
+/* Where the row-major k-th element lies, in elements. */
+static inline int64_t ref_place(const tg_desc *d, int64_t k)
+{
+    int64_t at = 0;
+    for (int32_t i = d->ndim - 1; i >= 0; i--) {
+        at += k % d->dim[i] * d->stride[i];
+        k /= d->dim[i];
+    }
+    return at;
+}
 
 #define TG_REF_KERNEL(name, run_fn) {.struct_size = sizeof(tg_kernel), .version = 1, .op = name, .run = run_fn}
 
