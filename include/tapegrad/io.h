@@ -17,7 +17,8 @@ extern "C" {
 TG_API tg_status tg_module_save(tg_module *module, const char *path);
 
 /* Rebuilds the model from the file alone, in the runtime's dtype and in train mode; draws no random number.
- * It is yours. NULL on error: TG_EIO, TG_EFORMAT, TG_EUNKNOWN (a class this library does not know),
+ * It is yours. An architecture that asks for more elements than the file's tensors have is refused before
+ * they are allocated. NULL on error: TG_EIO, TG_EFORMAT, TG_EUNKNOWN (a class this library does not know),
  * TG_ESHAPE, TG_ENOMEM. */
 TG_API tg_module *tg_module_load(tg_runtime *rt, const char *path);
 
