@@ -32,7 +32,7 @@ static tg_module *mlp(tg_runtime *rt)
 }
 
 static const workload workloads[] = {
-    {"tiny", tiny, 32, 10, 2, 2000},
+    {"tiny", tiny, 32, 10, 2, 20000},
     {"mlp", mlp, 128, 784, 10, 200},
 };
 enum { N_WORKLOADS = sizeof workloads / sizeof *workloads, WARM_UP = 4 };
