@@ -104,18 +104,17 @@ static tg_status make_outputs(tg_tape *tape, application *a, const tg_entry *e)
 {
     const tg_operator *op = a->op;
     for (uint32_t o = 0; o < op->n_out; o++) {
-        tg_value *v = a->out[o] = tg_tape_new_value(tape, &e->out[o], e->out_hash[o]);
+        tg_value *v = a->out[o] = tg_tape_new_value(tape, &e->out[o], e->facts[o].hash);
         if (!v)
             return tg_fail_again(tape, TG_ENOMEM);
-        if (e->out_dense[o])
+        if (e->facts[o].dense)
             v->flags |= TG_V_DENSE;
         if (op->flags & TG_OP_VIEW) {
             v->storage = a->value[0]->storage;
             v->offset = a->value[0]->offset + e->offset * (int64_t)tg_dtype_size(v->desc->dtype);
             tg_storage_ref(v->storage);
         } else {
-            v->storage =
-                tg_pool_get(tape->pool, (size_t)tg_desc_count(v->desc) * tg_dtype_size(v->desc->dtype));
+            v->storage = tg_pool_get(tape->pool, e->facts[o].bytes);
             if (!v->storage)
                 return tg_fail_again(tape, TG_ENOMEM);
         }
@@ -227,8 +226,8 @@ static void drop_copies(const application *a, tg_tensor *const in[])
             tg_discard(a->in[i]);
 }
 
-static tg_status prepare(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
-                         const void *attrs, const double *scalars, const uint64_t *draw, tg_tensor *out[])
+static tg_status apply_row(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                           const void *attrs, const double *scalars, const uint64_t *draw, tg_tensor *out[])
 {
     if (!op)
         return tg_null(tape, "tg_apply", "the operator");
@@ -280,11 +279,11 @@ static tg_status prepare(tg_tape *tape, const tg_operator *op, tg_tensor *const 
 tg_status tg_apply(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
                    const void *attrs, const double *scalars, tg_tensor *out[])
 {
-    return prepare(tape, op, in, n_in, attrs, scalars, NULL, out);
+    return apply_row(tape, op, in, n_in, attrs, scalars, NULL, out);
 }
 
 tg_status tg_apply_draw(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
                         const void *attrs, const double *scalars, uint64_t draw, tg_tensor *out[])
 {
-    return prepare(tape, op, in, n_in, attrs, scalars, &draw, out);
+    return apply_row(tape, op, in, n_in, attrs, scalars, &draw, out);
 }

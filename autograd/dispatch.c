@@ -82,8 +82,8 @@ static tg_entry *entry_new(tg_tape *tape, const tg_operator *op, tg_value *const
                            const void *attrs)
 {
     size_t n_out = op->n_out, descs = 2 * n_in + n_out;
-    size_t size = sizeof(tg_entry) + descs * sizeof(tg_desc) + 2 * n_in * sizeof(tg_desc *) + n_out * 9 +
-                  op->attrs_size + 64;
+    size_t size = sizeof(tg_entry) + descs * sizeof(tg_desc) + 2 * n_in * sizeof(tg_desc *) +
+                  n_out * sizeof(tg_out_facts) + op->attrs_size;
     char *p = tg_alloc_zero(&tape->rt->allocator, size);
     if (!p) {
         tg_fail_again(tape, TG_ENOMEM);
@@ -99,11 +99,9 @@ static tg_entry *entry_new(tg_tape *tape, const tg_operator *op, tg_value *const
     e->kernel_in = e->in + n_in;
     p += 2 * n_in * sizeof *e->in;
     e->out = desc + 2 * n_in;
-    e->out_hash = (uint64_t *)(void *)p;
-    p += n_out * sizeof *e->out_hash;
+    e->facts = (tg_out_facts *)(void *)p;
+    p += n_out * sizeof *e->facts;
     e->attrs = p;
-    p += (op->attrs_size + 7) & ~(size_t)7;
-    e->out_dense = (bool *)p;
     for (size_t i = 0; i < n_in; i++)
         if (in[i]) {
             desc[i] = desc[n_in + i] = *in[i]->desc;
@@ -145,8 +143,11 @@ static tg_status infer(tg_tape *tape, tg_entry *e)
         if (!tg_desc_fits(&e->out[o]))
             return tg_fail(tape, TG_ESHAPE, "%s: its result %s would have more than 2^63 bytes", op->name,
                            tg_desc_format(&e->out[o], text, sizeof text));
-        e->out_hash[o] = tg_desc_hash(&e->out[o]);
-        e->out_dense[o] = tg_desc_is_dense(&e->out[o]);
+        e->facts[o] = (tg_out_facts){
+            .hash = tg_desc_hash(&e->out[o]),
+            .bytes = (size_t)tg_desc_count(&e->out[o]) * tg_dtype_size(e->out[o].dtype),
+            .dense = tg_desc_is_dense(&e->out[o]),
+        };
     }
     if (op->flags & TG_OP_BROADCAST)
         for (uint32_t i = 0; i < e->n_in; i++)

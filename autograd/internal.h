@@ -275,6 +275,13 @@ bool tg_node_saves(const tg_node *node, bool output, size_t i);
 extern const tg_operator tg_layer_row;
 
 /* dispatch.c */
+/* What dispatch knows of an output once its descriptor is inferred. */
+typedef struct tg_out_facts {
+    uint64_t hash;
+    size_t bytes;
+    bool dense;
+} tg_out_facts;
+
 struct tg_entry {
     uint64_t hash;
     const tg_operator *op;
@@ -285,8 +292,7 @@ struct tg_entry {
     const tg_desc **in;        /* as the caller gave them: the key       */
     const tg_desc **kernel_in; /* broadcast applied: what the kernel sees */
     tg_desc *out;
-    uint64_t *out_hash;
-    bool *out_dense;
+    tg_out_facts *facts; /* of each output */
     void *attrs;
     int64_t offset;
     uint64_t calls, seconds_ns;
