@@ -68,6 +68,14 @@ static bool has_bit(uint32_t mask, const tg_operator *op, size_t i)
     return i < 16 && (mask & TG_OP_IN(i));
 }
 
+static tg_status replace_input(tg_tape *tape, application *a, size_t i, tg_tensor *by)
+{
+    a->in[i] = by;
+    a->value[i] = by ? tg_resolve(by) : NULL;
+    a->copied = true;
+    return by ? TG_OK : tape->status;
+}
+
 static tg_status resolve_input(tg_tape *tape, application *a, size_t i)
 {
     const tg_operator *op = a->op;
@@ -83,13 +91,55 @@ static tg_status resolve_input(tg_tape *tape, application *a, size_t i)
         if (status)
             return status;
     }
-    if ((op->flags & TG_OP_DENSE) && !(v->flags & TG_V_DENSE)) {
-        a->in[i] = tg_contiguous(tape, a->in[i]);
-        v = a->in[i] ? tg_resolve(a->in[i]) : NULL;
-        a->copied = true;
-    }
     a->value[i] = v;
-    return v ? TG_OK : tape->status;
+    return TG_OK;
+}
+
+static bool promoted(const application *a, size_t i)
+{
+    return a->value[i] && has_bit(a->op->promotes, a->op, a->op->n_in == TG_OP_VARIADIC ? 0 : i);
+}
+
+/* The common dtype: torch's result_type. */
+static int32_t result_type(const tg_tape *tape, const application *a)
+{
+    int32_t sized = -1, scalar = -1;
+    for (size_t i = 0; i < a->n_in; i++)
+        if (promoted(a, i)) {
+            const tg_desc *d = a->value[i]->desc;
+            int32_t *to = d->ndim ? &sized : &scalar;
+            *to = tg_dtype_promote(*to, d->dtype);
+        }
+    int32_t dtype = tg_dtype_kind(scalar) > tg_dtype_kind(sized) ? tg_dtype_promote(sized, scalar) : sized;
+    return (a->op->flags & TG_OP_FLOAT) && tg_dtype_kind(dtype) < TG_KIND_FLOAT ? (int32_t)tape->rt->dtype : dtype;
+}
+
+static tg_status promote(tg_tape *tape, application *a)
+{
+    int32_t first = -1;
+    bool mixed = false;
+    for (size_t i = 0; i < a->n_in && !mixed; i++)
+        if (promoted(a, i)) {
+            int32_t dtype = a->value[i]->desc->dtype;
+            mixed = (first >= 0 && dtype != first) ||
+                    ((a->op->flags & TG_OP_FLOAT) && tg_dtype_kind(dtype) < TG_KIND_FLOAT);
+            first = dtype;
+        }
+    tg_status status = TG_OK;
+    const int32_t dtype = mixed ? result_type(tape, a) : first;
+    for (size_t i = 0; i < a->n_in && mixed && status == TG_OK; i++)
+        if (promoted(a, i) && a->value[i]->desc->dtype != dtype)
+            status = replace_input(tape, a, i, tg_to(tape, a->in[i], (tg_dtype)dtype));
+    return status;
+}
+
+static tg_status make_dense(tg_tape *tape, application *a)
+{
+    tg_status status = TG_OK;
+    for (size_t i = 0; i < a->n_in && status == TG_OK; i++)
+        if (a->value[i] && !(a->value[i]->flags & TG_V_DENSE))
+            status = replace_input(tape, a, i, tg_contiguous(tape, a->in[i]));
+    return status;
 }
 
 static tg_status resolve_inputs(tg_tape *tape, application *a)
@@ -97,6 +147,10 @@ static tg_status resolve_inputs(tg_tape *tape, application *a)
     tg_status status = TG_OK;
     for (size_t i = 0; i < a->n_in && status == TG_OK; i++)
         status = resolve_input(tape, a, i);
+    if (status == TG_OK && a->op->promotes)
+        status = promote(tape, a);
+    if (status == TG_OK && (a->op->flags & TG_OP_DENSE))
+        status = make_dense(tape, a);
     return status;
 }
 

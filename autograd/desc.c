@@ -30,6 +30,22 @@ bool tg_dtype_is_float(int32_t dtype)
     return dtype == TG_F32 || dtype == TG_F64;
 }
 
+int tg_dtype_kind(int32_t dtype)
+{
+    return !known(dtype) ? 0 : dtype == TG_BOOL ? TG_KIND_BOOL : dtype >= TG_I64 ? TG_KIND_INTEGER : TG_KIND_FLOAT;
+}
+
+int32_t tg_dtype_promote(int32_t a, int32_t b)
+{
+    static const int8_t rank[] = {[TG_BOOL] = 0, [TG_U8] = 1,  [TG_I8] = 1,   [TG_I32] = 2, [TG_I64] = 3,
+                                  [TG_F16] = 4,  [TG_BF16] = 4, [TG_F32] = 5, [TG_F64] = 6};
+    if (!known(a) || !known(b))
+        return known(a) ? a : b;
+    if (rank[a] == rank[b] && a != b) /* neither holds the other */
+        return rank[a] == 1 ? TG_I32 : TG_F32;
+    return rank[a] > rank[b] ? a : b;
+}
+
 int64_t tg_desc_count(const tg_desc *desc)
 {
     int64_t n = 1;

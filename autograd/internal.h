@@ -139,6 +139,11 @@ static inline void tg_value_hold(tg_value *v)
 }
 
 /* -- desc.c ---------------------------------------------------------------------------------------------- */
+enum { TG_KIND_BOOL = 1, TG_KIND_INTEGER, TG_KIND_FLOAT };
+/* 0 for what is no dtype. */
+int tg_dtype_kind(int32_t dtype);
+/* The higher of two dtypes as torch orders them; the other one where one of them is −1. */
+int32_t tg_dtype_promote(int32_t a, int32_t b);
 uint64_t tg_hash_bytes(uint64_t h, const void *bytes, size_t n);
 uint64_t tg_desc_hash(const tg_desc *d);
 bool tg_desc_equal(const tg_desc *a, const tg_desc *b);

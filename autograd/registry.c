@@ -18,6 +18,11 @@ static tg_status check_row(const tg_runtime *rt, const tg_operator *op)
     size_t n = 0;
     if (!op->samples || !op->samples(&n) || !n)
         return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: it has no samples", op->name);
+    if (op->kernel && (!op->kernel->op || strcmp(op->kernel->op, op->name) || !op->kernel->run ||
+                       op->kernel->version != op->version))
+        return tg_fail(NULL, TG_EINVAL,
+                       "operator '%s' cannot register: its kernel must have its name, its version and a run",
+                       op->name);
     if ((op->flags & TG_OP_HOST_CHECK) && !op->check)
         return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: TG_OP_HOST_CHECK without a check",
                        op->name);

@@ -18,5 +18,20 @@ extern const tg_operator *const tg_ops_norm[];
 extern const tg_operator *const tg_ops_index[];
 extern const tg_operator *const tg_ops_random[];
 extern const tg_operator *const tg_ops_optim[];
+extern const tg_operator *const tg_ops_unary[];
+extern const tg_operator *const tg_ops_binary[];
+extern const tg_operator *const tg_ops_logic[];
+extern const tg_operator *const tg_ops_special[];
+extern const tg_operator *const tg_ops_cumulative[];
+extern const tg_operator *const tg_ops_extrema[];
+extern const tg_operator *const tg_ops_distance[];
+extern const tg_operator *const tg_ops_sort[];
+extern const tg_operator *const tg_ops_scatter[];
+extern const tg_operator *const tg_ops_mask[];
+extern const tg_operator *const tg_ops_arrange[];
+extern const tg_operator *const tg_ops_create[];
+extern const tg_operator *const tg_ops_contraction[];
+extern const tg_operator *const tg_ops_resample[];
+extern const tg_operator *const tg_ops_patches[];
 
 #endif

@@ -19,6 +19,21 @@ extern const tg_kernel tg_ref_norm[];
 extern const tg_kernel tg_ref_index[];
 extern const tg_kernel tg_ref_random[];
 extern const tg_kernel tg_ref_optim[];
+extern const tg_kernel tg_ref_unary[];
+extern const tg_kernel tg_ref_binary[];
+extern const tg_kernel tg_ref_logic[];
+extern const tg_kernel tg_ref_special[];
+extern const tg_kernel tg_ref_cumulative[];
+extern const tg_kernel tg_ref_extrema[];
+extern const tg_kernel tg_ref_distance[];
+extern const tg_kernel tg_ref_sort[];
+extern const tg_kernel tg_ref_scatter[];
+extern const tg_kernel tg_ref_mask[];
+extern const tg_kernel tg_ref_arrange[];
+extern const tg_kernel tg_ref_create[];
+extern const tg_kernel tg_ref_contraction[];
+extern const tg_kernel tg_ref_resample[];
+extern const tg_kernel tg_ref_patches[];
 
 static inline int64_t ref_count(const tg_desc *d)
 {

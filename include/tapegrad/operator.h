@@ -10,6 +10,7 @@ extern "C" {
 
 typedef struct tg_node tg_node;
 typedef struct tg_operator tg_operator;
+typedef struct tg_kernel tg_kernel; /* backend_abi.h */
 
 /* -- errors, from inside a row, a rule or a layer ------------------------------------------------------------ */
 
@@ -58,7 +59,8 @@ enum {
     TG_OP_DENSE = 1u << 2,      /* inputs are made row-major first, by a recorded copy where they are not             */
     TG_OP_RANDOM = 1u << 3,     /* takes a draw                                                                       */
     TG_OP_NONDIFF = 1u << 4,    /* no derivative by nature (comparisons, arg-max, in-place updates)                   */
-    TG_OP_HOST_CHECK = 1u << 5  /* `check` reads data before anything is written                                      */
+    TG_OP_HOST_CHECK = 1u << 5, /* `check` reads data before anything is written                                      */
+    TG_OP_FLOAT = 1u << 6       /* `promotes` of integers and bools alone gives the runtime's floating dtype          */
 };
 #define TG_OP_IN(i) (1u << (i))
 #define TG_OP_OUT(i) (1u << (16 + (i)))
@@ -96,6 +98,13 @@ struct tg_operator {
     tg_status (*check)(tg_tape *, tg_tensor *const in[], size_t n_in, const void *attrs);
     const tg_sample *(*samples)(size_t *n);
     const char *doc;               /* one line with the formula                                             */
+    /* TG_OP_IN(i): these inputs are brought to one dtype first, by a recorded tg_to where they differ: torch's
+     * result_type. The higher of bool, i8/u8, i32, i64, f16/bf16, f32, f64; but a tensor without dims raises the
+     * others only from bool to integer to floating. Bit 0 of a variadic row stands for all its inputs. */
+    uint32_t promotes;
+    /* The row's own kernel, what the reference runs where its table has none of this name: for rows that a program
+     * brings. NULL for built-in ones. */
+    const tg_kernel *kernel;
 };
 
 /* Fails the infer with the operator's name and the inputs' descriptors added. */

@@ -1,4 +1,5 @@
-/* The macros that note the caller's place, one for each function of ops.h (tests compare the two). Included by ops.h. */
+/* The macros that note the caller's place, one for each function of the ops headers; tests/api/headers.py --locations
+ * writes this file. Included by ops.h. */
 #ifndef TAPEGRAD_OPS_LOCATION_H
 #define TAPEGRAD_OPS_LOCATION_H
 

@@ -1,8 +1,9 @@
 """The public headers: each compiles alone, as C and as C++; what they declare is what the library exports, and what
-exported.txt lists; ops_location.h has a macro for each function of ops.h.
+exported.txt lists; ops_location.h has a macro for each function of the ops headers.
 
 python3 headers.py SOURCE_ROOT LIBRARY CC CXX   (CXX may be `none`); writes TAP.
-python3 headers.py --list SOURCE_ROOT           writes what exported.txt should be."""
+python3 headers.py --list SOURCE_ROOT           writes what exported.txt should be.
+python3 headers.py --locations SOURCE_ROOT      writes what ops_location.h should be."""
 import os
 import re
 import subprocess
@@ -49,6 +50,22 @@ def difference(a, b):
     return f"only in the first: {', '.join(sorted(a - b)) or '-'}; only in the second: {', '.join(sorted(b - a)) or '-'}"
 
 
+LOCATIONS = '''/* The macros that note the caller's place, one for each function of the ops headers; tests/api/headers.py --locations
+ * writes this file. Included by ops.h. */
+#ifndef TAPEGRAD_OPS_LOCATION_H
+#define TAPEGRAD_OPS_LOCATION_H
+
+{}
+
+#endif
+'''
+
+
+def locations(root):
+    operators = declared(root, [n for n in headers(root) if re.match(r'ops_(?!location)', n)])
+    return LOCATIONS.format('\n'.join(f'#define {n}(...) TG_AT({n}(__VA_ARGS__))' for n in sorted(operators)))
+
+
 def main(root, library, cc, cxx):
     names = headers(root)
     for name in names:
@@ -64,14 +81,15 @@ def main(root, library, cc, cxx):
         listed = set(f.read().split())
     report(listed == exported, 'exported.txt and exported', difference(listed, exported))
 
-    operators = declared(root, ['ops.h'])
     with open(os.path.join(root, 'include', 'tapegrad', 'ops_location.h'), encoding='utf-8') as f:
-        macros = set(re.findall(r'#define (tg_\w+)\(\.\.\.\)', f.read()))
-    report(operators == macros, 'ops.h and ops_location.h', difference(operators, macros))
+        macros = f.read()
+    report(macros == locations(root), 'ops_location.h', 'it is not what --locations writes')
     print(f'1..{count}')
 
 
 if sys.argv[1] == '--list':
     print('\n'.join(sorted(declared(sys.argv[2], headers(sys.argv[2])))))
+elif sys.argv[1] == '--locations':
+    print(locations(sys.argv[2]), end='')
 else:
     main(*sys.argv[1:5])

@@ -1,51 +1,51 @@
-/* torch's operators of shape and index, as calls of our public functions. */
+/* torch's operators of shape, as calls of our public functions. */
 #include <string.h>
 
 #include "op_call.h"
 
 /* -- shape ---------------------------------------------------------------------------------------------- */
 
-void a_reshape(op_call *c)
+static void a_reshape(op_call *c)
 {
     tg_ints d = integers(c, "shape");
     give(c, tg_reshape_dims(c->tape, tensor(c, "input"), d.v, (size_t)d.n));
 }
 
-void a_flatten(op_call *c)
+static void a_flatten(op_call *c)
 {
     give(c, tg_flatten(c->tape, tensor(c, "input"), integer(c, "start_dim", 0), integer(c, "end_dim", -1)));
 }
 
-void a_transpose(op_call *c)
+static void a_transpose(op_call *c)
 {
     give(c, tg_transpose(c->tape, tensor(c, "input"), integer(c, "dim0", 0), integer(c, "dim1", 1)));
 }
 
-void a_t(op_call *c)
+static void a_t(op_call *c)
 {
     tg_tensor *x = tensor(c, "input");
     give(c, tg_tensor_ndim(x) < 2 ? x : tg_transpose(c->tape, x, 0, 1));
 }
 
-void a_permute(op_call *c)
+static void a_permute(op_call *c)
 {
     tg_ints d = integers(c, "dims");
     give(c, tg_permute_dims(c->tape, tensor(c, "input"), d.v, (size_t)d.n));
 }
 
-void a_expand(op_call *c)
+static void a_expand(op_call *c)
 {
     tg_ints d = integers(c, "shape");
     give(c, tg_expand_dims(c->tape, tensor(c, "self"), d.v, (size_t)d.n));
 }
 
-void a_broadcast_to(op_call *c)
+static void a_broadcast_to(op_call *c)
 {
     tg_ints d = integers(c, "size");
     give(c, tg_expand_dims(c->tape, tensor(c, "input"), d.v, (size_t)d.n));
 }
 
-void a_expand_as(op_call *c)
+static void a_expand_as(op_call *c)
 {
     tg_desc d = {0};
     tg_tensor *x = tensor(c, "self"), *other = tensor(c, "other");
@@ -53,7 +53,7 @@ void a_expand_as(op_call *c)
     give(c, tg_expand_dims(c->tape, x, d.dim, (size_t)d.ndim));
 }
 
-void a_squeeze(op_call *c)
+static void a_squeeze(op_call *c)
 {
     tg_tensor *x = tensor(c, "input");
     int ndim = tg_tensor_ndim(x);
@@ -72,12 +72,12 @@ void a_squeeze(op_call *c)
     give(c, x);
 }
 
-void a_unsqueeze(op_call *c)
+static void a_unsqueeze(op_call *c)
 {
     give(c, tg_unsqueeze(c->tape, tensor(c, "input"), integer(c, "dim", 0)));
 }
 
-void a_narrow(op_call *c)
+static void a_narrow(op_call *c)
 {
     int64_t start = 0;
     if (is_number(c, "start"))
@@ -87,12 +87,12 @@ void a_narrow(op_call *c)
     give(c, tg_narrow(c->tape, tensor(c, "input"), integer(c, "dim", 0), start, integer(c, "length", 0)));
 }
 
-void a_select(op_call *c)
+static void a_select(op_call *c)
 {
     give(c, tg_select(c->tape, tensor(c, "input"), integer(c, "dim", 0), integer(c, "index", 0)));
 }
 
-void a_slice(op_call *c)
+static void a_slice(op_call *c)
 {
     tg_tensor *x = tensor(c, "input");
     int64_t dim = integer(c, "dim", 0);
@@ -122,12 +122,12 @@ static void join(op_call *c, tg_tensor *(*f)(tg_tape *, tg_tensor *const *, size
     cannot(c, "no list 'tensors'");
 }
 
-void a_cat(op_call *c)
+static void a_cat(op_call *c)
 {
     join(c, tg_cat_n);
 }
 
-void a_stack(op_call *c)
+static void a_stack(op_call *c)
 {
     join(c, tg_stack_n);
 }
@@ -145,7 +145,7 @@ static void pieces(op_call *c, tg_tensor *x, int64_t dim, int64_t each, const tg
     }
 }
 
-void a_chunk(op_call *c)
+static void a_chunk(op_call *c)
 {
     tg_tensor *x = tensor(c, "input");
     int64_t dim = integer(c, "dim", 0), n = integer(c, "chunks", 1), size = tg_tensor_dim(x, (int)dim);
@@ -155,7 +155,7 @@ void a_chunk(op_call *c)
         pieces(c, x, dim, (size + n - 1) / n, NULL);
 }
 
-void a_split(op_call *c)
+static void a_split(op_call *c)
 {
     bool by_tensor = has(c, "tensor");
     tg_tensor *x = tensor(c, by_tensor ? "tensor" : "input");
@@ -168,7 +168,7 @@ void a_split(op_call *c)
         pieces(c, x, dim, 0, &sizes);
 }
 
-void a_unbind(op_call *c)
+static void a_unbind(op_call *c)
 {
     tg_tensor *x = tensor(c, "input");
     int64_t dim = integer(c, "dim", 0), n = tg_tensor_dim(x, (int)dim);
@@ -176,7 +176,7 @@ void a_unbind(op_call *c)
         give(c, tg_select(c->tape, x, dim, i));
 }
 
-void a_unflatten(op_call *c)
+static void a_unflatten(op_call *c)
 {
     tg_tensor *x = tensor(c, "input");
     tg_ints sizes = integers(c, "sizes"), dims = {0};
@@ -200,7 +200,7 @@ void a_unflatten(op_call *c)
     give(c, tg_reshape_dims(c->tape, x, dims.v, (size_t)dims.n));
 }
 
-void a_movedim(op_call *c)
+static void a_movedim(op_call *c)
 {
     tg_tensor *x = tensor(c, "input");
     tg_ints from = integers(c, "source"), to = integers(c, "destination"), dims = {.n = tg_tensor_ndim(x)};
@@ -225,36 +225,35 @@ void a_movedim(op_call *c)
     give(c, tg_permute_dims(c->tape, x, dims.v, (size_t)dims.n));
 }
 
-void a_full(op_call *c)
+static void a_full(op_call *c)
 {
     tg_ints d = integers(c, has(c, "size") ? "size" : "shape");
     on_the_host(c);
     give(c, tg_full(c->tape, dtype_or(c, c->g->dtype), d.v, (size_t)d.n, number(c, "fill_value", 0.0)));
 }
 
-/* -- index ---------------------------------------------------------------------------------------------- */
-
-void a_gather(op_call *c)
-{
-    tg_desc d = {0};
-    tg_tensor *x = tensor(c, "input"), *index = tensor(c, "index");
-    int64_t dim = integer(c, "dim", 0);
-    tg_tensor_desc(index, &d);
-    if (flag(c, "sparse_grad", false))
-        cannot(c, "sparse gradients have no counterpart here");
-    else if (index && tg_tensor_count(index) == 0) /* torch takes no index in any shape */
-        give(c, tg_full(c->tape, tg_tensor_dtype(x), d.dim, (size_t)d.ndim, 0.0));
-    else
-        give(c, tg_gather(c->tape, x, dim, index));
-}
-
-void a_scatter_add(op_call *c)
-{
-    tg_tensor *x = tensor(c, "input"), *index = tensor(c, "index"), *src = tensor(c, "src");
-    give(c, tg_scatter_add(c->tape, x, integer(c, "dim", 0), index, src));
-}
-
-void a_index_select(op_call *c)
-{
-    give(c, tg_index_select(c->tape, tensor(c, "input"), integer(c, "dim", 0), tensor(c, "index")));
-}
+const adapter adapters_shape[] = {
+    {"reshape", a_reshape},
+    {"flatten", a_flatten},
+    {"transpose", a_transpose},
+    {"t", a_t},
+    {"permute", a_permute},
+    {"expand", a_expand},
+    {"broadcast_to", a_broadcast_to},
+    {"expand_as", a_expand_as},
+    {"squeeze", a_squeeze},
+    {"unsqueeze", a_unsqueeze},
+    {"narrow", a_narrow},
+    {"select", a_select},
+    {"slice", a_slice},
+    {"cat", a_cat},
+    {"stack", a_stack},
+    {"chunk", a_chunk},
+    {"split", a_split},
+    {"split_with_sizes", a_split},
+    {"unbind", a_unbind},
+    {"unflatten", a_unflatten},
+    {"movedim", a_movedim},
+    {"full", a_full},
+    {NULL, NULL},
+};

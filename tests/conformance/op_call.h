@@ -54,30 +54,12 @@ void give(op_call *c, tg_tensor *y);
 typedef void (*adapter_fn)(op_call *c);
 adapter_fn find_adapter(const char *op);
 
-/* adapters_shape.c */
-void a_reshape(op_call *c);
-void a_flatten(op_call *c);
-void a_transpose(op_call *c);
-void a_t(op_call *c);
-void a_permute(op_call *c);
-void a_expand(op_call *c);
-void a_broadcast_to(op_call *c);
-void a_expand_as(op_call *c);
-void a_squeeze(op_call *c);
-void a_unsqueeze(op_call *c);
-void a_narrow(op_call *c);
-void a_select(op_call *c);
-void a_slice(op_call *c);
-void a_cat(op_call *c);
-void a_stack(op_call *c);
-void a_chunk(op_call *c);
-void a_split(op_call *c);
-void a_unbind(op_call *c);
-void a_unflatten(op_call *c);
-void a_movedim(op_call *c);
-void a_full(op_call *c);
-void a_gather(op_call *c);
-void a_scatter_add(op_call *c);
-void a_index_select(op_call *c);
+/* One table a family, ended by NULL. */
+typedef struct adapter {
+    const char *name;
+    adapter_fn fn;
+} adapter;
+extern const adapter adapters_elementwise[], adapters_reduce[], adapters_shape[], adapters_index[];
+extern const adapter adapters_products[], adapters_nn[];
 
 #endif

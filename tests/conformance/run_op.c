@@ -66,12 +66,12 @@ static verdict collect_leaves(op_call *c, leaves *l)
 
 /* -- forward -------------------------------------------------------------------------------------------- */
 
-static verdict forward(op_call *c, adapter_fn adapter)
+static verdict forward(op_call *c, adapter_fn call)
 {
     tg_tape_reset(c->tape);
     memset(c->out, 0, sizeof c->out);
     c->n_out = 0;
-    adapter(c);
+    call(c);
     if (c->v != PASSED)
         return c->v;
     for (size_t i = 0; i < c->n_args; i++)
@@ -188,7 +188,7 @@ static verdict second_order(op_call *c, const leaves *l, tg_tensor *const gy[], 
     return v == PASSED ? compare_gradients(c, &both, "gradgrad", g->tolerance2) : v;
 }
 
-static verdict backward(op_call *c, adapter_fn adapter, leaves *l)
+static verdict backward(op_call *c, adapter_fn call, leaves *l)
 {
     golden *g = c->g;
     const char *names[MAX_NAMES], *gy_name[MAX_OUT] = {NULL};
@@ -201,7 +201,7 @@ static verdict backward(op_call *c, adapter_fn adapter, leaves *l)
         v = compare_gradients(c, l, "grad", g->tolerance);
     if (v != PASSED || !twice)
         return v;
-    v = forward(c, adapter);
+    v = forward(c, call);
     if (v == PASSED)
         v = sweep(c, c->out, gy, c->n_out, l, TG_CREATE_GRAPH);
     if (v == PASSED)
@@ -215,8 +215,8 @@ verdict run_op(golden *g)
     const json_t *inputs = json_object_get(g->json, "inputs");
     if (!op || !json_is_object(inputs))
         return fail(g, "not a golden case: no 'op' or 'inputs'");
-    adapter_fn adapter = find_adapter(op);
-    if (!adapter)
+    adapter_fn call = find_adapter(op);
+    if (!call)
         return unsupported(g, "no operator %s here", op);
     op_call c = {.g = g, .tape = g->tape};
     leaves l = {0};
@@ -230,8 +230,8 @@ verdict run_op(golden *g)
     }
     verdict v = collect_leaves(&c, &l);
     if (v == PASSED)
-        v = forward(&c, adapter);
+        v = forward(&c, call);
     if (v == PASSED)
         v = compare_outputs(&c);
-    return v == PASSED && l.n ? backward(&c, adapter, &l) : v;
+    return v == PASSED && l.n ? backward(&c, call, &l) : v;
 }

@@ -1,0 +1,6 @@
+/* Tensors from numbers alone. */
+#include "autograd/operators/rows.h"
+
+const tg_operator *const tg_ops_create[] = {
+    NULL,
+};

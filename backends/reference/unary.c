@@ -1,0 +1,5 @@
+#include "backends/reference/reference.h"
+
+const tg_kernel tg_ref_unary[] = {
+    {0},
+};

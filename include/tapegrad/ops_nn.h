@@ -1,0 +1,76 @@
+/* Operators of torch.nn.functional: softmax, losses, normalisation, random, resampling. What holds for all is in ops.h, which includes this. */
+#ifndef TAPEGRAD_OPS_NN_H
+#define TAPEGRAD_OPS_NN_H
+
+#include <tapegrad/tape.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* -- softmax, losses --------------------------------------------------------------------------------------------------- */
+/* exp(x)/Σexp(x) along dim (negative: from the end; a scalar has dim 0), shifted by the maximum. gx = y·(gy −
+ * Σgy·y). A row of −∞ gives NaN, as in torch.softmax. TG_EINVAL for a dim that x has not, TG_EDTYPE unless f32 or f64. */
+TG_API tg_tensor *tg_softmax(tg_tape *tape, tg_tensor *x, int64_t dim);
+/* x − log Σexp(x) along dim. gx = gy − exp(y)·Σgy. torch.log_softmax; errors as tg_softmax. */
+TG_API tg_tensor *tg_log_softmax(tg_tape *tape, tg_tensor *x, int64_t dim);
+/* log Σexp(x) over the listed dims, none listed: over all. gx = gy·exp(x − y). −∞ for a row of −∞ (its gradient is
+ * NaN) and for no elements, as torch.logsumexp. TG_EINVAL also for a dim listed twice. */
+TG_API tg_tensor *tg_logsumexp_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, bool keepdim);
+/* (input − target)²: elementwise, its mean or its sum; the two broadcast. d/d input = 2·gy·(input − target), over the
+ * count for the mean; d/d target its opposite. Of no elements: sum 0, mean NaN. Sizes that differ are worth a
+ * TG_LOG_WARNING, as in torch.nn.functional.mse_loss. TG_ESHAPE, TG_EDTYPE, TG_EINVAL. */
+TG_API tg_tensor *tg_mse_loss(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_reduction reduction);
+/* −w[t]·input[n, t, …] at each label t that is not ignore_index. input: log-probabilities [N, C, *] or [C]; target: i64
+ * labels [N, *] or a scalar; weight [C] of input's dtype, a constant, or NULL (ones). The result: of target's shape with
+ * zeros for what is ignored; the sum; or the sum over Σw[t] (NaN where all is ignored). torch.nn.functional.nll_loss.
+ * TG_EINDEX for a label outside [0, C) that is not ignore_index, naming it and its position; TG_ESHAPE, TG_EDTYPE,
+ * TG_EINVAL; a weight that wants a gradient is TG_ENODERIV in the sweep.
+ *     tg_tensor *loss = tg_nll_loss(tape, tg_log_softmax(tape, x, 1), labels, NULL, -100, TG_REDUCE_MEAN); */
+TG_API tg_tensor *tg_nll_loss(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_tensor *weight,
+                              int64_t ignore_index, tg_reduction reduction);
+/* With lp = log_softmax(input) over the classes and s = label_smoothing:
+ *  - target i64 labels: −(1 − s)·w[t]·lp[t] − s/C·Σ_c w[c]·lp[c], reduced as tg_nll_loss;
+ *  - target probabilities of input's shape and dtype, q = (1 − s)·target + s/C: −Σ_c w[c]·q[c]·lp[c]; the mean is over
+ *    the positions. Target and weight are differentiable here, and an ignore_index of 0 or more is TG_EINVAL.
+ * torch.nn.functional.cross_entropy. Errors as tg_nll_loss, and TG_EINVAL for a label_smoothing outside [0, 1]. */
+TG_API tg_tensor *tg_cross_entropy_with(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_tensor *weight,
+                                        int64_t ignore_index, tg_reduction reduction, double label_smoothing);
+/* The same without weights and smoothing: mean, ignore_index −100. */
+TG_API tg_tensor *tg_cross_entropy(tg_tape *tape, tg_tensor *input, tg_tensor *target);
+
+/* -- normalisation ------------------------------------------------------------------------------------------------------- */
+/* Train: y = (x − μ)·invstd·weight + bias with the batch's statistics, over every dim of x [N, C] or [N, C, *] but 1; v
+ * biased, invstd = 1/√(v + eps); never folded to αx + β′. weight and bias [C], or NULL. Where `mean` and `var` are not
+ * NULL they are given μ and v [C], which carry no gradient. x̄ = weight·invstd·(g − mean(g) − x̂·mean(g·x̂)), weight: Σg·x̂,
+ * bias: Σg. An empty batch gives an empty y. Does not look at how many values a channel has: the layer does.
+ * torch.nn.functional.batch_norm, training. TG_ESHAPE, TG_EDTYPE, TG_EINVAL (eps). */
+TG_API tg_tensor *tg_batch_norm_train(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias, double eps,
+                                      tg_tensor **mean, tg_tensor **var);
+/* Eval: the same with running_mean and running_var [C] as constants. The node keeps a copy of them, so that a later
+ * change of the buffers changes no gradient. x̄ = g·weight·invstd; weight: Σg·(x − running_mean)·invstd; bias: Σg. */
+TG_API tg_tensor *tg_batch_norm_eval(tg_tape *tape, tg_tensor *x, tg_tensor *running_mean, tg_tensor *running_var,
+                                     tg_tensor *weight, tg_tensor *bias, double eps);
+/* The same over x's last normalized_ndim dims, the statistics each position's own; weight and bias have the shape of
+ * those dims, or are NULL. With g = gy·weight: x̄ = rstd·(g − mean(g) − x̂·mean(g·x̂)). torch.nn.functional.layer_norm.
+ * TG_ESHAPE, TG_EDTYPE, TG_EINVAL (eps). */
+TG_API tg_tensor *tg_layer_norm(tg_tape *tape, tg_tensor *x, size_t normalized_ndim, tg_tensor *weight,
+                                tg_tensor *bias, double eps);
+
+/* -- random: one draw of the tape's generator each ----------------------------------------------------------------------- */
+/* Train mode: each element is kept with probability 1 − p and scaled by 1/(1 − p), else 0, selected: a dropped ∞ or
+ * NaN is 0. The gradient drops the same elements. Eval, or p = 0: x itself, no node, no draw. p = 1: zeros, and a gradient
+ * of zeros, no draw. No elements: no draw. The mode is an argument without a default. Which element is kept is a function
+ * of (seed, draw, element), see op_attrs.h: the same on every backend and for any number of threads. TG_EINVAL for p
+ * outside [0, 1] or NaN. torch.nn.functional.dropout.
+ *     tg_tensor *y = tg_dropout(tape, x, 0.5, TG_TRAIN); */
+TG_API tg_tensor *tg_dropout(tg_tape *tape, tg_tensor *x, double p, tg_mode mode);
+/* Uniform in [0, 1), and normal with mean 0 and variance 1, of x's shape and dtype; no gradient. torch.rand_like,
+ * torch.randn_like (by Box and Muller). */
+TG_API tg_tensor *tg_rand_like(tg_tape *tape, tg_tensor *x);
+TG_API tg_tensor *tg_randn_like(tg_tape *tape, tg_tensor *x);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
