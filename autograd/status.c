@@ -46,7 +46,7 @@ const char *tg_status_name(tg_status status)
     static const char *const names[] = {
         "TG_OK",        "TG_EINVAL",   "TG_ENOMEM",   "TG_ESHAPE",       "TG_EDTYPE", "TG_EINDEX",
         "TG_ENOKERNEL", "TG_ENODERIV", "TG_ESTALE",   "TG_ESTATE",       "TG_EABI",   "TG_EBACKEND",
-        "TG_EIO",       "TG_EFORMAT",  "TG_EUNKNOWN", "TG_EUNSUPPORTED",
+        "TG_EIO",       "TG_EFORMAT",  "TG_EUNKNOWN", "TG_EUNSUPPORTED", "TG_ENUMERIC",
     };
     return status <= 0 && -status < (int)(sizeof names / sizeof *names) ? names[-status] : "unknown status";
 }

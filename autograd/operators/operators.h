@@ -33,5 +33,6 @@ extern const tg_operator *const tg_ops_create[];
 extern const tg_operator *const tg_ops_contraction[];
 extern const tg_operator *const tg_ops_resample[];
 extern const tg_operator *const tg_ops_patches[];
+extern const tg_operator *const tg_ops_look[];
 
 #endif

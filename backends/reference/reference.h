@@ -34,6 +34,7 @@ extern const tg_kernel tg_ref_create[];
 extern const tg_kernel tg_ref_contraction[];
 extern const tg_kernel tg_ref_resample[];
 extern const tg_kernel tg_ref_patches[];
+extern const tg_kernel tg_ref_look[];
 
 static inline int64_t ref_count(const tg_desc *d)
 {

@@ -44,7 +44,8 @@ typedef enum tg_status {
     TG_EIO = -12,     /* a file could not be read or written                                          */
     TG_EFORMAT = -13, /* a file's content is not what its format promises                             */
     TG_EUNKNOWN = -14,/* a name that no registry holds                                                */
-    TG_EUNSUPPORTED = -15 /* known, legal, but not built: the sentence says what                      */
+    TG_EUNSUPPORTED = -15,/* known, legal, but not built: the sentence says what                      */
+    TG_ENUMERIC = -16 /* anomaly mode: an operator made a NaN or an infinity                      */
 } tg_status;
 
 /* "TG_ESHAPE" and so on; "unknown status" for any other number. Never NULL. */
