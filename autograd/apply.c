@@ -1,5 +1,5 @@
 /* The one road: check → infer → dispatch → run → record. */
-#include "autograd/internal.h"
+#include "autograd/watch.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -38,6 +38,7 @@ typedef struct application {
     const double *scalars;
     const void *attrs;
     tg_value *out[16];
+    const tg_entry *entry; /* once dispatched */
     uint64_t draw;
     bool copied; /* an input is a row-major copy of our own */
 } application;
@@ -226,6 +227,7 @@ static tg_status run_and_record(tg_tape *tape, application *a, tg_tensor *out[])
     tg_entry *e = tg_dispatch(tape, a->op, a->value, a->n_in, a->attrs);
     if (!e)
         return tape->status;
+    a->entry = e;
     tg_status status = make_outputs(tape, a, e);
     for (uint32_t o = 0; status == TG_OK && o < a->op->n_out; o++)
         out[o] = tg_handle(a->out[o]);
@@ -247,6 +249,22 @@ static tg_status run_and_record(tg_tape *tape, application *a, tg_tensor *out[])
     return TG_OK;
 }
 
+/* The same, with anomaly mode or the profile looking on. */
+static tg_status run_watched(tg_tape *tape, application *a, tg_tensor *out[])
+{
+    tg_watched w = {.op = a->op,
+                    .in = a->in,
+                    .n_in = a->n_in,
+                    .n_groups = a->n_groups,
+                    .attrs = a->attrs,
+                    .scalars = a->scalars};
+    tg_status status = tg_watch_enter(tape, &w);
+    if (status == TG_OK)
+        status = run_and_record(tape, a, out);
+    w.entry = a->entry;
+    return tg_watch_leave(tape, &w, out, status);
+}
+
 static tg_status apply(tg_tape *tape, application *a, bool own_draw, tg_tensor *out[])
 {
     tg_status status = resolve_inputs(tape, a);
@@ -257,7 +275,7 @@ static tg_status apply(tg_tape *tape, application *a, bool own_draw, tg_tensor *
     bool random = a->op->flags & TG_OP_RANDOM;
     if (random && !own_draw)
         a->draw = tape->next.draw;
-    status = run_and_record(tape, a, out);
+    status = tape->watch ? run_watched(tape, a, out) : run_and_record(tape, a, out);
     if (status)
         return status;
     if (random && !own_draw) {

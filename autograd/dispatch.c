@@ -434,7 +434,7 @@ uint64_t tg_tape_count_runs(const tg_tape *tape, const char *op, const char *bac
 {
     uint64_t n = 0;
     for (const tg_entry *e = tape ? tape->cache->newest : NULL; e; e = e->older)
-        if (e->kernel && (!op || !strcmp(e->op->name, op)) &&
+        if (e->kernel && (op ? !strcmp(e->op->name, op) : e->op != tape->rt->rows.nonfinite) &&
             (!backend || !strcmp(e->backend->name, backend)))
             n += e->calls;
     return n;

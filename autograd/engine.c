@@ -1,5 +1,6 @@
 /* The reverse sweep. It knows no operator: a node's row has the rule. */
 #include "autograd/sweep.h"
+#include "autograd/watch.h"
 
 #include <string.h>
 
@@ -75,6 +76,10 @@ static tg_status run_rule(sweep *s, tg_node *node, tg_tensor *const gy[], tg_ten
     tg_mode mode = tape->mode;
     tape->rule_of = node;
     tape->mode = (tg_mode)node->mode;
+    tg_watched_rule watched;
+    const bool watch = tape->watch;
+    if (watch)
+        tg_watch_rule_enter(tape, &watched);
     tg_status status = tg_node_check_versions(tape, node);
     if (tape->observer.rule)
         tape->observer.rule(tape->observer.arg, tape, node);
@@ -83,6 +88,8 @@ static tg_status run_rule(sweep *s, tg_node *node, tg_tensor *const gy[], tg_ten
                                : tg_fail(tape, TG_ENODERIV, "%s has no derivative", node->op->name);
     if (status == TG_OK && tape->observer.rule_ran)
         tape->observer.rule_ran(tape->observer.arg, tape, node, gx);
+    if (watch)
+        status = tg_watch_rule_leave(tape, &watched, node, gy, gx, status);
     tape->rule_of = outer;
     tape->mode = mode;
     return status ? tg_fail_again(tape, status) : tape->status;

@@ -170,6 +170,7 @@ struct tg_node {
     uint64_t seed, draw;
     uint32_t index, n_in, n_out;
     int32_t line;
+    uint32_t made_by; /* the node whose rule recorded it, TG_NO_NODE: none */
     uint8_t mode;
     bool released; /* a sweep has been through */
 };
@@ -225,6 +226,11 @@ struct tg_tape {
     tg_storage *scratch;
     tg_tape *next_open; /* in the runtime's list                    */
     bool replaying;     /* statistics are not staged                */
+    uint8_t watch;      /* watch.h; 0: nobody looks on              */
+    uint8_t anomaly;    /* tg_anomaly                               */
+    bool anomaly_warned;
+    const tg_operator *suspect; /* in the rule that runs, the first that made a NaN or an infinity */
+    struct tg_profile *profile; /* profile.c                                                      */
 };
 
 /* A memory scope (scope.c): what is neither in keep[] nor saved goes back at leave. */
@@ -324,7 +330,7 @@ void tg_cache_close(tg_tape *tape); /* adds its counters to the runtime's report
 
 /* Core rows, found once at open (engine, tensor and storage need them). */
 typedef struct tg_core_rows {
-    const tg_operator *contiguous, *copy_, *fill_, *add_, *uniform_, *normal_;
+    const tg_operator *contiguous, *copy_, *fill_, *add_, *uniform_, *normal_, *nonfinite;
 } tg_core_rows;
 
 /* -- runtime.c ------------------------------------------------------------------------------------------- */
@@ -360,6 +366,8 @@ struct tg_runtime {
     mtx_t tape_lock, lock;
     tg_tape *open_tapes;
     bool frozen, fallback_is_error, report_to_stderr;
+    tg_anomaly anomaly;      /* of tapes at their opening */
+    struct tg_sink *profile; /* profile.c; NULL: off      */
     char report_path[512];
     char chain[256];
     tg_loaded *backends; /* chain order first */

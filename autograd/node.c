@@ -37,6 +37,7 @@ tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[]
     node->file = tg_here_file();
     node->line = tg_here_line();
     node->index = (uint32_t)tape->n_nodes;
+    node->made_by = tape->rule_of ? tape->rule_of->index : TG_NO_NODE;
     node->seed = tape->rule_of ? tape->rule_of->seed : tape->next.seed;
     return node;
 }

@@ -1,4 +1,4 @@
-#include "autograd/internal.h"
+#include "autograd/watch.h"
 
 #include <limits.h>
 #include <omp.h>
@@ -65,7 +65,9 @@ static tg_status read_environment(tg_runtime *rt, const tg_runtime_options *o)
         if (!rt->report_to_stderr)
             snprintf(rt->report_path, sizeof rt->report_path, "%s", report);
     }
-    return status;
+    if (status == TG_OK)
+        status = tg_anomaly_environment(rt);
+    return status ? status : tg_profile_environment(rt);
 }
 
 /* -- open and close -------------------------------------------------------------------------------------- */
@@ -77,7 +79,8 @@ static tg_status find_core_rows(tg_runtime *rt)
         const tg_operator **row;
     } wanted[] = {{"contiguous", &rt->rows.contiguous}, {"copy_", &rt->rows.copy_},
                   {"fill_", &rt->rows.fill_},           {"add_", &rt->rows.add_},
-                  {"uniform_", &rt->rows.uniform_},     {"normal_", &rt->rows.normal_}};
+                  {"uniform_", &rt->rows.uniform_},     {"normal_", &rt->rows.normal_},
+                  {"nonfinite", &rt->rows.nonfinite}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         *wanted[i].row = tg_operator_find(rt, wanted[i].name);
         if (!*wanted[i].row)
@@ -177,6 +180,7 @@ void tg_runtime_close(tg_runtime *rt)
     rt->tape = NULL;
     free_persistent(rt);
     write_report(rt);
+    tg_profile_close(rt);
     tg_backends_close(rt);
     tg_home_close(&rt->home);
     mtx_destroy(&rt->lock);

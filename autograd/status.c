@@ -1,4 +1,4 @@
-#include "autograd/internal.h"
+#include "autograd/watch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -81,6 +81,8 @@ tg_status tg_fail_again(tg_tape *tape, tg_status status)
     if (tape && tape->status == TG_OK) {
         tape->status = status;
         memcpy(tape->error, message, sizeof message);
+        if (tape->watch)
+            tg_profile_flush(tape); /* the program may end on this */
     }
     return status;
 }

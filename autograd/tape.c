@@ -1,4 +1,4 @@
-#include "autograd/internal.h"
+#include "autograd/watch.h"
 
 #include <string.h>
 
@@ -16,6 +16,7 @@ static void unlink_tape(tg_runtime *rt, tg_tape *tape)
 static void free_parts(tg_tape *tape)
 {
     const tg_allocator *a = &tape->rt->allocator;
+    tg_profile_close_tape(tape);
     tg_cache_close(tape);
     tg_storage_unref(tape->scratch);
     tg_pool_close(tape->pool);
@@ -54,6 +55,11 @@ tg_status tg_tape_open(tg_tape **out, tg_runtime *rt)
     tg_tape *tape = tape_new(rt);
     if (!tape)
         return TG_ENOMEM;
+    tg_tape_set_anomaly(tape, rt->anomaly);
+    if (tg_profile_open_tape(tape)) {
+        free_parts(tape);
+        return TG_ENOMEM;
+    }
     uint64_t seed = tg_runtime_random_state(rt).seed;
     mtx_lock(&rt->lock);
     rt->frozen = true;
@@ -73,6 +79,8 @@ static void forget(tg_tape *tape)
     tg_home_rewind(&tape->home);
     tg_arena_reset(&tape->arena);
     tg_cache_trim(tape);
+    if (tape->watch)
+        tg_profile_idle(tape);
 }
 
 void tg_tape_close(tg_tape *tape)

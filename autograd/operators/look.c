@@ -8,14 +8,16 @@ static tg_status infer_nonfinite(const tg_infer *q)
     return tg_desc_make(q->out, TG_I64, (const int64_t[]){5}, 1);
 }
 
-TG_SAMPLES(nonfinite_values, {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_RANGE(-1, 1)})},
+TG_SAMPLES(nonfinite_values,
+           {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_RANGE(-1, 1)})},
            {.label = "strided",
             .n_in = 1,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), TG_RANGE(-1, 1), .flags = TG_SAMPLE_STRIDED})},
            {.label = "empty", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM1(0)})})
 
 static const tg_operator row_nonfinite = {
-    TG_ROW("nonfinite", "how many NaN, inf, -inf; the place of the first NaN and of the first infinity, -1: none"),
+    TG_ROW("nonfinite",
+           "how many NaN, inf, -inf; the place of the first NaN and of the first infinity, -1: none"),
     .flags = TG_OP_NONDIFF,
     .n_in = 1,
     .n_out = 1,

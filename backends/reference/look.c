@@ -1,4 +1,5 @@
-/* Counts of values that are not finite. Places are row-major, and the smallest wins: no order of threads shows. */
+/* Counts of values that are not finite. Places are row-major, and the smallest wins: no order of threads
+ * shows. */
 #include "backends/reference/reference.h"
 
 #include <math.h>
@@ -41,7 +42,8 @@ ANY(any_f64, double)
 static void look(const tg_desc *d, const void *x, bool dense, int64_t from, int64_t to, census *c)
 {
     const bool wide = d->dtype == TG_F64;
-    if (dense && !(wide ? any_f64((const double *)x + from, to - from) : any_f32((const float *)x + from, to - from)))
+    if (dense &&
+        !(wide ? any_f64((const double *)x + from, to - from) : any_f32((const float *)x + from, to - from)))
         return;
     for (int64_t i = from; i < to; i++)
         note(c, value(x, wide, dense ? i : ref_place(d, i)), i);
@@ -75,7 +77,7 @@ static tg_status run_nonfinite(tg_backend_state *s, const tg_call *c, const tg_p
             census part = {0, 0, 0, -1, -1};
             look(d, r->in[0], dense, b * BLOCK, b + 1 < blocks ? (b + 1) * BLOCK : n, &part);
             if (part.nan + part.inf + part.minus) {
-#pragma omp critical(tg_nonfinite)
+#pragma omp critical
                 join(&all, &part);
             }
         }

@@ -77,6 +77,21 @@ TG_API void tg_tape_set_random_state(tg_tape *tape, tg_random_state state);
 TG_API tg_random_state tg_runtime_random_state(const tg_runtime *rt);
 TG_API void tg_runtime_set_random_state(tg_runtime *rt, tg_random_state state);
 
+/* -- where a gradient went wrong -------------------------------------------------------------------------------- */
+
+typedef enum tg_anomaly {
+    TG_ANOMALY_OFF = 0,
+    TG_ANOMALY_NAN = 1, /* NaN alone: for programs that mean their infinities (log of 0 in a branch not taken) */
+    TG_ANOMALY_ALL = 2  /* NaN and ±inf                                                                       */
+} tg_anomaly;
+
+/* Looks at each operator's results, and at each gradient that a rule returns. The first that made a NaN (from
+ * inputs without one) or an infinity (from finite inputs) fails with TG_ENUMERIC: operator, your line (of a
+ * backward: that of the forward call), shapes, how many and where; no parameter and no statistic has changed.
+ * Infinities that you hand over (a mask filled with −inf) are nobody's fault. Costs a pass over all results.
+ * Returns what it was; a tape begins with TAPEGRAD_ANOMALY. torch.autograd.set_detect_anomaly. */
+TG_API tg_anomaly tg_tape_set_anomaly(tg_tape *tape, tg_anomaly what);
+
 /* -- looking ---------------------------------------------------------------------------------------------------- */
 
 /* Threads that this tape uses at the most. */

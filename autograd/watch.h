@@ -1,0 +1,54 @@
+/* What looks on while operators run: anomaly mode and the profile. Off, a tape's `watch` is 0, and that one
+ * test is all they cost. */
+#ifndef TG_WATCH_H
+#define TG_WATCH_H
+
+#include "autograd/internal.h"
+
+enum { TG_WATCH_ANOMALY = 1u, TG_WATCH_PROFILE = 2u };
+
+/* One application of a row, as the hooks see it. */
+typedef struct tg_watched {
+    const tg_operator *op;
+    tg_tensor *const *in;
+    size_t n_in, n_groups;
+    const void *attrs;
+    const double *scalars;
+    const tg_entry *entry; /* once it was dispatched                             */
+    tg_tensor **before;    /* copies of what an in-place row writes; NULL: none  */
+    uint64_t start;
+} tg_watched;
+
+/* Around the run of one row. */
+tg_status tg_watch_enter(tg_tape *tape, tg_watched *w);
+tg_status tg_watch_leave(tg_tape *tape, tg_watched *w, tg_tensor *const out[], tg_status status);
+
+/* Around the rule of one node. */
+typedef struct tg_watched_rule {
+    const tg_operator *suspect;
+    uint64_t start;
+} tg_watched_rule;
+void tg_watch_rule_enter(tg_tape *tape, tg_watched_rule *w);
+tg_status tg_watch_rule_leave(tg_tape *tape, const tg_watched_rule *w, const tg_node *node,
+                              tg_tensor *const gy[], tg_tensor *const gx[], tg_status status);
+
+/* anomaly.c */
+tg_status tg_anomaly_before(tg_tape *tape, tg_watched *w);
+tg_status tg_anomaly_after(tg_tape *tape, tg_watched *w, tg_tensor *const out[], tg_status status);
+tg_status tg_anomaly_rule(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *const gx[]);
+/* TAPEGRAD_ANOMALY; TG_EINVAL for a malformed value. */
+tg_status tg_anomaly_environment(tg_runtime *rt);
+
+/* profile.c */
+uint64_t tg_profile_now(void);
+tg_status tg_profile_environment(tg_runtime *rt); /* TAPEGRAD_PROFILE: TG_EIO where it cannot be written */
+void tg_profile_close(tg_runtime *rt);
+/* A tape's buffer: made when it opens, written out when it is full, when it was long ago, and at the end. */
+tg_status tg_profile_open_tape(tg_tape *tape);
+void tg_profile_close_tape(tg_tape *tape);
+void tg_profile_flush(tg_tape *tape);
+void tg_profile_idle(tg_tape *tape);
+void tg_profile_operator(tg_tape *tape, const tg_watched *w, tg_tensor *const out[]);
+void tg_profile_rule(tg_tape *tape, const tg_node *node, uint64_t start);
+
+#endif
