@@ -329,6 +329,7 @@ static tg_status scratch(tg_tape *tape, size_t size)
     tg_storage *s = tg_pool_get(tape->pool, size);
     if (!s)
         return tg_fail_again(tape, TG_ENOMEM);
+    tg_storage_recount(s, TG_MEMORY_SCRATCH);
     tg_storage_unref(tape->scratch);
     tape->scratch = s;
     return TG_OK;
@@ -343,6 +344,7 @@ static tg_status saved_of(tg_tape *tape, const tg_entry *e, tg_node *node, tg_st
         tg_storage_unref(node->saved);
         if (!(node->saved = tg_pool_get(tape->pool, size)))
             return tg_fail_again(tape, TG_ENOMEM);
+        tg_storage_recount(node->saved, TG_MEMORY_SAVED);
     }
     *out = node && size ? node->saved : !size && tape->rule_of ? tape->rule_of->saved : NULL;
     return TG_OK;

@@ -36,7 +36,7 @@ static tg_value *fit(tg_tape *tape, const tg_node *node, uint32_t i, tg_tensor *
     return g;
 }
 
-static tg_status add_to(sweep *s, tg_value *target, tg_value *g)
+tg_status tg_sweep_add(sweep *s, tg_value *target, tg_value *g)
 {
     tg_tape *tape = s->tape;
     edge *e = tg_sweep_edge(s, target);
@@ -59,7 +59,7 @@ static tg_status add_to(sweep *s, tg_value *target, tg_value *g)
     return TG_OK;
 }
 
-static bool input_wanted(sweep *s, const tg_node *node, uint32_t i)
+bool tg_sweep_wants(sweep *s, const tg_node *node, uint32_t i)
 {
     if (!node->needs[i])
         return false;
@@ -122,10 +122,10 @@ static tg_status visit(sweep *s, tg_node *node)
     tg_scope_enter(tape, &scope);
     tg_status status = run_rule(s, node, gy, gx);
     for (uint32_t i = 0; i < node->n_in && status == TG_OK; i++) {
-        if (!gx[i] || !input_wanted(s, node, i))
+        if (!gx[i] || !tg_sweep_wants(s, node, i))
             continue;
         tg_value *g = fit(tape, node, i, gx[i]);
-        status = g ? add_to(s, tg_resolve(node->in[i]), g) : tape->status;
+        status = g ? tg_sweep_add(s, tg_resolve(node->in[i]), g) : tape->status;
     }
     tg_scope_leave(tape, &scope, NULL, 0);
     if (status == TG_OK && !(s->flags & TG_RETAIN))

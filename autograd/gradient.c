@@ -72,7 +72,9 @@ static uint32_t slots_in_use(const tg_tape *tape)
 
 void *tg_sweep_block(tg_tape *tape, size_t size, tg_storage **out)
 {
+    unsigned kind = tg_pool_kind(tape->pool, TG_MEMORY_SCRATCH);
     *out = tg_pool_get(tape->pool, size);
+    tg_pool_kind(tape->pool, kind);
     if (!*out) {
         tg_fail_again(tape, TG_ENOMEM);
         return NULL;
@@ -112,31 +114,68 @@ static void drop_edges(sweep *s)
             tg_value_release(s->leaves[i].edge.grad);
 }
 
+static bool stands_in(tg_tensor *const t[], size_t n, const tg_tensor *x)
+{
+    for (size_t i = 0; i < n; i++)
+        if (t[i] == x)
+            return true;
+    return false;
+}
+
 /* Past the node that made y. */
 static uint32_t end_of(const tg_value *y)
 {
     return y->node == TG_NO_NODE ? 0 : y->node + 1;
 }
 
-static tg_status start(sweep *s, tg_value *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n)
+/* What a sweep starts from. */
+typedef struct roots {
+    tg_tensor *const *y, *const *gy; /* one without a gy is passed over */
+    size_t n;
+    uint32_t end; /* past the node that made the last of them */
+} roots;
+
+static tg_status start(sweep *s, const roots *r, tg_tensor *const wrt[], size_t n)
 {
+    tg_status status = TG_OK;
     if (wrt)
-        mark_wanted(s, end_of(y), wrt, n);
-    tg_value *g = tg_resolve(gy);
-    edge *e = tg_sweep_edge(s, y);
-    e->grad = g;
-    tg_value_hold(g);
-    return y->node == TG_NO_NODE ? TG_OK : tg_sweep_walk(s, y->node);
+        mark_wanted(s, r->end, wrt, n);
+    for (size_t i = 0; i < n && s->outer; i++) { /* a sum goes on where it was */
+        tg_value *v = tg_resolve(wrt[i]);
+        edge *from = tg_sweep_edge(s->outer, v), *to = tg_sweep_edge(s, v);
+        to->grad = from->grad;
+        to->owned = from->owned;
+        from->grad = NULL;
+    }
+    for (size_t i = 0; i < r->n && status == TG_OK; i++)
+        if (r->gy[i])
+            status = tg_sweep_add(s, tg_resolve(r->y[i]), tg_resolve(r->gy[i]));
+    return status == TG_OK && r->end > s->first ? tg_sweep_walk(s, r->end - 1) : status;
 }
 
-static tg_status run_sweep(tg_tape *tape, uint32_t first, tg_value *y, tg_tensor *gy, tg_tensor *const wrt[],
-                           size_t n, tg_tensor *out[], unsigned flags)
+static void give_back(sweep *s, tg_tensor *const wrt[], size_t n)
 {
-    size_t outside = count_outside(tape, first, end_of(y)) + 1 + n, capacity = 8;
+    for (size_t i = 0; i < n; i++) {
+        tg_value *v = tg_resolve(wrt[i]);
+        edge *from = tg_sweep_edge(s, v), *to = tg_sweep_edge(s->outer, v);
+        to->grad = from->grad;
+        to->owned = from->owned;
+        from->grad = NULL;
+    }
+}
+
+static tg_status run_sweep(tg_tape *tape, uint32_t first, const roots *r, tg_tensor *const wrt[], size_t n,
+                           tg_tensor *out[], unsigned flags, sweep *outer)
+{
+    size_t outside = count_outside(tape, first, r->end) + r->n + n, capacity = 8;
     while (capacity < 2 * outside)
         capacity *= 2;
-    sweep s = {
-        .tape = tape, .flags = flags, .first = first, .n_slots = slots_in_use(tape), .mask = capacity - 1};
+    sweep s = {.tape = tape,
+               .flags = flags,
+               .first = first,
+               .n_slots = slots_in_use(tape),
+               .mask = capacity - 1,
+               .outer = outer};
     size_t slots = s.n_slots * sizeof *s.slots, leaves = capacity * sizeof *s.leaves,
            reach = wrt ? tape->n_nodes + 1 : 0;
     tg_storage *block;
@@ -146,8 +185,13 @@ static tg_status run_sweep(tg_tape *tape, uint32_t first, tg_value *y, tg_tensor
     s.slots = (edge *)(void *)p;
     s.leaves = (leaf_edge *)(void *)(p + slots);
     s.reach = wrt ? (bool *)(p + slots + leaves) : NULL;
-    tg_status status = start(&s, y, gy, wrt, n);
-    if (status == TG_OK && wrt) {
+    sweep *around = tape->sweep;
+    tape->sweep = &s;
+    tg_status status = start(&s, r, wrt, n);
+    tape->sweep = around;
+    if (outer) {
+        give_back(&s, wrt, n);
+    } else if (status == TG_OK && wrt) {
         hand_over(&s, wrt, n, out);
         status = missing(tape, out, n, flags);
     } else if (status == TG_OK) {
@@ -158,7 +202,7 @@ static tg_status run_sweep(tg_tape *tape, uint32_t first, tg_value *y, tg_tensor
     return status;
 }
 
-static tg_status differentiate(tg_tape *tape, const char *what, size_t first, tg_tensor *y, tg_tensor *gy,
+static tg_status differentiate(tg_tape *tape, const char *what, tg_tensor *y, tg_tensor *gy,
                                tg_tensor *const wrt[], size_t n, tg_tensor *out[], unsigned flags)
 {
     if (tape->status)
@@ -169,10 +213,12 @@ static tg_status differentiate(tg_tape *tape, const char *what, size_t first, tg
     tg_scope scope;
     tg_scope_enter(tape, &scope);
     tape->sweep_depth++;
+    unsigned kind = tg_pool_kind(tape->pool, TG_MEMORY_GRADIENTS);
     tg_value *root;
     tg_status status = check_root(tape, y, &gy, what, &root);
     if (status == TG_OK)
-        status = run_sweep(tape, (uint32_t)first, root, gy, wrt, n, out, flags);
+        status = run_sweep(tape, 0, &(roots){&y, &gy, 1, end_of(root)}, wrt, n, out, flags, NULL);
+    tg_pool_kind(tape->pool, kind);
     if (status)
         tg_scope_undo(tape, &scope);
     else
@@ -192,7 +238,7 @@ tg_status tg_backward_with(tg_tape *tape, tg_tensor *y, tg_tensor *gy, unsigned 
         return tg_fail(
             tape, TG_EINVAL,
             "tg_backward: takes TG_RETAIN alone; gradients to be differentiated come from tg_grad");
-    return differentiate(tape, "tg_backward", 0, y, gy, NULL, 0, NULL, flags);
+    return differentiate(tape, "tg_backward", y, gy, NULL, 0, NULL, flags);
 }
 
 tg_status tg_backward(tg_tape *tape, tg_tensor *loss)
@@ -200,8 +246,38 @@ tg_status tg_backward(tg_tape *tape, tg_tensor *loss)
     return tg_backward_with(tape, loss, NULL, 0);
 }
 
-tg_status tg_grad_since(tg_tape *tape, size_t first, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[],
-                        size_t n, tg_tensor *out[], unsigned flags)
+tg_status tg_sweep_through(tg_tape *tape, size_t first, const tg_node *node, tg_tensor *const y[],
+                           tg_tensor *const gy[], size_t n)
+{
+    sweep *outer = tape->sweep;
+    tg_tensor **wrt = tg_arena_get(&tape->arena, (node->n_in + 2 * n) * sizeof *wrt);
+    if (!wrt)
+        return tg_fail_again(tape, TG_ENOMEM);
+    tg_tensor **from = wrt + node->n_in, **with = from + n;
+    roots r = {.y = from, .gy = with, .end = (uint32_t)first};
+    size_t n_wrt = 0;
+    for (uint32_t i = 0; i < node->n_in; i++)
+        if (tg_sweep_wants(outer, node, i) && !stands_in(wrt, n_wrt, node->in[i]))
+            wrt[n_wrt++] = node->in[i];
+    for (size_t o = 0; o < n; o++) {
+        const tg_value *v = gy[o] && y[o] ? tg_resolve(y[o]) : NULL;
+        if (!v || !(v->flags & TG_V_REQUIRES_GRAD))
+            continue;
+        bool made = tg_sweep_owns(outer, v) && v->node != TG_NO_NODE && v->node >= first;
+        if (!made && !stands_in(wrt, n_wrt, y[o]))
+            continue;
+        from[r.n] = y[o];
+        with[r.n++] = gy[o];
+        if (made && end_of(v) > r.end)
+            r.end = end_of(v);
+    }
+    /* What is recorded here is read once, unless this sweep is recorded itself. */
+    unsigned flags = outer->flags & TG_CREATE_GRAPH ? outer->flags : outer->flags & ~(unsigned)TG_RETAIN;
+    return r.n && n_wrt ? run_sweep(tape, (uint32_t)first, &r, wrt, n_wrt, NULL, flags, outer) : TG_OK;
+}
+
+tg_status tg_grad(tg_tape *tape, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
+                  tg_tensor *out[], unsigned flags)
 {
     if (!tape || !wrt || !out)
         return tg_null(tape, "tg_grad",
@@ -222,11 +298,5 @@ tg_status tg_grad_since(tg_tape *tape, size_t first, tg_tensor *y, tg_tensor *gy
         if (!(v->flags & TG_V_REQUIRES_GRAD))
             return tg_fail(tape, TG_EINVAL, "tg_grad: input %zu wants no gradient", i);
     }
-    return differentiate(tape, "tg_grad", first, y, gy, wrt, n, out, flags);
-}
-
-tg_status tg_grad(tg_tape *tape, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
-                  tg_tensor *out[], unsigned flags)
-{
-    return tg_grad_since(tape, 0, y, gy, wrt, n, out, flags);
+    return differentiate(tape, "tg_grad", y, gy, wrt, n, out, flags);
 }

@@ -8,6 +8,7 @@
 
 #include <tapegrad/backend_abi.h>
 #include <tapegrad/layer_class.h>
+#include <tapegrad/memory.h>
 #include <tapegrad/operator.h>
 #include <tapegrad/ops.h>
 
@@ -43,6 +44,7 @@ typedef struct tg_storage {
     uint32_t version;        /* bumped by each writer                                                    */
     atomic_uint refs;
     bool borrowed;           /* data is the caller's                                                     */
+    uint8_t kind;            /* a tg_memory_kind: what the pool counts it as                             */
     const char *writer_file; /* the last writer's place                                                  */
     int writer_line;
 } tg_storage;
@@ -55,6 +57,12 @@ void tg_storage_written(tg_storage *s);
 tg_pool *tg_pool_open(const tg_allocator *a);
 void tg_pool_close(tg_pool *pool); /* storages still out are freed when they come back */
 tg_storage *tg_pool_get(tg_pool *pool, size_t size);
+/* What the pool's next storages are for; returns what they were for. */
+unsigned tg_pool_kind(tg_pool *pool, unsigned kind);
+/* Counts a storage under another kind. */
+void tg_storage_recount(tg_storage *s, unsigned kind);
+/* `again`: peaks start anew. `out` may be NULL. */
+void tg_pool_memory(tg_pool *pool, bool again, tg_memory *out);
 
 /* -- home.c: slots behind the handles -------------------------------------------------------------------- */
 enum {
@@ -65,7 +73,8 @@ enum {
     TG_V_RELEASED = 16u, /* its storage went back; the descriptor stays     */
     TG_V_PERSISTENT = 32u,
     TG_V_KEEP = 64u,     /* survives the scope that is ending               */
-    TG_V_RECORDED = 128u /* a node names it: the slot stays until the reset */
+    TG_V_RECORDED = 128u, /* a node names it: the slot stays until the reset */
+    TG_V_HOOKED = 256u    /* hooks.c knows somebody who waits for its gradient */
 };
 #define TG_NO_NODE UINT32_MAX
 typedef struct tg_home tg_home;
@@ -231,6 +240,8 @@ struct tg_tape {
     bool anomaly_warned;
     const tg_operator *suspect; /* in the rule that runs, the first that made a NaN or an infinity */
     struct tg_profile *profile; /* profile.c                                                      */
+    struct sweep *sweep;    /* the innermost under way                  */
+    struct tg_modes *modes; /* replay.c                                 */
 };
 
 /* A memory scope (scope.c): what is neither in keep[] nor saved goes back at leave. */
@@ -275,9 +286,28 @@ tg_status tg_record_layer(tg_tape *tape, tg_module *module, tg_tensor *const in[
 /* A fresh node at the tape's end, its arrays allocated; not counted until tg_node_commit. NULL: no memory. */
 tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
                      tg_tensor *const out[], size_t n_out, size_t n_scalars);
-/* tg_grad that stops at `first`: of what was recorded before, it sees no more than a leaf. */
-tg_status tg_grad_since(tg_tape *tape, size_t first, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[],
-                        size_t n, tg_tensor *out[], unsigned flags);
+
+/* -- replay.c: what ran once runs again inside a rule ----------------------------------------------------- */
+/* Fills out[0 … n_out) anew from what the node knows. */
+typedef tg_status (*tg_rerun_fn)(tg_tape *tape, const tg_node *node, tg_tensor *out[]);
+/* A rule for nodes that stand for many: runs them again, recorded, with the node's draws and modes, staging
+ * nothing, and lets the sweep under way go on through what that recorded. */
+tg_status tg_replay(tg_tape *tape, const tg_node *node, tg_rerun_fn rerun, tg_tensor *const gy[]);
+/* Forgets the nodes from `scope`'s start on: what they made has no history any more. */
+void tg_nodes_forget(tg_tape *tape, const tg_scope *scope);
+/* The modes in which modules were called, in order, so that a replay calls them the same way. */
+typedef struct tg_modes {
+    struct tg_modes *outer;
+    uint8_t *at; /* mode, frozen, mode, frozen … in the arena */
+    size_t n, capacity, next;
+    bool replay;
+} tg_modes;
+/* A module is about to be called in this mode: notes it, or puts what was noted in its place. */
+tg_status tg_modes_call(tg_tape *tape, tg_mode *mode, unsigned *frozen);
+/* The sweep under way goes on from y with gy through what was recorded since `first`, and ends at the node's
+ * inputs: it adds to the gradients that they have so far. */
+tg_status tg_sweep_through(tg_tape *tape, size_t first, const tg_node *node, tg_tensor *const y[],
+                           tg_tensor *const gy[], size_t n);
 tg_status tg_node_check_versions(tg_tape *tape, const tg_node *node);
 void tg_node_commit(tg_tape *tape, tg_node *node);
 /* Releases what the node saved; later sweeps see `released`. */

@@ -41,6 +41,7 @@ static void leaf_grad_set(tg_value *leaf, tg_value *slot, const tg_value *from)
         tg_tensor_zero_grad(tg_handle(leaf));
     slot->storage = from->storage;
     tg_storage_ref(slot->storage);
+    tg_storage_recount(slot->storage, TG_MEMORY_LEAF_GRADIENTS);
     slot->desc = leaf->own_desc ? &leaf->own_desc[1] : from->desc;
     slot->hash = tg_desc_hash(slot->desc);
     slot->flags |= TG_V_DENSE | (leaf->own_desc ? TG_V_PERSISTENT : 0u);

@@ -12,8 +12,59 @@ struct tg_pool {
     tg_storage *free[CLASSES];
     mtx_t lock;
     size_t out;
+    tg_memory memory; /* what is out, by kind */
+    unsigned kind;
     bool closed;
 };
+
+/* Under the lock. */
+static void count_in(tg_pool *pool, const tg_storage *s)
+{
+    tg_memory *m = &pool->memory;
+    m->current += s->size;
+    m->kind[s->kind] += s->size;
+    if (m->current > m->peak)
+        m->peak = m->current;
+    if (m->kind[s->kind] > m->kind_peak[s->kind])
+        m->kind_peak[s->kind] = m->kind[s->kind];
+}
+
+static void count_out(tg_pool *pool, const tg_storage *s)
+{
+    pool->memory.current -= s->size;
+    pool->memory.kind[s->kind] -= s->size;
+}
+
+unsigned tg_pool_kind(tg_pool *pool, unsigned kind)
+{
+    unsigned was = pool->kind;
+    pool->kind = kind;
+    return was;
+}
+
+void tg_storage_recount(tg_storage *s, unsigned kind)
+{
+    if (!s->pool)
+        return;
+    mtx_lock(&s->pool->lock);
+    count_out(s->pool, s);
+    s->kind = (uint8_t)kind;
+    count_in(s->pool, s);
+    mtx_unlock(&s->pool->lock);
+}
+
+void tg_pool_memory(tg_pool *pool, bool again, tg_memory *out)
+{
+    mtx_lock(&pool->lock);
+    tg_memory *m = &pool->memory;
+    if (out)
+        *out = *m;
+    if (again) {
+        m->peak = m->current;
+        memcpy(m->kind_peak, m->kind, sizeof m->kind);
+    }
+    mtx_unlock(&pool->lock);
+}
 
 /* Four classes an octave: at most a quarter is wasted. */
 static unsigned size_class(size_t size, size_t *rounded)
@@ -50,8 +101,11 @@ tg_storage *tg_pool_get(tg_pool *pool, size_t size)
     unsigned c = size_class(size ? size : 1, &rounded);
     mtx_lock(&pool->lock);
     tg_storage *s = pool->free[c];
-    if (s)
+    if (s) {
         pool->free[c] = s->next;
+        s->kind = (uint8_t)pool->kind;
+        count_in(pool, s);
+    }
     pool->out++;
     mtx_unlock(&pool->lock);
     if (!s) {
@@ -63,6 +117,11 @@ tg_storage *tg_pool_get(tg_pool *pool, size_t size)
             return NULL;
         }
         s->pool = pool;
+        mtx_lock(&pool->lock);
+        s->kind = (uint8_t)pool->kind;
+        pool->memory.reserved += s->size;
+        count_in(pool, s);
+        mtx_unlock(&pool->lock);
     }
     s->next = NULL;
     s->version = 0;
@@ -98,6 +157,7 @@ void tg_storage_unref(tg_storage *s)
     unsigned c = size_class(s->size, &rounded);
     mtx_lock(&pool->lock);
     bool closed = pool->closed, last = --pool->out == 0;
+    count_out(pool, s);
     if (!closed) {
         s->next = pool->free[c];
         pool->free[c] = s;

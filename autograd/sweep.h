@@ -26,12 +26,17 @@ typedef struct sweep {
     uint32_t first; /* the sweep ends at this node */
     bool *reach;    /* by node: leads to one that is asked for; NULL: all do */
     unsigned flags;
+    struct sweep *outer; /* that one's gradients are gone on with: tg_sweep_through */
 } sweep;
 
 /* The edge of a value (of the tape's at the start, or a leaf outside it). */
 edge *tg_sweep_edge(sweep *s, tg_value *v);
 /* Visits the nodes from `from` down to s->first. */
 tg_status tg_sweep_walk(sweep *s, uint32_t from);
+/* Adds g to the gradient of `target`. */
+tg_status tg_sweep_add(sweep *s, tg_value *target, tg_value *g);
+/* Does the sweep need the gradient of the node's input i? */
+bool tg_sweep_wants(sweep *s, const tg_node *node, uint32_t i);
 /* Makes the leaves' new gradients, all of them before the first leaf changes. */
 tg_status tg_sweep_deliver(sweep *s);
 /* Zeroed bytes from the pool; NULL: tg_fail has been called. */

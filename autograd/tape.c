@@ -187,6 +187,20 @@ tg_status tg_tape_set_threads(tg_tape *tape, int threads)
     return TG_OK;
 }
 
+tg_memory tg_tape_memory(const tg_tape *tape)
+{
+    tg_memory memory = {0};
+    if (tape)
+        tg_pool_memory(tape->pool, false, &memory);
+    return memory;
+}
+
+void tg_tape_memory_restart(tg_tape *tape)
+{
+    if (tape)
+        tg_pool_memory(tape->pool, true, NULL);
+}
+
 size_t tg_tape_size(const tg_tape *tape)
 {
     return tape ? tape->n_nodes : 0;

@@ -167,7 +167,7 @@ static tg_status forward_as_one(tg_module *m, tg_tape *tape, const tg_scope *sco
 static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *out[])
 {
     const tg_layer_class *cls = m->cls;
-    tg_mode mode = m->mode;
+    const tg_mode mode = m->mode;
     tg_scope scope;
     tg_forward_enter(tape, &scope, mode);
     tg_status status;
@@ -188,6 +188,26 @@ static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tens
     status = tg_forward_leave(tape, &scope, status, out, cls->n_out);
     for (size_t o = 0; o < cls->n_out && status; o++)
         out[o] = NULL;
+    return status;
+}
+
+/* Inside a checkpoint: its recomputation finds the mode, and what is frozen, as they were. */
+static tg_status run_as_noted(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *out[])
+{
+    tg_mode mode = m->mode;
+    unsigned frozen = m->frozen;
+    tg_status status = tg_modes_call(tape, &mode, &frozen);
+    if (status)
+        return status;
+    if (mode == m->mode && frozen == m->frozen)
+        return run(m, tape, in, out);
+    const tg_mode mode_now = m->mode;
+    const unsigned frozen_now = m->frozen;
+    m->mode = mode;
+    m->frozen = frozen;
+    status = run(m, tape, in, out);
+    m->mode = mode_now;
+    m->frozen = frozen_now;
     return status;
 }
 
@@ -214,7 +234,7 @@ tg_status tg_forward_n(tg_tape *tape, tg_module *module, tg_tensor *const in[], 
         blamed = tape->n_errors;
         return status;
     }
-    return run(module, tape, all, out);
+    return tape->modes ? run_as_noted(module, tape, all, out) : run(module, tape, all, out);
 }
 
 tg_tensor *tg_forward(tg_tape *tape, tg_module *module, tg_tensor *x)

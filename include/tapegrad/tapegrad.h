@@ -6,6 +6,7 @@
  *   tape.h     one step: recording, going back, transactions
  *   ops.h      operators
  *   module.h   modules: forward, modes, freezing, names
+ *   memory.h   what a tape holds, activation checkpointing
  *   layers.h   torch.nn's layers
  *   optim.h    optimizers, schedulers, clipping
  *   data.h     IDX files, loaders, accuracy
@@ -35,6 +36,7 @@
 #include <tapegrad/ops.h>
 #include <tapegrad/module.h>
 #include <tapegrad/layers.h>
+#include <tapegrad/memory.h>
 #include <tapegrad/optim.h>
 #include <tapegrad/data.h>
 #include <tapegrad/io.h>
