@@ -11,12 +11,29 @@ extern "C" {
 #endif
 
 /* -- elementwise --------------------------------------------------------------------------------------------------- */
-/* One result y, row-major, f32 or f64 like the inputs unless said otherwise. "s, t": run-time scalars, in that order.
- * [x] → y: neg, abs, sign, exp, expm1, log, log1p, sqrt, rsqrt, square, reciprocal, sin, cos, tanh, erf;
- *   add_scalar x + s; mul_scalar x·s; pow_scalar x^s.
- * [a, b] → y, broadcast: add, sub, mul (f32, f64, i64), div, pow, maximum, minimum (NaN wins);
- *   eq, ne, lt, le, gt, ge: also i64 and bool, y is bool.
- * where: [condition (bool), a, b] → y, broadcast. */
+/* One result y, row-major, of the inputs' one dtype, f32 or f64 unless said otherwise. "s, t, u": run-time scalars, in
+ * that order.
+ * [x] → y: exp, expm1, exp2, log, log1p, log2, log10, sqrt, rsqrt, reciprocal, sin, cos, tan, asin, acos, atan, sinh, cosh,
+ *   tanh, asinh, acosh, atanh, erf, erfc, erfinv, lgamma, digamma, i0, i1, sinc sin(πx)/(πx), frac;
+ *   also i64: neg, abs, square, ceil, floor, trunc, round (halves to even); also i64 and bool: sign;
+ *   add_scalar x + s; mul_scalar x·s; pow_scalar x^s: also i64, s then whole (and ≥ 0 for the power);
+ *   round_decimals: round(x·10^s)/10^s; logit: log(z/(1 − z)), z = x held in [s, 1 − s], x itself for s < 0;
+ *   nan_to_num: NaN, +inf, −inf replaced by s, t, u (t, u NaN: by the largest, the least finite number); also i64, bool;
+ *   logical_not, isnan, isinf, isfinite, signbit: any dtype, y is bool.
+ * [a, b] → y, broadcast: div, atan2, hypot, copysign, xlogy, logaddexp, logaddexp2;
+ *   also i64, whose overflow wraps: sub, pow, floor_divide, div_trunc, fmod, remainder (a divisor of 0 gives 0: the host
+ *   has refused it), clamp_min, clamp_max (maximum and minimum of [x, bound]);
+ *   also i64 and bool: add and mul (or and and for bool), maximum, minimum (NaN wins), fmax, fmin (NaN loses),
+ *   heaviside; eq, ne, lt, le, gt, ge, y is bool; isclose: |a − b| ≤ t + s·|b|, u: NaN equals NaN, y is bool;
+ *   logical_and, logical_or, logical_xor: any two dtypes, y is bool.
+ * [x, a, b] → y, broadcast: addcmul x + s·a·b; addcdiv x + s·a/b; lerp [a, b, w] a + w·(b − a);
+ *   clamp_tensor [x, low, high] min(max(x, low), high), NaN wins, also i64.
+ * where: [condition (bool), a, b] → y, broadcast, a and b any dtype. */
+
+/* polygamma: [x] → the n-th derivative of digamma, n ≥ 1. */
+typedef struct tg_polygamma_attrs {
+    int64_t n;
+} tg_polygamma_attrs;
 
 /* to: [x] → y of another dtype among f32, f64, i64, bool. NaN and what is out of range become the smallest i64. */
 typedef struct tg_to_attrs {
@@ -27,7 +44,8 @@ typedef struct tg_to_attrs {
  *   leaky_relu x > 0 ? x : s·x;
  *   elu x > 0 ? t·x : s·t·(e^(u·x) − 1), three scalars s, t, u (torch's alpha, scale, input_scale);
  *   softplus s·x > t ? x : log(1 + e^(s·x))/s;
- *   clamp, hardtanh: min(max(x, s), t), a NaN scalar is no bound.
+ *   clamp (also i64), hardtanh: min(max(x, s), t), a NaN scalar is no bound;
+ *   prelu: [x, w] → x > 0 ? x : w·x, broadcast.
  * Their backwards, f the derivative of the above: [gy, y] → gy·f in sigmoid_backward, tanh_backward, relu_backward
  * (0 where y ≤ 0); [gy, x] → gy·f with the forward's scalars in leaky_relu_backward, elu_backward, gelu_backward,
  * silu_backward, mish_backward, softplus_backward, clamp_backward (1 on the bounds), hardtanh_backward (0 on them). */
@@ -38,21 +56,45 @@ typedef struct tg_gelu_attrs {
 } tg_gelu_attrs;
 
 /* -- reduce ---------------------------------------------------------------------------------------------------------- */
-/* sum, mean, amax, amin: [x] → y. Bit d of `dims` set: dim d is reduced; it stays with size 1 where keepdim is 1. */
+/* sum, mean, amax, amin, max_all, min_all, any, all: [x] → y. Bit d of `dims` set: dim d is reduced; it stays with size 1
+ * where keepdim is 1. sum of i64 and bool is i64; the extrema take these, too (max_all and min_all differ from amax and
+ * amin in their rule only); any (is one not 0?) and all give bool. NaN is an extremum, and not 0. */
 typedef struct tg_reduce_attrs {
     int64_t dims, keepdim;
 } tg_reduce_attrs;
 
-/* var: [x] → Σ(x − mean)²/max(0, n − correction). */
+/* var: [x] → Σ(x − mean)²/max(0, n − correction). std: its root. */
 typedef struct tg_var_attrs {
     int64_t dims, keepdim;
     double correction;
 } tg_var_attrs;
 
-/* argmax: [x] → i64, the place of the first maximum along dim; the first NaN counts as the maximum. */
+/* argmax, argmin: [x] → i64, the place of the first extremum along dim; the first NaN counts as the extremum. max, min:
+ * [x] → [the value, of x's dtype, its place]. prod: [x] → the product along dim, i64 of i64 and bool. */
 typedef struct tg_argmax_attrs {
     int64_t dim, keepdim;
 } tg_argmax_attrs;
+
+/* norm: [x] → (Σ|x|^p)^(1/p) over dims; p 0: how many are not 0, ∞ the largest and −∞ the smallest |x|. */
+typedef struct tg_norm_attrs {
+    int64_t dims, keepdim;
+    double p;
+} tg_norm_attrs;
+
+/* cumsum, cumprod: [x] → y, the sums and products of the first 1, 2, … along dim, or where reverse is 1 of the last; i64
+ * of i64 and bool. logcumsumexp: [x] → log Σe^x of the first 1, 2, …; linear_scan: [a, b] → y(k) = a(k)·y(k − 1) + b(k)
+ * along dim, or with k + 1 where reverse is 1; the first is b. cummax, cummin: [x] → [y, i64]: the extremum of the first
+ * 1, 2, … and the place of the last such; NaN is the extremum. Only cumsum, cumprod and linear_scan go in reverse. */
+typedef struct tg_scan_attrs {
+    int64_t dim, reverse;
+} tg_scan_attrs;
+
+/* cdist: [x1 (…, P, M), x2 (…, R, M)] → d (…, P, R), d[i, j] = (Σ_k|x1[i, k] − x2[j, k]|^p)^(1/p), p as in norm but not
+ * negative; batch dims are the same. cdist_backward: [g (…, P, R), x1, x2, d] → [gx1]: Σ_j g·∂d/∂x1; where d is 0, or
+ * x1 = x2 and p < 1, 0; where p = ∞, g at all that are the largest. */
+typedef struct tg_cdist_attrs {
+    double p;
+} tg_cdist_attrs;
 
 /* sum_to_size: [x] → y of dims `dims`, which broadcast to x's: the sum over what broadcasting would repeat. Also the
  * attributes of the views `view` (the new dims), `permute` (result dim d is x's dim dims[d]), `expand` (the new dims). */
@@ -86,10 +128,56 @@ typedef struct tg_full_attrs {
     tg_ints dims;
 } tg_full_attrs;
 
+/* diagonal: the view of the diagonals of dims dim1, dim2 (from 0), which go; they are the last dim. offset: above the main
+ * one, negative: below. */
+typedef struct tg_diagonal_attrs {
+    int64_t offset, dim1, dim2;
+} tg_diagonal_attrs;
+/* diagonal_backward: [gy] → zeros of dims `dims` with gy where diagonal looks. */
+typedef struct tg_diagonal_backward_attrs {
+    tg_ints dims;
+    int64_t offset, dim1, dim2;
+} tg_diagonal_backward_attrs;
+
+/* unfold_dim: the view of windows of `size` elements, one every `step`, along dim; the last dim runs inside a window.
+ * unfold_dim_backward: [gy] → the sums over the windows, dim having `length` elements. */
+typedef struct tg_unfold_dim_attrs {
+    int64_t dim, size, step;
+} tg_unfold_dim_attrs;
+typedef struct tg_unfold_dim_backward_attrs {
+    int64_t dim, size, step, length;
+} tg_unfold_dim_backward_attrs;
+
+/* slice_scatter: [x, src] → a copy of x with src where slice (tg_slice_attrs) looks. Any dtype.
+ * roll: [x] → y[(i + s) mod size] = x[i], s = dims[d] in [0, size) along each dim d (tg_dims_attrs). Any dtype. */
+
+/* flip: [x] → dim d backwards where bit d of dims is set. Any dtype. */
+typedef struct tg_flip_attrs {
+    int64_t dims;
+} tg_flip_attrs;
+
+/* tril, triu: [x] → x where column − row of the last two dims is ≤, ≥ diagonal, else 0. Any dtype. */
+typedef struct tg_triangle_attrs {
+    int64_t diagonal;
+} tg_triangle_attrs;
+
+/* arange: [] → start + i·step, scalars start, step.
+ * linspace: [] → v = start + i·d in the first half, end − (n − 1 − i)·d in the second, d = (end − start)/(n − 1); where
+ * power is 1, base^v; scalars start, end, base. Computed in f64; n elements of f32, f64, i64 (truncated) or bool. */
+typedef struct tg_range_attrs {
+    int64_t dtype, n, power;
+} tg_range_attrs;
+
 /* -- matmul ----------------------------------------------------------------------------------------------------------- */
 /* matmul: in [a (…, m, k), b (…, k, n)] → out [(…, m, n)]. At least two dims each, any strides; batch dims broadcast from
  * the right: where one operand's is missing or 1, its matrix is used for each of the other's.
+ * Also i64 (matmul), modulo 2⁶⁴.
  * linear: in [x (N, in), weight (out, in), bias (out) or absent] → out [(N, out)] = x·weightᵀ + bias. Any strides. */
+
+/* cross: [a, b], broadcast → a × b along dim, which has size 3. Also i64. */
+typedef struct tg_cross_attrs {
+    int64_t dim;
+} tg_cross_attrs;
 
 /* -- softmax, loss -------------------------------------------------------------------------------------------------- */
 /* dim and dims count from the end where negative. Inputs are row-major. Losses reduce as tg_reduction says.
@@ -111,6 +199,9 @@ typedef struct tg_logsumexp_attrs {
 typedef struct tg_mse_loss_attrs {
     int64_t reduction;
 } tg_mse_loss_attrs;
+
+/* binary_cross_entropy: in [input, target], broadcast → −(target·max(log input, −100) + (1 − target)·max(log(1 − input),
+ * −100)). */
 
 /* label_range: in [target (i64)] → [i64[3]]: how many labels are neither in [0, classes) nor ignore_index, the
  * row-major position of the first such, and its value (0, 0, 0: none). */
@@ -178,14 +269,74 @@ typedef struct tg_layer_norm_backward_attrs {
 
 /* -- index ------------------------------------------------------------------------------------------------------------- */
 /* gather: [x, index (i64)] → y of index's dims, y[…i…] = x[…index[…i…]…] along dim.
- * scatter_add: [x, index (i64), src] → a copy of x with y[…index[…i…]…] += src[…i…], in index's row-major order.
+ * scatter: [x, index (i64), src of index's dims] → a copy of x with y[…index[…i…]…] = src[…i…], in index's row-major order.
+ * scatter_add: the same with +=.
  * index_select: [x, index (i64, one dim)] → x's slices along dim in index's order.
- * Indices are inside their range: the host has looked. */
+ * All move f32, f64, i64 and bool. Indices are inside their range: the host has looked. */
 typedef struct tg_index_attrs {
     int64_t dim;
 } tg_index_attrs;
 /* index_range: [index (i64)] → i64[4]: the least, the greatest, and the row-major places where they stand first. Of no
  * elements: 0, −1, 0, 0. */
+
+/* scatter_reduce: as scatter_add, with y ← y·src, max(y, src) or min(y, src), NaN wins. include_self 0: what is written to
+ * starts from 0, 1, the least or the greatest value instead of x. */
+enum { TG_SCATTER_SUM, TG_SCATTER_PROD, TG_SCATTER_AMAX, TG_SCATTER_AMIN };
+typedef struct tg_scatter_reduce_attrs {
+    int64_t dim, reduce, include_self;
+} tg_scatter_reduce_attrs;
+
+/* embedding: [weight (V, D), index (i64)] → y[…, D], y[…i…] = weight[index[…i…]]. The attributes are the rule's.
+ * embedding_renorm_: [weight (V, D, written), index (i64)], scalars max_norm, p: each row in index whose p-norm n is above
+ * max_norm is multiplied by max_norm/(n + 1e-7), once. */
+typedef struct tg_embedding_attrs {
+    int64_t padding_idx, scale_grad_by_freq; /* -1: no padding */
+} tg_embedding_attrs;
+
+/* true_count: [x (f32, f64, i64, bool)] → i64 scalar: how many are not 0. The following take the first `count` of these, in
+ * row-major order; where there are less, the rest of the result is 0 (masked_scatter: nothing is replaced).
+ * nonzero: [x] → i64[count, x's ndim], where they are.
+ * masked_select: [x, mask (bool, x's dims)] → [count], x's elements there.
+ * masked_scatter: [x, mask (bool, x's dims), source (count elements or more)] → x with these replaced by source's. */
+typedef struct tg_count_attrs {
+    int64_t count;
+} tg_count_attrs;
+
+/* -- sort -------------------------------------------------------------------------------------------------------------- */
+/* sort: [x (f32, f64, i64, bool)] → [values, places (i64)] along dim, stable; NaN is the greatest of all, −0 equals 0.
+ * topk: → the `k` first of these. */
+typedef struct tg_sort_attrs {
+    int64_t dim, descending, k; /* sort: k is 0 */
+} tg_sort_attrs;
+
+/* median, kthvalue, mode: [x] → [value, place (i64)] with size 1 along dim. median: the lower one of two, NaN where there is
+ * one (its first place); option 1: NaNs are left out. kthvalue: the `option`-th smallest. mode: the most frequent, the least
+ * of equally frequent ones, its last place; no two NaNs are the same. Among ties, places are in order for median; kthvalue's
+ * are left to its algorithm.
+ * median_all: [x] → [value], a scalar: the median of all elements, NaN of none; dim is not looked at. */
+typedef struct tg_pick_attrs {
+    int64_t dim, option;
+} tg_pick_attrs;
+
+/* quantile_place: [q (m), unknown (bool: …, 1)] → [below, above (i64), weight (q's dtype)], all (…, m): rank = q·(n − 1), n − 1
+ * where unknown; below is its floor, above its ceiling, weight = rank − below. interpolation 0 linear; 1 lower, 2 higher, 3
+ * nearest (halves to even): below = above is the one, weight 0; 4 midpoint: weight 0.5. */
+typedef struct tg_quantile_attrs {
+    int64_t n, interpolation;
+} tg_quantile_attrs;
+
+/* searchsorted: [sequence (…, n), values (…, m), or any dims where the sequence has one; sorter (i64) or absent] → i64 of
+ * values' dims: the first place whose element is not below the value (right: that is above it), n where there is none. */
+typedef struct tg_searchsorted_attrs {
+    int64_t right;
+} tg_searchsorted_attrs;
+
+/* unique_plan: [x] → four i64: inverse[n], first[n], counts[n], number (scalar). n: slices along dim, or elements where dim is
+ * −1; equal ones form a group, groups are in ascending (for slices: lexicographic) order; no slice with a NaN equals another.
+ * inverse: the group of each; first, counts: each group's first member and size, 0 past `number`. */
+typedef struct tg_unique_attrs {
+    int64_t dim;
+} tg_unique_attrs;
 
 /* -- random ------------------------------------------------------------------------------------------------------------ */
 /* All words come from Philox4x32-10 (Salmon et al. 2011): key = (seed low, seed high), counter = (block low, block
@@ -201,6 +352,44 @@ typedef struct tg_index_attrs {
 typedef struct tg_dropout_attrs {
     double p;
 } tg_dropout_attrs;
+
+/* -- resample, patches ------------------------------------------------------------------------------------------------- */
+/* Inputs are row-major. resample: [x] → y, whose dim `dim` has `to` elements where x's has `from`: y[o] = Σ_i w(o, i)·x[i].
+ * resample_backward: [gy] → gx[i] = Σ_o w(o, i)·gy[o]. mode is a tg_resample, other than align_corners 0 or 1: with
+ * s = (from − 1)/(to − 1) (0 where to is 1) and c = s·o if align_corners, else with s = scale, or from/to where that is
+ * 0, and c = s·(o + ½) − ½:
+ *  - nearest: 1 at min(⌊s·o⌋, from − 1); nearest_exact: at ⌊max(c, 0) + ½⌋ likewise;
+ *  - linear: between ⌊c⌋ and its successor, c not below 0 nor beyond from − 1; a copy where from is to;
+ *  - cubic: Keys' kernel with a = −0.75 at ⌊c⌋ − 1 … ⌊c⌋ + 2, each moved into the range;
+ *  - area: the mean of ⌊o·from/to⌋ … ⌈(o + 1)·from/to⌉ − 1;
+ *  - linear and cubic with antialias: max(0, 1 − |t|), or Keys' kernel with a = −0.5, of t = (i + ½ − s·(o + ½))/max(s, 1)
+ *    over |t|·max(s, 1) < support = max(s, 1)·(1 or 2), bounds rounded, normalised to sum 1. */
+typedef struct tg_resample_attrs {
+    int64_t dim, from, to, mode, align_corners, antialias;
+    double scale;
+} tg_resample_attrs;
+
+/* grid_sample: [x (N, C, *in), grid (N, *out, k), k = 2 or 3 = the dims of *in] → y (N, C, *out); grid_sample_backward:
+ * [gy, grid] → gx (N, C, *size), its transpose. Coordinate grid[…, j] runs from −1 to 1 over x's dim k − 1 − j (the last
+ * dim first): c = (g + 1)/2·(n − 1) if align_corners, else ((g + 1)·n − 1)/2. mode and padding: tg_resample (nearest: half
+ * to even; linear; cubic with a = −0.75, k = 2) and tg_grid_padding. order.v[j]: the weights along coordinate j are
+ * differentiated so often by it; `size` is empty in grid_sample. */
+typedef struct tg_grid_sample_attrs {
+    int64_t mode, padding, align_corners;
+    tg_ints order, size;
+} tg_grid_sample_attrs;
+
+/* im2col: [x (N, C, H, W), H, W = size] → y (N, C·kernel, L): column l holds the l-th window's elements, zeros outside x;
+ * col2im: [y] → (N, C, H, W), the sum over the windows: its transpose. Each list has two entries. */
+typedef struct tg_windows_attrs {
+    tg_ints size, kernel, dilation, padding, stride;
+} tg_windows_attrs;
+
+/* max_unpool: [x (R, L), index (R, L), i64] → zeros (R, size) with x[r, l] at index[r, l], the last one of equal places.
+ * Indices are inside their range. */
+typedef struct tg_max_unpool_attrs {
+    int64_t size;
+} tg_max_unpool_attrs;
 
 /* -- optim -------------------------------------------------------------------------------------------------------------- */
 

@@ -57,6 +57,54 @@ TG_API tg_tensor *tg_batch_norm_eval(tg_tape *tape, tg_tensor *x, tg_tensor *run
 TG_API tg_tensor *tg_layer_norm(tg_tape *tape, tg_tensor *x, size_t normalized_ndim, tg_tensor *weight,
                                 tg_tensor *bias, double eps);
 
+/* -- resampling and patches ---------------------------------------------------------------------------------------------- */
+typedef enum tg_resample {
+    TG_NEAREST = 0,       /* of the source whose cell begins at or before: OpenCV's                          */
+    TG_NEAREST_EXACT = 1, /* of the source whose centre is nearest: PIL's                                     */
+    TG_LINEAR = 2,        /* linear, bilinear, trilinear, by the number of dims                               */
+    TG_CUBIC = 3,         /* bicubic; two spatial dims                                                        */
+    TG_AREA = 4           /* the mean of what an element covers                                               */
+} tg_resample;
+typedef enum tg_grid_padding { TG_GRID_ZEROS = 0, TG_GRID_BORDER = 1, TG_GRID_REFLECTION = 2 } tg_grid_padding;
+
+/* x [N, C, *] with its one to three spatial dims resampled to `size` (n of them, or one for all); as a linear map of x its
+ * gradient is the transposed map. align_corners (linear, cubic): the centres of the corners meet, not the corners;
+ * antialias (linear, cubic, two dims): weighted over all that an element covers when it shrinks. Dims are resampled one
+ * after the other. torch.nn.functional.interpolate; upsample_bilinear is linear with align_corners. TG_ESHAPE, TG_EDTYPE,
+ * TG_EINVAL.
+ *     tg_tensor *y = tg_interpolate(tape, x, (int64_t[]){64, 64}, 2, TG_LINEAR, false, false); */
+TG_API tg_tensor *tg_interpolate(tg_tape *tape, tg_tensor *x, const int64_t *size, size_t n, tg_resample mode,
+                                 bool align_corners, bool antialias);
+/* The same to ⌊size·scale⌋; positions then follow `scale` itself, unless recompute, or the area mode, asks for the ratio of
+ * the sizes: recompute_scale_factor. */
+TG_API tg_tensor *tg_interpolate_scale(tg_tape *tape, tg_tensor *x, const double *scale, size_t n, tg_resample mode,
+                                       bool align_corners, bool antialias, bool recompute);
+/* y[n, c, o] = x[n, c] at the place grid[n, o], between its elements by mode (nearest, linear, or cubic with two dims). x
+ * [N, C, H, W] or [N, C, D, H, W], grid [N, *out, 2 or 3] of x's dtype: (x, y) or (x, y, z), −1 and 1 being the centres of
+ * the corners (align_corners) or the corners. What lies outside: zeros, the border, or reflected. Gradients of all orders
+ * for x and grid: 0 for a coordinate that the border holds, and with nearest. torch.nn.functional.grid_sample. TG_ESHAPE,
+ * TG_EDTYPE, TG_EINVAL. */
+TG_API tg_tensor *tg_grid_sample(tg_tape *tape, tg_tensor *x, tg_tensor *grid, tg_resample mode, tg_grid_padding padding,
+                                 bool align_corners);
+/* Undoes a max pooling of the last n dims (1 to 3) of x [C, *] or [N, C, *]: zeros, with x's values at `indices` (i64, x's
+ * dims), row-major places in the output's n dims; of equal places the last one stays. The output's size is (size −
+ * 1)·stride + kernel − 2·padding, or output_size, which must be within stride of that; NULL: stride as kernel, padding
+ * 0. gx = gy at indices. torch.nn.functional.max_unpool1d, 2d, 3d. TG_EINDEX, TG_ESHAPE, TG_EDTYPE, TG_EINVAL. */
+TG_API tg_tensor *tg_max_unpool(tg_tape *tape, tg_tensor *x, tg_tensor *indices, size_t n, const int64_t *kernel,
+                                const int64_t *stride, const int64_t *padding, const int64_t *output_size);
+/* [*, C·r², H, W] → [*, C, H·r, W·r]; and back. torch.nn.functional.pixel_shuffle, pixel_unshuffle. TG_ESHAPE, TG_EINVAL. */
+TG_API tg_tensor *tg_pixel_shuffle(tg_tape *tape, tg_tensor *x, int64_t upscale_factor);
+TG_API tg_tensor *tg_pixel_unshuffle(tg_tape *tape, tg_tensor *x, int64_t downscale_factor);
+/* Windows of x [N, C, H, W] or [C, H, W] as columns: [N, C·kernel[0]·kernel[1], L], zeros where they reach outside; each
+ * array has two entries (down, across), NULL: dilation 1, padding 0, stride 1. gx = tg_col2im of gy.
+ * torch.nn.functional.unfold. TG_ESHAPE, TG_EDTYPE, TG_EINVAL. */
+TG_API tg_tensor *tg_im2col(tg_tape *tape, tg_tensor *x, const int64_t kernel[2], const int64_t *dilation,
+                            const int64_t *padding, const int64_t *stride);
+/* The transpose: columns [N, C·kernel[0]·kernel[1], L] or [C·…, L] summed into [N, C, size[0], size[1]].
+ * torch.nn.functional.fold. */
+TG_API tg_tensor *tg_col2im(tg_tape *tape, tg_tensor *x, const int64_t size[2], const int64_t kernel[2],
+                            const int64_t *dilation, const int64_t *padding, const int64_t *stride);
+
 /* -- random: one draw of the tape's generator each ----------------------------------------------------------------------- */
 /* Train mode: each element is kept with probability 1 − p and scaled by 1/(1 − p), else 0, selected: a dropped ∞ or
  * NaN is 0. The gradient drops the same elements. Eval, or p = 0: x itself, no node, no draw. p = 1: zeros, and a gradient

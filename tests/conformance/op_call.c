@@ -108,6 +108,21 @@ tg_ints integers(op_call *c, const char *name)
     return out;
 }
 
+tg_reals numbers(op_call *c, const char *name)
+{
+    tg_reals out = {0};
+    op_arg *a = find(c, name);
+    if (!a)
+        return out;
+    const bool one = !json_is_array(a->value);
+    const size_t n = one ? 1 : json_array_size(a->value);
+    for (size_t i = 0; i < n && i < TG_MAX_DIM; i++)
+        out.n += read_real(one ? a->value : json_array_get(a->value, i), &out.v[i]);
+    if ((size_t)out.n != n)
+        cannot(c, "argument '%s' is no list of at most %d numbers", name, TG_MAX_DIM);
+    return out;
+}
+
 tg_dtype dtype_or(op_call *c, tg_dtype otherwise)
 {
     op_arg *a = find(c, "dtype");

@@ -40,6 +40,8 @@ bool flag(op_call *c, const char *name, bool otherwise);
 const char *text(op_call *c, const char *name);
 /* One integer or a list; n 0 where it is absent, null or empty. */
 tg_ints integers(op_call *c, const char *name);
+/* The same of numbers. */
+tg_reals numbers(op_call *c, const char *name);
 /* 'dtype', or another where there is none. */
 tg_dtype dtype_or(op_call *c, tg_dtype otherwise);
 /* Refuses a 'device' other than the cpu: ours live on the host. */
