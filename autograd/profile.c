@@ -21,7 +21,8 @@ static const char head[] = "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n", fo
 typedef struct tg_sink {
     char path[512];
     int fd, users, tapes;
-    off_t at; /* where the footer is */
+    off_t at;  /* where the footer is */
+    pid_t pid; /* a child after a fork writes nothing */
     bool empty;
     uint64_t start;
 } tg_sink;
@@ -80,6 +81,7 @@ static bool start_file(tg_sink *s)
 static bool open_sink(tg_sink *s)
 {
     struct stat st;
+    s->pid = getpid();
     s->fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (s->fd < 0)
         return false;
@@ -152,6 +154,10 @@ void tg_profile_flush(tg_tape *tape)
     if (!p->n)
         return;
     tg_sink *s = p->sink;
+    if (s->pid != getpid()) {
+        p->n = 0;
+        return;
+    }
     mtx_lock(&lock);
     const size_t skip = s->empty ? 1 : 0; /* the comma before the first event */
     bool done = put_at(s->fd, p->text + skip, p->n - skip, s->at) &&
@@ -229,7 +235,7 @@ tg_status tg_profile_open_tape(tg_tape *tape)
     *p = (struct tg_profile){.sink = s, .tid = ++s->tapes, .flushed = tg_profile_now()};
     mtx_unlock(&lock);
     put(p, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":%d,\"tid\":%d,\"args\":{\"name\":\"tape %d\"}}",
-        (int)getpid(), p->tid, p->tid);
+        (int)p->sink->pid, p->tid, p->tid);
     tape->watch |= TG_WATCH_PROFILE;
     return TG_OK;
 }
@@ -260,7 +266,7 @@ static void put_times(struct tg_profile *p, const char *category, uint64_t start
     put(p,
         "\",\"cat\":\"%s\",\"ph\":\"X\",\"ts\":%.3f,\"dur\":%.3f,\"pid\":%d,\"tid\":%d,\"args\":{\"place\":"
         "\"",
-        category, (double)(start - p->sink->start) / 1e3, (double)(end - start) / 1e3, (int)getpid(), p->tid);
+        category, (double)(start - p->sink->start) / 1e3, (double)(end - start) / 1e3, (int)p->sink->pid, p->tid);
 }
 
 static void put_place(struct tg_profile *p, const char *file, int line)

@@ -211,30 +211,3 @@ void tg_tape_observe(tg_tape *tape, const tg_observer *observer)
     if (tape)
         tape->observer = observer ? *observer : (tg_observer){0};
 }
-
-static void print_values(tg_tensor *const *t, uint32_t n, FILE *to)
-{
-    char text[160];
-    for (uint32_t i = 0; i < n; i++) {
-        const tg_value *v = t[i] ? tg_resolve(t[i]) : NULL;
-        fprintf(to, "%s", i ? ", " : " ");
-        if (!v)
-            fprintf(to, "-");
-        else
-            fprintf(to, "%c%u:%s", v->home->tape ? '%' : '$', v->slot,
-                    tg_desc_format(v->desc, text, sizeof text));
-    }
-}
-
-void tg_tape_print(const tg_tape *tape, FILE *to)
-{
-    for (size_t i = 0; tape && to && i < tape->n_nodes; i++) {
-        const tg_node *node = tape->nodes[i];
-        fprintf(to, "%zu %s", i, node->layer ? tg_module_class_name(node->layer) : node->op->name);
-        print_values(node->in, node->n_in, to);
-        fprintf(to, " ->");
-        print_values(node->out, node->n_out, to);
-        fprintf(to, " %s %s:%d\n", node->mode == TG_EVAL ? "eval" : "train", node->file ? node->file : "?",
-                node->line);
-    }
-}

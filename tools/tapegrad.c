@@ -19,6 +19,7 @@ static const char usage[] =
     "  optimizers [NAME] optimizers and learning-rate schedulers with their arguments and defaults\n"
     "  bench [tiny|mlp]  times a train step and an eval forward\n"
     "  report FILE       shows what TAPEGRAD_REPORT=FILE wrote, fallbacks first\n"
+    "  profile FILE      sums what TAPEGRAD_PROFILE=FILE wrote, by operator and line\n"
     "  version           this library's version\n"
     "  help              this text\n"
     "The environment (TAPEGRAD_BACKEND and others) holds as for any program.\n";
@@ -318,6 +319,7 @@ static const command commands[] = {
     {"operators", operators, 0, 1},
     {"optimizers", optimizers, 0, 1},
     {"report", report, 1, 1},
+    {"profile", tool_profile, 1, 1},
     {"version", version, 0, 0},
     {"help", help, 0, 0},
     {"--help", help, 0, 0},

@@ -8,4 +8,7 @@ enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2 };
 /* Times the named workloads ("tiny", "mlp"), or all of them where n is 0. */
 int tool_bench(int n, char **names);
 
+/* Prints the profile in a file, summed and sorted by time. */
+int tool_profile(const char *path);
+
 #endif

@@ -92,14 +92,21 @@ typedef enum tg_anomaly {
  * Returns what it was; a tape begins with TAPEGRAD_ANOMALY. torch.autograd.set_detect_anomaly. */
 TG_API tg_anomaly tg_tape_set_anomaly(tg_tape *tape, tg_anomaly what);
 
+typedef struct tg_module tg_module; /* module.h */
+
 /* -- looking ---------------------------------------------------------------------------------------------------- */
 
 /* Threads that this tape uses at the most. */
 TG_API tg_status tg_tape_set_threads(tg_tape *tape, int threads);
 /* How many nodes are recorded. */
 TG_API size_t tg_tape_size(const tg_tape *tape);
-/* One line a node: number, operator, inputs and outputs, mode, place. */
+/* One line a node: number, operator, inputs and outputs (%: the tape's, $: kept outside it; a star: saved for the
+ * rule), mode, bytes saved, for a node that a backward recorded the node whose rule did, and your line; then totals. */
 TG_API void tg_tape_print(const tg_tape *tape, FILE *to);
+/* The same as a graph in DOT (dot -Tsvg): a box for each node, orange where a backward recorded it; ellipses for
+ * leaves, green where they want a gradient, with their names in the module `names` (NULL: none); edges with shapes,
+ * thick where the value is saved, grey where no gradient goes back. TG_ENOMEM, TG_EIO. */
+TG_API tg_status tg_tape_dot(const tg_tape *tape, tg_module *names, FILE *to);
 /* How often the named backend ran the named operator on this tape; NULL for any. Tests prove with it that a
  * kernel really ran. */
 TG_API uint64_t tg_tape_count_runs(const tg_tape *tape, const char *op, const char *backend);
@@ -113,6 +120,7 @@ TG_API uint64_t tg_tape_count_runs(const tg_tape *tape, const char *op, const ch
 #define tg_step_begin(...) TG_AT(tg_step_begin(__VA_ARGS__))
 #define tg_step_commit(...) TG_AT(tg_step_commit(__VA_ARGS__))
 #define tg_tape_set_threads(...) TG_AT(tg_tape_set_threads(__VA_ARGS__))
+#define tg_tape_dot(...) TG_AT(tg_tape_dot(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus
