@@ -202,8 +202,26 @@ static tg_status run_sweep(tg_tape *tape, uint32_t first, const roots *r, tg_ten
     return status;
 }
 
-static tg_status differentiate(tg_tape *tape, const char *what, tg_tensor *y, tg_tensor *gy,
-                               tg_tensor *const wrt[], size_t n, tg_tensor *out[], unsigned flags)
+static tg_status check_roots(tg_tape *tape, const char *what, tg_tensor *const y[], tg_tensor *const gy[],
+                             size_t n, roots *r)
+{
+    tg_tensor **all = tg_arena_get(&tape->arena, (n + 1) * sizeof *all);
+    if (!all)
+        return tg_fail_again(tape, TG_ENOMEM);
+    *r = (roots){.y = y, .gy = all, .n = n};
+    tg_status status = TG_OK;
+    for (size_t i = 0; i < n && status == TG_OK; i++) {
+        tg_value *v;
+        all[i] = gy ? gy[i] : NULL;
+        status = check_root(tape, y[i], &all[i], what, &v);
+        if (status == TG_OK && end_of(v) > r->end)
+            r->end = end_of(v);
+    }
+    return status;
+}
+
+static tg_status differentiate(tg_tape *tape, const char *what, tg_tensor *const y[], tg_tensor *const gy[],
+                               size_t n_y, tg_tensor *const wrt[], size_t n, tg_tensor *out[], unsigned flags)
 {
     if (tape->status)
         return tape->status;
@@ -214,10 +232,10 @@ static tg_status differentiate(tg_tape *tape, const char *what, tg_tensor *y, tg
     tg_scope_enter(tape, &scope);
     tape->sweep_depth++;
     unsigned kind = tg_pool_kind(tape->pool, TG_MEMORY_GRADIENTS);
-    tg_value *root;
-    tg_status status = check_root(tape, y, &gy, what, &root);
+    roots r;
+    tg_status status = check_roots(tape, what, y, gy, n_y, &r);
     if (status == TG_OK)
-        status = run_sweep(tape, 0, &(roots){&y, &gy, 1, end_of(root)}, wrt, n, out, flags, NULL);
+        status = run_sweep(tape, 0, &r, wrt, n, out, flags, NULL);
     tg_pool_kind(tape->pool, kind);
     if (status)
         tg_scope_undo(tape, &scope);
@@ -238,7 +256,7 @@ tg_status tg_backward_with(tg_tape *tape, tg_tensor *y, tg_tensor *gy, unsigned 
         return tg_fail(
             tape, TG_EINVAL,
             "tg_backward: takes TG_RETAIN alone; gradients to be differentiated come from tg_grad");
-    return differentiate(tape, "tg_backward", y, gy, NULL, 0, NULL, flags);
+    return differentiate(tape, "tg_backward", &y, &gy, 1, NULL, 0, NULL, flags);
 }
 
 tg_status tg_backward(tg_tape *tape, tg_tensor *loss)
@@ -276,11 +294,11 @@ tg_status tg_sweep_through(tg_tape *tape, size_t first, const tg_node *node, tg_
     return r.n && n_wrt ? run_sweep(tape, (uint32_t)first, &r, wrt, n_wrt, NULL, flags, outer) : TG_OK;
 }
 
-tg_status tg_grad(tg_tape *tape, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
-                  tg_tensor *out[], unsigned flags)
+tg_status tg_grad_of(tg_tape *tape, const char *what, tg_tensor *const y[], tg_tensor *const gy[], size_t n_y,
+                     tg_tensor *const wrt[], size_t n, tg_tensor *out[], unsigned flags)
 {
     if (!tape || !wrt || !out)
-        return tg_null(tape, "tg_grad",
+        return tg_null(tape, what,
                        !tape  ? "the tape"
                        : !wrt ? "the array of inputs"
                               : "the array of gradients");
@@ -289,14 +307,20 @@ tg_status tg_grad(tg_tape *tape, tg_tensor *y, tg_tensor *gy, tg_tensor *const w
     if (tape->status)
         return tape->status;
     if (!n)
-        return tg_fail(tape, TG_EINVAL, "tg_grad: no inputs to differentiate by");
+        return tg_fail(tape, TG_EINVAL, "%s: no inputs to differentiate by", what);
     for (size_t i = 0; i < n; i++) {
         tg_value *v;
-        tg_status status = tg_check_tensor(tape, wrt[i], "tg_grad", "an input to differentiate by", &v);
+        tg_status status = tg_check_tensor(tape, wrt[i], what, "an input to differentiate by", &v);
         if (status)
             return status;
         if (!(v->flags & TG_V_REQUIRES_GRAD))
-            return tg_fail(tape, TG_EINVAL, "tg_grad: input %zu wants no gradient", i);
+            return tg_fail(tape, TG_EINVAL, "%s: input %zu wants no gradient", what, i);
     }
-    return differentiate(tape, "tg_grad", y, gy, wrt, n, out, flags);
+    return differentiate(tape, what, y, gy, n_y, wrt, n, out, flags);
+}
+
+tg_status tg_grad(tg_tape *tape, tg_tensor *y, tg_tensor *gy, tg_tensor *const wrt[], size_t n,
+                  tg_tensor *out[], unsigned flags)
+{
+    return tg_grad_of(tape, "tg_grad", &y, &gy, 1, wrt, n, out, flags);
 }

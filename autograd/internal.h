@@ -287,6 +287,10 @@ tg_status tg_record_layer(tg_tape *tape, tg_module *module, tg_tensor *const in[
 tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
                      tg_tensor *const out[], size_t n_out, size_t n_scalars);
 
+/* tg_grad of Σ y·gy over several y, in one sweep; `what` speaks in errors. */
+tg_status tg_grad_of(tg_tape *tape, const char *what, tg_tensor *const y[], tg_tensor *const gy[], size_t n_y,
+                     tg_tensor *const wrt[], size_t n, tg_tensor *out[], unsigned flags);
+
 /* -- replay.c: what ran once runs again inside a rule ----------------------------------------------------- */
 /* Fills out[0 … n_out) anew from what the node knows. */
 typedef tg_status (*tg_rerun_fn)(tg_tape *tape, const tg_node *node, tg_tensor *out[]);

@@ -11,6 +11,7 @@
  *   optim.h    optimizers, schedulers, clipping
  *   data.h     IDX files, loaders, accuracy
  *   io.h       safetensors, saving and loading
+ *   functional.h  Jacobians, Hessians, products with them, a gradient for each sample
  *   gradcheck.h  is your gradient right?
  *   monitor.h  progress and curves
  * operator.h and layer_class.h are for those who add an operator or a layer; backend_abi.h for a backend.
@@ -40,6 +41,7 @@
 #include <tapegrad/optim.h>
 #include <tapegrad/data.h>
 #include <tapegrad/io.h>
+#include <tapegrad/functional.h>
 #include <tapegrad/gradcheck.h>
 #include <tapegrad/monitor.h>
 
