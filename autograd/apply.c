@@ -35,6 +35,7 @@ typedef struct application {
     tg_tensor **in;
     tg_value **value;
     size_t n_in, n_groups;
+    uint32_t any; /* flags that any of the inputs has */
     const double *scalars;
     const void *attrs;
     tg_value *out[16];
@@ -77,23 +78,14 @@ static tg_status replace_input(tg_tape *tape, application *a, size_t i, tg_tenso
     return by ? TG_OK : tape->status;
 }
 
-static tg_status resolve_input(tg_tape *tape, application *a, size_t i)
+/* An input that is not what it usually is: absent, or to be turned down. */
+static tg_status explain_input(tg_tape *tape, application *a, size_t i)
 {
-    const tg_operator *op = a->op;
-    tg_value *v = a->in[i] ? tg_resolve(a->in[i]) : NULL;
-    if (!a->in[i] && has_bit(op->optional, op, i)) {
-        a->value[i] = NULL;
+    char argument[32];
+    if (!a->in[i] && has_bit(a->op->optional, a->op, i))
         return TG_OK;
-    }
-    if (!tg_usable(tape, v)) {
-        char argument[32];
-        snprintf(argument, sizeof argument, "input %zu", i);
-        tg_status status = tg_check_tensor(tape, a->in[i], op->name, argument, &v);
-        if (status)
-            return status;
-    }
-    a->value[i] = v;
-    return TG_OK;
+    snprintf(argument, sizeof argument, "input %zu", i);
+    return tg_check_tensor(tape, a->in[i], a->op->name, argument, &a->value[i]);
 }
 
 static bool promoted(const application *a, size_t i)
@@ -143,12 +135,23 @@ static tg_status make_dense(tg_tape *tape, application *a)
     return status;
 }
 
-static tg_status resolve_inputs(tg_tape *tape, application *a)
+static tg_status resolve_inputs(tg_tape *tape, application *a, tg_tensor *const in[])
 {
     tg_status status = TG_OK;
-    for (size_t i = 0; i < a->n_in && status == TG_OK; i++)
-        status = resolve_input(tape, a, i);
-    if (status == TG_OK && a->op->promotes)
+    int32_t dtype = -1;
+    bool one_dtype = true;
+    for (size_t i = 0; i < a->n_in && status == TG_OK; i++) {
+        a->in[i] = in[i];
+        tg_value *v = a->value[i] = in[i] ? tg_resolve(in[i]) : NULL;
+        if (!tg_usable(tape, v))
+            status = explain_input(tape, a, i);
+        if (!(v = a->value[i]))
+            continue;
+        a->any |= v->flags;
+        one_dtype = one_dtype && (dtype < 0 || dtype == v->desc->dtype);
+        dtype = v->desc->dtype;
+    }
+    if (status == TG_OK && a->op->promotes && !(one_dtype && tg_dtype_is_float(dtype)))
         status = promote(tape, a);
     if (status == TG_OK && (a->op->flags & TG_OP_DENSE))
         status = make_dense(tape, a);
@@ -179,12 +182,7 @@ static tg_status make_outputs(tg_tape *tape, application *a, const tg_entry *e)
 
 static bool wants_node(const tg_tape *tape, const application *a)
 {
-    if (!tape->recording || (a->op->flags & TG_OP_NONDIFF))
-        return false;
-    for (size_t i = 0; i < a->n_in; i++)
-        if (a->value[i] && (a->value[i]->flags & TG_V_REQUIRES_GRAD))
-            return true;
-    return false;
+    return tape->recording && (a->any & TG_V_REQUIRES_GRAD) && !(a->op->flags & TG_OP_NONDIFF);
 }
 
 static tg_node *make_node(tg_tape *tape, const application *a, tg_entry *e, tg_tensor *const *out)
@@ -240,12 +238,12 @@ static tg_status run_and_record(tg_tape *tape, application *a, tg_tensor *out[])
         status = tg_run_entry(tape, e, a->value, a->out, a->scalars, a->draw, node);
     if (status) {
         if (node)
-            tg_storage_unref(node->saved);
+            tg_pool_put(tape->pool, node->saved);
         return status;
     }
     mark_written(a);
     if (node)
-        tg_node_commit(tape, node);
+        tg_node_commit_values(tape, node, a->value, a->out);
     return TG_OK;
 }
 
@@ -265,9 +263,9 @@ static tg_status run_watched(tg_tape *tape, application *a, tg_tensor *out[])
     return tg_watch_leave(tape, &w, out, status);
 }
 
-static tg_status apply(tg_tape *tape, application *a, bool own_draw, tg_tensor *out[])
+static tg_status apply(tg_tape *tape, application *a, tg_tensor *const in[], bool own_draw, tg_tensor *out[])
 {
-    tg_status status = resolve_inputs(tape, a);
+    tg_status status = resolve_inputs(tape, a, in);
     if (status == TG_OK && (a->op->flags & TG_OP_HOST_CHECK) && !tape->rule_of)
         status = a->op->check(tape, a->in, a->n_in, a->attrs);
     if (status)
@@ -319,25 +317,27 @@ static tg_status apply_row(tg_tape *tape, const tg_operator *op, tg_tensor *cons
         return status;
     tg_tensor *in_here[16];
     tg_value *value_here[16];
-    application a = {.op = op,
-                     .in = in_here,
-                     .value = value_here,
-                     .n_in = n_in,
-                     .attrs = attrs,
-                     .scalars = scalars,
-                     .draw = draw ? *draw : 0,
-                     .n_groups = op->period ? n_in / op->period : 1};
+    application a; /* its outputs are not to be zeroed each time */
+    a.op = op;
+    a.in = in_here;
+    a.value = value_here;
+    a.n_in = n_in;
+    a.any = 0;
+    a.attrs = attrs;
+    a.scalars = scalars;
+    a.draw = draw ? *draw : 0;
+    a.n_groups = op->period ? n_in / op->period : 1;
+    a.entry = NULL;
+    a.copied = false;
     if (n_in > 16) {
         a.in = tg_arena_get(&tape->arena, n_in * sizeof *a.in);
         a.value = tg_arena_get(&tape->arena, n_in * sizeof *a.value);
         if (!a.in || !a.value)
             return tg_fail_again(tape, TG_ENOMEM);
     }
-    if (n_in)
-        memcpy(a.in, in, n_in * sizeof *in);
     tg_scope scope;
     tg_scope_enter(tape, &scope);
-    status = apply(tape, &a, draw != NULL, out);
+    status = apply(tape, &a, in, draw != NULL, out);
     if (status == TG_OK) {
         drop_copies(&a, in);
         return TG_OK;

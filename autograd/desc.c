@@ -146,23 +146,12 @@ uint64_t tg_hash_bytes(uint64_t h, const void *bytes, size_t n)
     return h ^ h >> 32;
 }
 
-uint64_t tg_desc_hash(const tg_desc *d)
+uint32_t tg_desc_hash(const tg_desc *d)
 {
     uint64_t h = tg_hash_bytes(0xcbf29ce484222325u, d, 8);
     h = tg_hash_bytes(h, d->dim, (size_t)d->ndim * 8);
     h = tg_hash_bytes(h, d->stride, (size_t)d->ndim * 8);
-    return tg_hash_bytes(h, &d->layout, sizeof d->layout);
-}
-
-bool tg_desc_same_dims(const tg_desc *a, const tg_desc *b)
-{
-    return a->ndim == b->ndim && !memcmp(a->dim, b->dim, (size_t)a->ndim * 8);
-}
-
-bool tg_desc_equal(const tg_desc *a, const tg_desc *b)
-{
-    return a == b || (a->dtype == b->dtype && tg_desc_same_dims(a, b) && a->layout == b->layout &&
-                      !memcmp(a->stride, b->stride, (size_t)a->ndim * 8));
+    return (uint32_t)tg_hash_bytes(h, &d->layout, sizeof d->layout);
 }
 
 size_t tg_desc_extent(const tg_desc *d)

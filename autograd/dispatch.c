@@ -14,6 +14,7 @@ struct tg_cache {
     tg_entry *bucket[BUCKETS];
     tg_entry *newest, *oldest;
     size_t n;
+    uint32_t step; /* counts resets: an entry's age is that of the step which used it last */
 };
 
 struct tg_cache *tg_cache_open(tg_tape *tape)
@@ -27,7 +28,7 @@ static uint64_t key_hash(const tg_operator *op, tg_value *const in[], size_t n_i
     uint64_t h = ((uint64_t)(uintptr_t)op >> 4) * 0x9e3779b97f4a7c15u + n_in + ((uint64_t)threads << 32);
     for (size_t i = 0; i < n_in; i++)
         h = ((h << 13 | h >> 51) ^ (in[i] ? in[i]->hash : 0x5bd1e995u)) * 0x9e3779b97f4a7c15u;
-    if (op->attrs_size && attrs)
+    if (op->attrs_size)
         h = tg_hash_bytes(h, attrs, op->attrs_size);
     return h ^ h >> 31;
 }
@@ -281,7 +282,8 @@ tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[]
     tg_entry **bucket = &c->bucket[hash % BUCKETS];
     for (tg_entry *e = *bucket; e; e = e->next_in_bucket)
         if (e->hash == hash && key_equal(e, op, in, n_in, attrs, threads)) {
-            if (e != c->newest) {
+            if (e->step != c->step) {
+                e->step = c->step;
                 unlink_age(c, e);
                 link_newest(c, e);
             }
@@ -294,6 +296,7 @@ tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[]
     if (!e)
         return NULL;
     e->hash = hash;
+    e->step = c->step;
     e->threads = threads;
     if (fill(tape, e)) {
         entry_free(tape, e);
@@ -330,7 +333,7 @@ static tg_status scratch(tg_tape *tape, size_t size)
     if (!s)
         return tg_fail_again(tape, TG_ENOMEM);
     tg_storage_recount(s, TG_MEMORY_SCRATCH);
-    tg_storage_unref(tape->scratch);
+    tg_pool_put(tape->pool, tape->scratch);
     tape->scratch = s;
     return TG_OK;
 }
@@ -341,7 +344,7 @@ static tg_status saved_of(tg_tape *tape, const tg_entry *e, tg_node *node, tg_st
 {
     size_t size = e->prepared.saved_size;
     if (node && size && !(node->saved && node->saved->size >= size)) {
-        tg_storage_unref(node->saved);
+        tg_pool_put(tape->pool, node->saved);
         if (!(node->saved = tg_pool_get(tape->pool, size)))
             return tg_fail_again(tape, TG_ENOMEM);
         tg_storage_recount(node->saved, TG_MEMORY_SAVED);
@@ -418,6 +421,7 @@ static void remove_entry(tg_tape *tape, tg_entry *e)
 
 void tg_cache_trim(tg_tape *tape)
 {
+    tape->cache->step++;
     while (tape->cache->n > MAX_ENTRIES)
         remove_entry(tape, tape->cache->oldest);
 }

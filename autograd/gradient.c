@@ -198,7 +198,7 @@ static tg_status run_sweep(tg_tape *tape, uint32_t first, const roots *r, tg_ten
         status = tg_sweep_deliver(&s);
     }
     drop_edges(&s);
-    tg_storage_unref(block);
+    tg_pool_put(tape->pool, block);
     return status;
 }
 

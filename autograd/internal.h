@@ -13,6 +13,12 @@
 #include <tapegrad/ops.h>
 
 /* -- status.c -------------------------------------------------------------------------------------------- */
+/* The caller's line, as the location macros noted it for this thread. */
+typedef struct tg_place {
+    const char *file; /* NULL: unknown */
+    int line;
+} tg_place;
+tg_place tg_here(void);
 const char *tg_here_file(void);
 int tg_here_line(void);
 void tg_here_set(const char *file, int line);
@@ -38,25 +44,33 @@ typedef struct tg_storage {
     void *data;
     size_t size;   /* capacity in bytes                                                        */
     tg_pool *pool; /* where it goes back to; NULL: to the allocator, or the caller's memory     */
-    const tg_allocator *allocator;
-    const tg_device *device; /* NULL: host memory                                                        */
-    struct tg_storage *next; /* in the pool's free list                                                  */
-    uint32_t version;        /* bumped by each writer                                                    */
+    union {
+        const tg_allocator *allocator; /* without a pool                                       */
+        struct tg_slab *slab;          /* the pool's: NULL where it is a block of its own      */
+    };
+    const tg_device *device; /* NULL: host memory                                              */
+    union {
+        struct tg_storage *next; /* in the pool's free list                                    */
+        const char *writer_file; /* the last writer's place                                    */
+    };
+    uint32_t version; /* bumped by each writer                                                 */
     atomic_uint refs;
-    bool borrowed;           /* data is the caller's                                                     */
-    uint8_t kind;            /* a tg_memory_kind: what the pool counts it as                             */
-    const char *writer_file; /* the last writer's place                                                  */
-    int writer_line;
+    int32_t writer_line;
+    uint8_t kind; /* a tg_memory_kind: what the pool counts it as                              */
 } tg_storage;
+_Static_assert(sizeof(tg_storage) == 64, "the data follow, aligned to 64 bytes");
 tg_storage *tg_storage_new(const tg_allocator *a, size_t size);
 tg_storage *tg_storage_wrap(const tg_allocator *a, void *data, size_t size);
 void tg_storage_ref(tg_storage *s);
-void tg_storage_unref(tg_storage *s);
+void tg_storage_unref(tg_storage *s); /* on any thread */
 void tg_storage_written(tg_storage *s);
 
 tg_pool *tg_pool_open(const tg_allocator *a);
 void tg_pool_close(tg_pool *pool); /* storages still out are freed when they come back */
+/* These three are for the thread of the pool's tape. */
 tg_storage *tg_pool_get(tg_pool *pool, size_t size);
+/* tg_storage_unref without a lock where it is the pool's. */
+void tg_pool_put(tg_pool *pool, tg_storage *s);
 /* What the pool's next storages are for; returns what they were for. */
 unsigned tg_pool_kind(tg_pool *pool, unsigned kind);
 /* Counts a storage under another kind. */
@@ -74,7 +88,8 @@ enum {
     TG_V_PERSISTENT = 32u,
     TG_V_KEEP = 64u,     /* survives the scope that is ending               */
     TG_V_RECORDED = 128u, /* a node names it: the slot stays until the reset */
-    TG_V_HOOKED = 256u    /* hooks.c knows somebody who waits for its gradient */
+    TG_V_HOOKED = 256u,   /* hooks.c knows somebody who waits for its gradient */
+    TG_V_OWNER = 512u     /* desc[0] is its own, desc[1] its gradient's (row-major): freed with it */
 };
 #define TG_NO_NODE UINT32_MAX
 typedef struct tg_home tg_home;
@@ -83,15 +98,15 @@ typedef struct tg_value {
     uint32_t flags;
     uint32_t refs; /* reasons to keep the storage: held, saved, a gradient under way */
     uint32_t node; /* creator on the tape, TG_NO_NODE for a leaf                     */
-    uint32_t slot, out_index;
+    uint32_t slot;
+    uint32_t hash; /* of *desc */
     const tg_desc *desc;
-    uint64_t hash; /* of *desc */
     tg_storage *storage;
     int64_t offset; /* bytes */
     tg_home *home;
-    tg_tensor *grad;   /* a leaf's, NULL: absent */
-    tg_desc *own_desc; /* persistent values: [0] its own, [1] its gradient's (row-major) */
+    tg_tensor *grad; /* a leaf's, NULL: absent */
 } tg_value;
+_Static_assert(sizeof(tg_value) == 64, "a value is one cache line");
 
 struct tg_home {
     uint32_t id;
@@ -154,9 +169,21 @@ int tg_dtype_kind(int32_t dtype);
 /* The higher of two dtypes as torch orders them; the other one where one of them is −1. */
 int32_t tg_dtype_promote(int32_t a, int32_t b);
 uint64_t tg_hash_bytes(uint64_t h, const void *bytes, size_t n);
-uint64_t tg_desc_hash(const tg_desc *d);
-bool tg_desc_equal(const tg_desc *a, const tg_desc *b);
-bool tg_desc_same_dims(const tg_desc *a, const tg_desc *b);
+uint32_t tg_desc_hash(const tg_desc *d);
+static inline bool tg_desc_same_dims(const tg_desc *a, const tg_desc *b)
+{
+    bool same = a->ndim == b->ndim;
+    for (int32_t i = 0; same && i < a->ndim; i++)
+        same = a->dim[i] == b->dim[i];
+    return same;
+}
+static inline bool tg_desc_equal(const tg_desc *a, const tg_desc *b)
+{
+    bool same = a->dtype == b->dtype && a->ndim == b->ndim && a->layout == b->layout;
+    for (int32_t i = 0; same && i < a->ndim; i++)
+        same = a->dim[i] == b->dim[i] && a->stride[i] == b->stride[i];
+    return same;
+}
 void tg_desc_row_major(tg_desc *d); /* strides from dims */
 /* Fewer than 2^63 bytes? */
 bool tg_desc_fits(const tg_desc *d);
@@ -173,15 +200,17 @@ struct tg_node {
     const double *scalars;
     tg_storage *saved; /* the kernel's */
     const char *file;
-    tg_tensor **in, **out;
+    tg_tensor **out;
     uint32_t *version; /* of the inputs, then of the outputs, when recorded */
     bool *needs;       /* inputs whose gradient is wanted                   */
     uint64_t seed, draw;
-    uint32_t index, n_in, n_out;
+    uint32_t index, n_in;
     int32_t line;
     uint32_t made_by; /* the node whose rule recorded it, TG_NO_NODE: none */
+    uint16_t n_out;
     uint8_t mode;
     bool released; /* a sweep has been through */
+    tg_tensor *in[];
 };
 
 typedef struct tg_scope {
@@ -245,7 +274,15 @@ struct tg_tape {
 };
 
 /* A memory scope (scope.c): what is neither in keep[] nor saved goes back at leave. */
-void tg_scope_enter(tg_tape *tape, tg_scope *scope);
+static inline void tg_scope_enter(const tg_tape *tape, tg_scope *scope)
+{
+    scope->first_value = tape->n_values;
+    scope->first_node = tape->n_nodes;
+    scope->first_staged = tape->n_staged;
+    scope->next = tape->next;
+    scope->mode = tape->mode;
+    scope->step_depth = tape->step_depth;
+}
 void tg_scope_leave(tg_tape *tape, const tg_scope *scope, tg_tensor *const keep[], size_t n_keep);
 /* Takes the tape back to where it was at enter. */
 void tg_scope_undo(tg_tape *tape, const tg_scope *scope);
@@ -259,7 +296,7 @@ void tg_forward_enter(tg_tape *tape, tg_scope *scope, tg_mode mode);
 tg_status tg_forward_leave(tg_tape *tape, tg_scope *scope, tg_status status, tg_tensor *const keep[],
                            size_t n_keep);
 
-tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint64_t hash); /* no storage yet; held */
+tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint32_t hash); /* no storage yet; held */
 void tg_value_release(tg_value *v);                                             /* one reason less */
 tg_status tg_check_tensor(tg_tape *tape, const tg_tensor *t, const char *what, const char *argument,
                           tg_value **out);
@@ -314,6 +351,8 @@ tg_status tg_sweep_through(tg_tape *tape, size_t first, const tg_node *node, tg_
                            tg_tensor *const gy[], size_t n);
 tg_status tg_node_check_versions(tg_tape *tape, const tg_node *node);
 void tg_node_commit(tg_tape *tape, tg_node *node);
+/* The same where the values behind node->in and node->out are known. */
+void tg_node_commit_values(tg_tape *tape, tg_node *node, tg_value *const in[], tg_value *const out[]);
 /* Releases what the node saved; later sweeps see `released`. */
 void tg_node_release(tg_tape *tape, tg_node *node);
 bool tg_node_saves(const tg_node *node, bool output, size_t i);
@@ -330,23 +369,25 @@ typedef struct tg_out_facts {
 struct tg_entry {
     uint64_t hash;
     const tg_operator *op;
+    const tg_desc **in; /* as the caller gave them: the key       */
+    void *attrs;
+    tg_entry *next_in_bucket;
+    uint32_t n_in;
+    int32_t threads;
+    uint32_t step;           /* the last in which it was used */
     const tg_kernel *kernel; /* NULL for a view */
     struct tg_loaded *backend;
-    tg_prepared prepared;
-    tg_call call;
-    const tg_desc **in;        /* as the caller gave them: the key       */
-    const tg_desc **kernel_in; /* broadcast applied: what the kernel sees */
     tg_desc *out;
     tg_out_facts *facts; /* of each output */
-    void *attrs;
+    tg_prepared prepared;
+    tg_call call;
+    const tg_desc **kernel_in; /* broadcast applied: what the kernel sees */
     int64_t offset;
     uint64_t calls, seconds_ns;
     const char *fallback; /* why the chain's earlier ones did not take it; NULL: no fallback */
     char *said;           /* where that sentence is a plug-in's own, a copy                   */
     size_t chain_index;
-    tg_entry *next_in_bucket, *newer, *older;
-    uint32_t n_in;
-    int32_t threads;
+    tg_entry *newer, *older;
 };
 /* Finds or makes the prepared call. NULL: tg_fail has been called. */
 tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in,
@@ -428,7 +469,13 @@ tg_status tg_backends_open_all(tg_runtime *rt);
 void tg_backends_close(tg_runtime *rt);
 /* What a plug-in last said on this thread through host->error, "" for nothing; and an empty start. */
 const char *tg_backend_said(void);
-void tg_backend_hush(void);
+void tg_backend_forget(void);
+extern atomic_bool tg_backend_spoke; /* on any thread, ever */
+static inline void tg_backend_hush(void)
+{
+    if (atomic_load_explicit(&tg_backend_spoke, memory_order_relaxed))
+        tg_backend_forget();
+}
 const tg_backend *tg_reference_backend(void); /* backends/reference/backend.c */
 
 /* -- autograd/operators/all.c, layers/all.c: the built-in tables ----------------------------------------- */

@@ -42,9 +42,9 @@ static void leaf_grad_set(tg_value *leaf, tg_value *slot, const tg_value *from)
     slot->storage = from->storage;
     tg_storage_ref(slot->storage);
     tg_storage_recount(slot->storage, TG_MEMORY_LEAF_GRADIENTS);
-    slot->desc = leaf->own_desc ? &leaf->own_desc[1] : from->desc;
+    slot->desc = leaf->flags & TG_V_OWNER ? &leaf->desc[1] : from->desc;
     slot->hash = tg_desc_hash(slot->desc);
-    slot->flags |= TG_V_DENSE | (leaf->own_desc ? TG_V_PERSISTENT : 0u);
+    slot->flags |= TG_V_DENSE | (leaf->flags & TG_V_OWNER ? TG_V_PERSISTENT : 0u);
     slot->refs = 1;
     leaf->grad = tg_handle(slot);
 }
@@ -101,6 +101,6 @@ tg_status tg_sweep_deliver(sweep *s)
         if (p[i].grad)
             tg_value_release(p[i].grad);
     }
-    tg_storage_unref(block);
+    tg_pool_put(tape->pool, block);
     return status;
 }

@@ -15,63 +15,82 @@ bool tg_node_saves(const tg_node *node, bool output, size_t i)
 tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
                      tg_tensor *const out[], size_t n_out, size_t n_scalars)
 {
-    if (tg_grow(&tape->rt->allocator, &tape->nodes, &tape->node_capacity, tape->n_nodes + 1,
+    if (tape->n_nodes == tape->node_capacity &&
+        tg_grow(&tape->rt->allocator, &tape->nodes, &tape->node_capacity, tape->n_nodes + 1,
                 sizeof *tape->nodes))
         return NULL;
     size_t size = sizeof(tg_node) + (n_in + n_out) * (sizeof(tg_tensor *) + sizeof(uint32_t)) +
                   n_scalars * sizeof(double) + n_in;
-    char *p = tg_arena_get(&tape->arena, size);
-    if (!p)
+    tg_node *node = tg_arena_get(&tape->arena, size);
+    if (!node)
         return NULL;
-    tg_node *node = (tg_node *)(void *)p;
-    *node =
-        (tg_node){.op = op, .n_in = (uint32_t)n_in, .n_out = (uint32_t)n_out, .mode = (uint8_t)tape->mode};
-    node->in = (tg_tensor **)(void *)(p + sizeof *node);
+    node->op = op;
+    node->entry = NULL;
+    node->layer = NULL;
+    node->attrs = NULL;
+    node->saved = NULL;
+    node->draw = 0;
+    node->n_in = (uint32_t)n_in;
+    node->n_out = (uint16_t)n_out;
+    node->mode = (uint8_t)tape->mode;
+    node->released = false;
     node->out = node->in + n_in;
     double *scalars = (double *)(void *)(node->out + n_out);
     node->scalars = scalars;
     node->version = (uint32_t *)(void *)(scalars + n_scalars);
     node->needs = (bool *)(node->version + n_in + n_out);
-    memcpy(node->in, in, n_in * sizeof *in);
-    memcpy(node->out, out, n_out * sizeof *out);
-    node->file = tg_here_file();
-    node->line = tg_here_line();
+    for (size_t i = 0; i < n_in; i++)
+        node->in[i] = in[i];
+    for (size_t o = 0; o < n_out; o++)
+        node->out[o] = out[o];
+    const tg_place here = tg_here();
+    node->file = here.file;
+    node->line = here.line;
     node->index = (uint32_t)tape->n_nodes;
     node->made_by = tape->rule_of ? tape->rule_of->index : TG_NO_NODE;
     node->seed = tape->rule_of ? tape->rule_of->seed : tape->next.seed;
     return node;
 }
 
-static void keep(tg_tape *tape, tg_value *v, bool saved, uint32_t *version)
+static uint32_t keep(const tg_tape *tape, tg_value *v, bool saved)
 {
-    *version = v->storage ? v->storage->version : 0;
-    if (v->home != &tape->home)
-        return;
-    v->flags |= TG_V_RECORDED;
-    if (saved)
-        v->refs++;
+    if (v->home == &tape->home) {
+        v->flags |= TG_V_RECORDED;
+        v->refs += saved;
+    }
+    return v->storage ? v->storage->version : 0;
+}
+
+static void keep_input(const tg_tape *tape, tg_node *node, uint32_t i, tg_value *v)
+{
+    node->needs[i] = v && (v->flags & TG_V_REQUIRES_GRAD);
+    node->version[i] = v ? keep(tape, v, tg_node_saves(node, false, i)) : 0;
+}
+
+static void keep_output(const tg_tape *tape, tg_node *node, uint32_t o, tg_value *v)
+{
+    v->node = node->index;
+    v->flags &= ~(uint32_t)TG_V_LEAF;
+    node->version[node->n_in + o] = keep(tape, v, tg_node_saves(node, true, o));
+    if (tg_dtype_is_float(v->desc->dtype) && !(o < 16 && (node->op->nondiff_out & (1u << o))))
+        v->flags |= TG_V_REQUIRES_GRAD;
 }
 
 void tg_node_commit(tg_tape *tape, tg_node *node)
 {
-    for (uint32_t i = 0; i < node->n_in; i++) {
-        tg_value *v = node->in[i] ? tg_resolve(node->in[i]) : NULL;
-        node->needs[i] = v && (v->flags & TG_V_REQUIRES_GRAD);
-        node->version[i] = 0;
-        if (v)
-            keep(tape, v, tg_node_saves(node, false, i), &node->version[i]);
-    }
-    for (uint32_t o = 0; o < node->n_out; o++) {
-        tg_value *v = tg_resolve(node->out[o]);
-        v->node = node->index;
-        v->out_index = o;
-        v->flags &= ~(uint32_t)TG_V_LEAF;
-        keep(tape, v, tg_node_saves(node, true, o), &node->version[node->n_in + o]);
-        bool differentiable =
-            tg_dtype_is_float(v->desc->dtype) && !(o < 16 && (node->op->nondiff_out & (1u << o)));
-        if (differentiable)
-            v->flags |= TG_V_REQUIRES_GRAD;
-    }
+    for (uint32_t i = 0; i < node->n_in; i++)
+        keep_input(tape, node, i, node->in[i] ? tg_resolve(node->in[i]) : NULL);
+    for (uint32_t o = 0; o < node->n_out; o++)
+        keep_output(tape, node, o, tg_resolve(node->out[o]));
+    tape->nodes[tape->n_nodes++] = node;
+}
+
+void tg_node_commit_values(tg_tape *tape, tg_node *node, tg_value *const in[], tg_value *const out[])
+{
+    for (uint32_t i = 0; i < node->n_in; i++)
+        keep_input(tape, node, i, in[i]);
+    for (uint32_t o = 0; o < node->n_out; o++)
+        keep_output(tape, node, o, out[o]);
     tape->nodes[tape->n_nodes++] = node;
 }
 
@@ -87,7 +106,7 @@ void tg_node_release(tg_tape *tape, tg_node *node)
         if (v && v->home == &tape->home && tg_node_saves(node, output, output ? i - node->n_in : i))
             tg_value_release(v);
     }
-    tg_storage_unref(node->saved);
+    tg_pool_put(tape->pool, node->saved);
     node->saved = NULL;
 }
 

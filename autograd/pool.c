@@ -1,23 +1,37 @@
 /* Storages that come back are kept by size class for the next one of that class, so that a steady step
- * allocates nothing and touches no fresh page. A pool belongs to a tape and is used by its thread; a leaf's
- * gradient may outlive the tape, so a closed pool lives until its last storage is back. */
+ * allocates nothing and touches no fresh page. A pool belongs to a tape and is used by its thread, without a lock; what
+ * other threads give back waits in a list of its own. A leaf's gradient may outlive the tape, so a closed pool lives
+ * until its last storage is back. */
 #include "autograd/internal.h"
 
 #include <string.h>
 
-enum { CLASSES = 256 };
+/* The smallest storages are cut from slabs, so that a long tape of them lies close together. */
+enum { CLASSES = 256, SMALL = 64, CUT = sizeof(tg_storage) + SMALL };
+#if defined __SANITIZE_ADDRESS__
+enum { IN_SLAB = 1 }; /* what is written past a storage is to be seen */
+#else
+enum { IN_SLAB = 63 };
+#endif
+
+typedef struct tg_slab {
+    const tg_allocator *allocator;
+    unsigned cut;  /* so many were given out so far                    */
+    unsigned back; /* and, of a closed pool, so many will not be again */
+} tg_slab;
 
 struct tg_pool {
     const tg_allocator *allocator;
     tg_storage *free[CLASSES];
-    mtx_t lock;
-    size_t out;
+    tg_slab *slab; /* the one that is being cut */
+    size_t out;    /* not in free[]             */
     tg_memory memory; /* what is out, by kind */
     unsigned kind;
+    mtx_t lock; /* of what follows */
+    _Atomic(tg_storage *) returned;
     bool closed;
 };
 
-/* Under the lock. */
 static void count_in(tg_pool *pool, const tg_storage *s)
 {
     tg_memory *m = &pool->memory;
@@ -46,31 +60,16 @@ void tg_storage_recount(tg_storage *s, unsigned kind)
 {
     if (!s->pool)
         return;
-    mtx_lock(&s->pool->lock);
     count_out(s->pool, s);
     s->kind = (uint8_t)kind;
     count_in(s->pool, s);
-    mtx_unlock(&s->pool->lock);
-}
-
-void tg_pool_memory(tg_pool *pool, bool again, tg_memory *out)
-{
-    mtx_lock(&pool->lock);
-    tg_memory *m = &pool->memory;
-    if (out)
-        *out = *m;
-    if (again) {
-        m->peak = m->current;
-        memcpy(m->kind_peak, m->kind, sizeof m->kind);
-    }
-    mtx_unlock(&pool->lock);
 }
 
 /* Four classes an octave: at most a quarter is wasted. */
 static unsigned size_class(size_t size, size_t *rounded)
 {
-    if (size <= 64) {
-        *rounded = 64;
+    if (size <= SMALL) {
+        *rounded = SMALL;
         return 0;
     }
     unsigned top = 63u - (unsigned)__builtin_clzll(size - 1);
@@ -95,46 +94,115 @@ tg_pool *tg_pool_open(const tg_allocator *a)
     return pool;
 }
 
+/* Back among the free ones. */
+static void shelve(tg_pool *pool, tg_storage *s)
+{
+    size_t rounded;
+    unsigned c = size_class(s->size, &rounded);
+    count_out(pool, s);
+    pool->out--;
+    s->next = pool->free[c];
+    pool->free[c] = s;
+}
+
+static void collect(tg_pool *pool)
+{
+    if (!atomic_load_explicit(&pool->returned, memory_order_relaxed))
+        return;
+    mtx_lock(&pool->lock);
+    tg_storage *s = atomic_load_explicit(&pool->returned, memory_order_relaxed);
+    atomic_store_explicit(&pool->returned, NULL, memory_order_relaxed);
+    mtx_unlock(&pool->lock);
+    for (tg_storage *next; s; s = next) {
+        next = s->next;
+        shelve(pool, s);
+    }
+}
+
+void tg_pool_memory(tg_pool *pool, bool again, tg_memory *out)
+{
+    tg_memory *m = &pool->memory;
+    collect(pool);
+    if (out)
+        *out = *m;
+    if (again) {
+        m->peak = m->current;
+        memcpy(m->kind_peak, m->kind, sizeof m->kind);
+    }
+}
+
+static tg_storage *cut_from_slab(tg_pool *pool)
+{
+    tg_slab *slab = pool->slab;
+    if (!slab || slab->cut == IN_SLAB) {
+        slab = tg_alloc(pool->allocator, CUT * IN_SLAB + sizeof *slab);
+        if (!slab)
+            return NULL;
+        /* behind what is cut, so that all of that is aligned */
+        tg_slab *end = (tg_slab *)(void *)((char *)slab + CUT * IN_SLAB);
+        *end = (tg_slab){.allocator = pool->allocator};
+        slab = pool->slab = end;
+    }
+    char *first = (char *)slab - CUT * IN_SLAB;
+    tg_storage *s = (tg_storage *)(void *)(first + (size_t)slab->cut++ * CUT);
+    *s = (tg_storage){.data = s + 1, .size = SMALL, .slab = slab};
+    return s;
+}
+
+static tg_storage *add_storage(tg_pool *pool, size_t size)
+{
+    tg_storage *s = size == SMALL ? cut_from_slab(pool) : tg_storage_new(pool->allocator, size);
+    if (!s)
+        return NULL;
+    if (size != SMALL)
+        s->slab = NULL;
+    s->pool = pool;
+    pool->memory.reserved += size;
+    return s;
+}
+
 tg_storage *tg_pool_get(tg_pool *pool, size_t size)
 {
     size_t rounded;
-    unsigned c = size_class(size ? size : 1, &rounded);
-    mtx_lock(&pool->lock);
+    unsigned c = size_class(size, &rounded);
+    collect(pool);
     tg_storage *s = pool->free[c];
-    if (s) {
+    if (s)
         pool->free[c] = s->next;
-        s->kind = (uint8_t)pool->kind;
-        count_in(pool, s);
-    }
+    else if (!(s = add_storage(pool, rounded)))
+        return NULL;
     pool->out++;
-    mtx_unlock(&pool->lock);
-    if (!s) {
-        s = tg_storage_new(pool->allocator, rounded);
-        if (!s) {
-            mtx_lock(&pool->lock);
-            pool->out--;
-            mtx_unlock(&pool->lock);
-            return NULL;
-        }
-        s->pool = pool;
-        mtx_lock(&pool->lock);
-        s->kind = (uint8_t)pool->kind;
-        pool->memory.reserved += s->size;
-        count_in(pool, s);
-        mtx_unlock(&pool->lock);
-    }
-    s->next = NULL;
-    s->version = 0;
+    s->kind = (uint8_t)pool->kind;
+    count_in(pool, s);
     s->writer_file = NULL;
+    s->version = 0;
     atomic_store_explicit(&s->refs, 1, memory_order_relaxed);
     return s;
 }
 
-static void storage_free(tg_storage *s)
+/* -- going back ------------------------------------------------------------------------------------------ */
+
+/* One reason less; true: it was the last. Who holds the only one needs no atomic write to know it. */
+static bool let_go(tg_storage *s)
 {
-    if (!s->borrowed)
-        tg_free(s->allocator, s->data);
-    tg_free(s->allocator, s);
+    return s && (atomic_load_explicit(&s->refs, memory_order_acquire) == 1 ||
+                 atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1);
+}
+
+static void slab_shrink(tg_slab *slab, unsigned by)
+{
+    slab->back += by;
+    if (slab->back == IN_SLAB)
+        tg_free(slab->allocator, (char *)slab - CUT * IN_SLAB);
+}
+
+/* Of a closed pool. */
+static void storage_free(const tg_allocator *a, tg_storage *s)
+{
+    if (s->slab)
+        slab_shrink(s->slab, 1);
+    else
+        tg_free(a, s);
 }
 
 static void pool_free(tg_pool *pool)
@@ -144,30 +212,42 @@ static void pool_free(tg_pool *pool)
     tg_free(a, pool);
 }
 
-void tg_storage_unref(tg_storage *s)
+/* On any thread. */
+static void come_back(tg_storage *s)
 {
-    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
-        return;
     tg_pool *pool = s->pool;
     if (!pool) {
-        storage_free(s);
+        tg_free(s->allocator, s);
         return;
     }
-    size_t rounded;
-    unsigned c = size_class(s->size, &rounded);
+    bool last = false;
     mtx_lock(&pool->lock);
-    bool closed = pool->closed, last = --pool->out == 0;
-    count_out(pool, s);
-    if (!closed) {
-        s->next = pool->free[c];
-        pool->free[c] = s;
+    if (pool->closed) {
+        storage_free(pool->allocator, s);
+        last = --pool->out == 0;
+    } else {
+        s->next = atomic_load_explicit(&pool->returned, memory_order_relaxed);
+        atomic_store_explicit(&pool->returned, s, memory_order_relaxed);
     }
     mtx_unlock(&pool->lock);
-    if (closed) {
-        storage_free(s);
-        if (last)
-            pool_free(pool);
-    }
+    if (last)
+        pool_free(pool);
+}
+
+void tg_storage_unref(tg_storage *s)
+{
+    if (let_go(s))
+        come_back(s);
+}
+
+void tg_pool_put(tg_pool *pool, tg_storage *s)
+{
+    if (!let_go(s))
+        return;
+    if (s->pool == pool)
+        shelve(pool, s);
+    else
+        come_back(s);
 }
 
 void tg_pool_close(tg_pool *pool)
@@ -176,13 +256,18 @@ void tg_pool_close(tg_pool *pool)
         return;
     mtx_lock(&pool->lock);
     pool->closed = true;
+    for (tg_storage *s = atomic_load(&pool->returned), *next; s; s = next) {
+        next = s->next;
+        shelve(pool, s);
+    }
     bool last = pool->out == 0;
+    if (pool->slab)
+        slab_shrink(pool->slab, IN_SLAB - pool->slab->cut);
     for (unsigned c = 0; c < CLASSES; c++)
         for (tg_storage *s = pool->free[c], *next; s; s = next) {
             next = s->next;
-            storage_free(s);
+            storage_free(pool->allocator, s);
         }
-    memset(pool->free, 0, sizeof pool->free);
     mtx_unlock(&pool->lock);
     if (last)
         pool_free(pool);

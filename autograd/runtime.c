@@ -165,7 +165,7 @@ static void free_persistent(tg_runtime *rt)
 {
     for (uint32_t s = 0; s < rt->home.n_slots; s++) {
         tg_value *v = tg_home_slot(&rt->home, s);
-        if (v->storage && v->own_desc)
+        if (v->storage && (v->flags & TG_V_OWNER))
             tg_tensor_destroy(tg_handle(v));
     }
 }

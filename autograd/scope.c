@@ -1,9 +1,10 @@
 /* Who holds a tape's values: the scope or the user, the nodes that save them, a sweep. */
 #include "autograd/internal.h"
 
-tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint64_t hash)
+tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint32_t hash)
 {
-    if (tg_grow(&tape->rt->allocator, &tape->values, &tape->value_capacity, tape->n_values + 1,
+    if (tape->n_values == tape->value_capacity &&
+        tg_grow(&tape->rt->allocator, &tape->values, &tape->value_capacity, tape->n_values + 1,
                 sizeof *tape->values))
         return NULL;
     tg_value *v = tg_home_new(&tape->home);
@@ -19,9 +20,10 @@ tg_value *tg_tape_new_value(tg_tape *tape, const tg_desc *desc, uint64_t hash)
 
 void tg_value_release(tg_value *v)
 {
-    if (!v->home->tape || --v->refs)
+    tg_tape *tape = v->home->tape;
+    if (!tape || --v->refs)
         return;
-    tg_storage_unref(v->storage);
+    tg_pool_put(tape->pool, v->storage);
     v->storage = NULL;
     v->flags |= TG_V_RELEASED;
 }
@@ -45,16 +47,6 @@ void tg_values_compact(tg_tape *tape, size_t first)
             tg_home_drop(&tape->home, v);
     }
     tape->n_values = kept;
-}
-
-void tg_scope_enter(tg_tape *tape, tg_scope *scope)
-{
-    *scope = (tg_scope){.first_value = tape->n_values,
-                        .first_node = tape->n_nodes,
-                        .first_staged = tape->n_staged,
-                        .next = tape->next,
-                        .mode = tape->mode,
-                        .step_depth = tape->step_depth};
 }
 
 void tg_scope_leave(tg_tape *tape, const tg_scope *scope, tg_tensor *const keep[], size_t n_keep)
@@ -84,7 +76,7 @@ void tg_scope_undo(tg_tape *tape, const tg_scope *scope)
     while (tape->n_values >
            scope->first_value) { /* backwards, so that low slots are handed out first again */
         tg_value *v = tape->values[--tape->n_values];
-        tg_storage_unref(v->storage);
+        tg_pool_put(tape->pool, v->storage);
         v->storage = NULL;
         tg_home_drop(&tape->home, v);
     }

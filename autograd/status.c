@@ -4,29 +4,31 @@
 #include <string.h>
 
 static thread_local char message[1024];
-static thread_local const char *here_file;
-static thread_local int here_line;
+static thread_local tg_place here;
 
 void tg_at(const char *file, int line)
 {
-    here_file = file;
-    here_line = line;
+    here = (tg_place){file, line};
+}
+
+tg_place tg_here(void)
+{
+    return here;
 }
 
 const char *tg_here_file(void)
 {
-    return here_file;
+    return here.file;
 }
 
 int tg_here_line(void)
 {
-    return here_line;
+    return here.line;
 }
 
 void tg_here_set(const char *file, int line)
 {
-    here_file = file;
-    here_line = line;
+    tg_at(file, line);
 }
 
 const char *tg_error_message(void)
@@ -61,9 +63,9 @@ tg_status tg_vfail(tg_tape *tape, tg_status status, const char *format, va_list 
 {
     char text[sizeof message];
     vsnprintf(text, sizeof text, format, args);
-    if (here_file) {
+    if (here.file) {
         size_t n = strlen(text);
-        snprintf(text + n, sizeof text - n, " (%s:%d)", base_name(here_file), here_line);
+        snprintf(text + n, sizeof text - n, " (%s:%d)", base_name(here.file), here.line);
     }
     memcpy(message, text, sizeof message);
     return tg_fail_again(tape, status);

@@ -9,22 +9,17 @@ tg_storage *tg_storage_wrap(const tg_allocator *a, void *data, size_t size)
     s->data = data;
     s->size = size;
     s->allocator = a;
-    s->borrowed = true;
     atomic_init(&s->refs, 1);
     return s;
 }
 
 tg_storage *tg_storage_new(const tg_allocator *a, size_t size)
 {
-    tg_storage *s = tg_storage_wrap(a, NULL, size);
+    tg_storage *s = size > SIZE_MAX - sizeof *s ? NULL : tg_alloc(a, sizeof *s + size);
     if (!s)
         return NULL;
-    s->borrowed = false;
-    s->data = tg_alloc(a, size);
-    if (!s->data) {
-        tg_free(a, s);
-        return NULL;
-    }
+    *s = (tg_storage){.data = s + 1, .size = size, .allocator = a};
+    atomic_init(&s->refs, 1);
     return s;
 }
 
@@ -35,7 +30,8 @@ void tg_storage_ref(tg_storage *s)
 
 void tg_storage_written(tg_storage *s)
 {
+    const tg_place here = tg_here();
     s->version++;
-    s->writer_file = tg_here_file();
-    s->writer_line = tg_here_line();
+    s->writer_file = here.file;
+    s->writer_line = here.line;
 }

@@ -17,11 +17,10 @@ static tg_status persistent(tg_tensor **out, tg_runtime *rt, const tg_desc *desc
     }
     own[0] = own[1] = *desc;
     tg_desc_row_major(&own[1]);
-    v->own_desc = own;
     v->desc = own;
     v->hash = tg_desc_hash(own);
     v->storage = storage;
-    v->flags |= TG_V_PERSISTENT | (tg_desc_is_dense(own) ? TG_V_DENSE : 0u);
+    v->flags |= TG_V_PERSISTENT | TG_V_OWNER | (tg_desc_is_dense(own) ? TG_V_DENSE : 0u);
     v->refs = 1;
     *out = tg_handle(v);
     return TG_OK;
@@ -77,13 +76,13 @@ tg_status tg_tensor_wrap(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const 
 void tg_tensor_destroy(tg_tensor *tensor)
 {
     tg_value *v = tensor ? tg_resolve(tensor) : NULL;
-    if (!v || !v->own_desc) /* a gradient is its leaf's */
+    if (!v || !(v->flags & TG_V_OWNER)) /* a gradient is its leaf's */
         return;
     tg_tensor_zero_grad(tensor);
     tg_storage_unref(v->storage);
-    tg_free(&v->home->rt->allocator, v->own_desc);
+    tg_free(&v->home->rt->allocator, (tg_desc *)(uintptr_t)v->desc);
     v->storage = NULL;
-    v->own_desc = NULL;
+    v->flags &= ~(uint32_t)TG_V_OWNER;
     tg_home_drop_locked(v->home, v);
 }
 
@@ -333,7 +332,7 @@ tg_status tg_tensor_set_requires_grad(tg_tensor *tensor, bool requires_grad)
     if (!(v->flags & TG_V_LEAF))
         return tg_fail(NULL, TG_ESTATE,
                        "tg_tensor_set_requires_grad: the result of an operator; detach it first");
-    if ((v->flags & TG_V_PERSISTENT) && !v->own_desc)
+    if ((v->flags & TG_V_PERSISTENT) && !(v->flags & TG_V_OWNER))
         return tg_fail(NULL, TG_ESTATE, "tg_tensor_set_requires_grad: a leaf's gradient; clone it first");
     if (requires_grad && !tg_dtype_is_float(v->desc->dtype))
         return tg_fail(NULL, TG_EDTYPE, "tg_tensor_set_requires_grad: %s tensors have no gradient",

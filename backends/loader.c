@@ -49,12 +49,14 @@ static void host_log(void *arg, int level, const char *message)
 
 /* Kernels run on many threads at once: what one says belongs to the thread that called it. */
 static thread_local char said[256];
+atomic_bool tg_backend_spoke;
 
 static void host_error(void *arg, tg_status status, const char *message)
 {
     (void)arg;
     (void)status;
     snprintf(said, sizeof said, "%s", message ? message : "");
+    atomic_store_explicit(&tg_backend_spoke, true, memory_order_relaxed);
 }
 
 const char *tg_backend_said(void)
@@ -62,7 +64,7 @@ const char *tg_backend_said(void)
     return said;
 }
 
-void tg_backend_hush(void)
+void tg_backend_forget(void)
 {
     said[0] = '\0';
 }

@@ -173,21 +173,14 @@ static void run_all(const plan *p, int threads, bool flat)
     }
 }
 
-tg_status tg_ref_map(const tg_call *c, const tg_run *r, tg_ref_map_fn fn)
+static void run_planned(const tg_call *c, const tg_run *r, tg_ref_map_fn fn, int64_t count, bool flat)
 {
-    plan p = {.fn = fn, .scalars = r->scalars, .dst = r->out[0], .n_src = (int)c->n_in};
-    bool flat = true;
-    p.count = 1;
-    for (int d = 0; d < c->out[0].ndim; d++)
-        p.count *= c->out[0].dim[d];
-    if (!p.count)
-        return TG_OK;
+    plan p = {.fn = fn, .scalars = r->scalars, .dst = r->out[0], .n_src = (int)c->n_in, .count = count};
     p.dst_size = size_of(c->out[0].dtype);
     for (int s = 0; s < p.n_src; s++) {
         p.src[s] = r->in[s];
         p.src_size[s] = size_of(c->in[s]->dtype);
         p.flat[s] = row_major(c->in[s]);
-        flat = flat && p.flat[s];
     }
     if (!flat)
         coalesce(&p, c);
@@ -197,6 +190,48 @@ tg_status tg_ref_map(const tg_call *c, const tg_run *r, tg_ref_map_fn fn)
         run_dense(&p, p.count, p.dst, p.src);
     else
         run_range(&p, 0, p.count);
+}
+
+/* Less than a block's bytes, without a call. */
+static inline void copy_few(char *dst, const char *src, size_t n)
+{
+    for (; n >= 16; n -= 16, dst += 16, src += 16)
+        memcpy(dst, src, 16);
+    for (; n >= 4; n -= 4, dst += 4, src += 4)
+        memcpy(dst, src, 4);
+    for (; n; n--)
+        *dst++ = *src++;
+}
+
+/* Less than a block, row-major: one padded block, and no plan for it. */
+static void run_few(const tg_call *c, const tg_run *r, tg_ref_map_fn fn, int64_t count)
+{
+    uint64_t out[TG_REF_BLOCK], pad[TG_REF_MAP_SRC][TG_REF_BLOCK];
+    const void *in[TG_REF_MAP_SRC];
+    for (uint32_t s = 0; s < c->n_in; s++) {
+        const size_t size = size_of(c->in[s]->dtype);
+        memset(pad[s], 0, sizeof pad[s]);
+        copy_few((char *)pad[s], r->in[s], (size_t)count * size);
+        in[s] = pad[s];
+    }
+    fn(1, out, in, r->scalars);
+    copy_few(r->out[0], (const char *)out, (size_t)count * size_of(c->out[0].dtype));
+}
+
+tg_status tg_ref_map(const tg_call *c, const tg_run *r, tg_ref_map_fn fn)
+{
+    int64_t count = 1;
+    for (int d = 0; d < c->out[0].ndim; d++)
+        count *= c->out[0].dim[d];
+    if (!count)
+        return TG_OK;
+    bool flat = true;
+    for (uint32_t s = 0; s < c->n_in && flat; s++)
+        flat = row_major(c->in[s]);
+    if (flat && count < TG_REF_BLOCK)
+        run_few(c, r, fn, count);
+    else
+        run_planned(c, r, fn, count, flat);
     return TG_OK;
 }
 
