@@ -1,5 +1,6 @@
 /* Losses between two tensors of one shape. */
 #include "autograd/operators/checks.h"
+#include "autograd/operators/reduced.h"
 
 /* -- infer ---------------------------------------------------------------------------------------------- */
 
@@ -67,6 +68,20 @@ TG_RULE(mse_loss_backward)
     return tg_tape_status(tape);
 }
 
+/* (x − t)/max(x·(1 − x), 1e-12), and log(1 − x) − log x, as in PyTorch. */
+TG_RULE(binary_cross_entropy)
+{
+    tg_tensor *x = tg_node_input(node, 0), *t = tg_node_input(node, 1);
+    tg_tensor *rest = tg_add_scalar(tape, tg_neg(tape, x), 1);
+    if (tg_node_needs(node, 0)) {
+        tg_tensor *slope = tg_clamp(tape, tg_mul(tape, x, rest), 1e-12, (double)NAN);
+        gx[0] = tg_mul(tape, gy[0], tg_div(tape, tg_sub(tape, x, t), slope));
+    }
+    if (tg_node_needs(node, 1))
+        gx[1] = tg_mul(tape, gy[0], tg_sub(tape, tg_log(tape, rest), tg_log(tape, x)));
+    return tg_tape_status(tape);
+}
+
 /* -- samples -------------------------------------------------------------------------------------------- */
 
 /* clang-format off */
@@ -94,6 +109,10 @@ TG_SAMPLES(samples_mse_loss_backward,
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 3, 3))},
            {.label = "strided", .n_in = 3, .attrs = REDUCED(NONE),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3))})
+
+TG_SAMPLES(samples_binary_cross_entropy,
+           {.label = "same dims", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(0.1, 0.9, 3, 5), DRAWN(0.1, 0.9, 3, 5))},
+           {.label = "strided", .n_in = 2, .in = TG_SAMPLE_INPUTS(STRIDED(0.1, 0.9, 4, 3), DRAWN(0.1, 0.9, 3))})
 /* clang-format on */
 
 /* -- rows ----------------------------------------------------------------------------------------------- */
@@ -112,6 +131,7 @@ static const tg_operator mse_loss = {
     TG_ROW("mse_loss", "(input − target)², mean or sum of it (torch.nn.functional.mse_loss)"),
     TG_ATTRS(tg_mse_loss_attrs, mse_specs),
     .flags = TG_OP_DENSE,
+    .promotes = TG_OP_IN(0) | TG_OP_IN(1),
     .saves = TG_OP_IN(0) | TG_OP_IN(1),
     .n_in = 2,
     .n_out = 1,
@@ -132,7 +152,20 @@ static const tg_operator mse_loss_backward = {
     .samples = samples_mse_loss_backward,
 };
 
-const tg_operator *const tg_ops_loss[] = {&mse_loss, &mse_loss_backward, NULL};
+/* Whether the values are between 0 and 1 is the wrapper's to see: a rule may come by a little outside. */
+static const tg_operator binary_cross_entropy = {
+    TG_ROW("binary_cross_entropy", "−(t·max(log x, −100) + (1 − t)·max(log(1 − x), −100))"),
+    .flags = TG_OP_BROADCAST,
+    .promotes = TG_OP_IN(0) | TG_OP_IN(1),
+    .saves = TG_OP_IN(0) | TG_OP_IN(1),
+    .n_in = 2,
+    .n_out = 1,
+    .infer = tg_infer_broadcast_float,
+    .vjp = binary_cross_entropy_vjp,
+    .samples = samples_binary_cross_entropy,
+};
+
+const tg_operator *const tg_ops_loss[] = {&mse_loss, &mse_loss_backward, &binary_cross_entropy, NULL};
 
 /* -- wrappers ------------------------------------------------------------------------------------------- */
 
@@ -166,4 +199,52 @@ tg_tensor *tg_mse_loss(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_re
     }
     tg_tensor *const in[] = {input, target};
     return apply_first(tape, &mse_loss, in, 2, &(tg_mse_loss_attrs){.reduction = reduction});
+}
+
+/* TG_EINVAL where one of x's values is outside [0, 1]. */
+static bool need_unit(tg_tape *tape, tg_tensor *x, const char *argument)
+{
+    double low = 0, high = 0;
+    tg_scope scope;
+    if (!tg_tensor_count(x))
+        return true;
+    const bool was = tg_tape_set_recording(tape, false);
+    tg_scope_enter(tape, &scope);
+    tg_tensor *most = NULL, *least = tg_aminmax_dims(tape, x, NULL, 0, false, &most);
+    least = tg_to(tape, least, TG_F64);
+    most = tg_to(tape, most, TG_F64);
+    if (!tg_tape_status(tape) && !tg_tensor_read(least, &low, sizeof low) &&
+        !tg_tensor_read(most, &high, sizeof high) && !(low >= 0 && high <= 1))
+        tg_fail(tape, TG_EINVAL, "binary_cross_entropy: %s has values from %g to %g, expected 0 … 1",
+                argument, low, high);
+    tg_scope_undo(tape, &scope);
+    tg_tape_set_recording(tape, was);
+    return !tg_tape_status(tape);
+}
+
+tg_tensor *tg_binary_cross_entropy(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_tensor *weight,
+                                   tg_reduction reduction)
+{
+    static const char *const what = "binary_cross_entropy";
+    const tg_desc *x = tg_float_argument(tape, input, what, "input");
+    const tg_desc *t = x ? tg_float_argument(tape, target, what, "target") : NULL;
+    tg_desc both;
+    tg_scope scope;
+    if (!t || (weight && !tg_float_argument(tape, weight, what, "weight")) ||
+        !tg_known_reduction(tape, what, reduction))
+        return NULL;
+    if (!tg_desc_same_dims(x, t)) {
+        char got_x[112], got_t[112];
+        tg_fail(tape, TG_ESHAPE, "%s: target %s has not the dims of input %s", what,
+                tg_desc_format(t, got_t, sizeof got_t), tg_desc_format(x, got_x, sizeof got_x));
+        return NULL;
+    }
+    both = *x;
+    if (!need_unit(tape, input, "input") || !need_unit(tape, target, "target"))
+        return NULL;
+    tg_scope_enter(tape, &scope);
+    tg_tensor *loss = apply_first(tape, &binary_cross_entropy, (tg_tensor *const[]){input, target}, 2, NULL);
+    if (weight)
+        loss = tg_mul(tape, loss, tg_expand_as(tape, weight, &both));
+    return tg_composed(tape, &scope, tg_reduced_loss(tape, loss, reduction), NULL);
 }

@@ -1,5 +1,196 @@
+/* Along one dim, one line after the other: running sums (in f64), products, extrema, recurrences. */
+#include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 
+#include <math.h>
+#include <string.h>
+
+enum { PARALLEL = 32768, GROUP = 16 /* lines side by side that one item takes */ };
+
+typedef enum scan_kind { SUM, PRODUCT, LOGS, RECURRENCE, MOST, LEAST, FACTORS } scan_kind;
+
+typedef struct task {
+    tg_desc lines;       /* the first input, its dim gone to size 1                      */
+    const tg_desc *b;    /* the recurrence's other input                                 */
+    const void *x, *add; /* add: its data                                                */
+    void *y;
+    int64_t *place, n, inner; /* inner: the outputs' step along the dim                  */
+    int64_t step, step_b;
+    int dim;
+    int32_t dtype;
+    scan_kind kind;
+    bool reverse;
+} task;
+
+static inline double number(const void *x, int64_t i, int32_t dtype)
+{
+    return dtype == TG_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
+}
+
+static inline void put(void *y, int64_t i, int32_t dtype, double v)
+{
+    if (dtype == TG_F32)
+        ((float *)y)[i] = (float)v;
+    else
+        ((double *)y)[i] = v;
+}
+
+/* Where line m begins in a row-major tensor of these dims with n along dim. */
+static int64_t start_of(const tg_desc *lines, int dim, int64_t n, int64_t m)
+{
+    int64_t inner = 1;
+    for (int d = lines->ndim - 1; d > dim; d--)
+        inner *= lines->dim[d];
+    return m / inner * inner * n + m % inner;
+}
+
+/* log(e^a + e^b) */
+static double log_add(double a, double b)
+{
+    const double most = a > b ? a : b, least = a > b ? b : a;
+    if (a != a || b != b)
+        return a + b;
+    return isinf(most) ? most : most + log1p(exp(least - most));
+}
+
+static void real_line(const task *t, int64_t from, int64_t from_b, int64_t to)
+{
+    double y = t->kind == PRODUCT || t->kind == FACTORS ? 1 : t->kind == LOGS ? -(double)INFINITY : 0;
+    for (int64_t k = 0; k < t->n; k++) {
+        const int64_t i = t->reverse ? t->n - 1 - k : k;
+        const double x = number(t->x, from + i * t->step, t->dtype);
+        if (t->kind == SUM)
+            y += x;
+        else if (t->kind == LOGS)
+            y = log_add(y, x);
+        else if (t->kind == RECURRENCE)
+            y = number(t->add, from_b + i * t->step_b, t->dtype) + (k ? x * y : 0);
+        else
+            y *= x;
+        if (t->kind != FACTORS)
+            put(t->y, to + i * t->inner, t->dtype, y);
+    }
+    if (t->kind == FACTORS)
+        put(t->y, to, t->dtype, y);
+}
+
+/* i64 and bool, modulo 2^64. */
+static void whole_line(const task *t, int64_t from, int64_t to)
+{
+    uint64_t y = t->kind != SUM;
+    for (int64_t k = 0; k < t->n; k++) {
+        const int64_t i = t->reverse ? t->n - 1 - k : k, at = from + i * t->step;
+        const uint64_t x = t->dtype == TG_I64 ? ((const uint64_t *)t->x)[at] : ((const uint8_t *)t->x)[at];
+        y = t->kind == SUM ? y + x : y * x;
+        if (t->kind != FACTORS)
+            ((uint64_t *)t->y)[to + i * t->inner] = y;
+    }
+    if (t->kind == FACTORS)
+        ((uint64_t *)t->y)[to] = y;
+}
+
+/* A NaN stays, and the last of equal ones is named. */
+#define RECORD(suffix, TYPE)                                                                                 \
+    static void record_##suffix(const task *t, int64_t from, int64_t to)                                     \
+    {                                                                                                        \
+        const TYPE *x = (const TYPE *)t->x + from;                                                           \
+        TYPE best = t->n ? x[0] : 0;                                                                         \
+        int64_t at = 0;                                                                                      \
+        for (int64_t k = 0; k < t->n; k++) {                                                                 \
+            const TYPE v = x[k * t->step];                                                                   \
+            if (v != v || (best == best && (t->kind == MOST ? v >= best : v <= best))) {                     \
+                best = v;                                                                                    \
+                at = k;                                                                                      \
+            }                                                                                                \
+            ((TYPE *)t->y)[to + k * t->inner] = best;                                                        \
+            t->place[to + k * t->inner] = at;                                                                \
+        }                                                                                                    \
+    }
+RECORD(f32, float)
+RECORD(f64, double)
+RECORD(i64, int64_t)
+RECORD(u8, uint8_t)
+
+static void line(const task *t, int64_t m)
+{
+    const int64_t from = ref_place(&t->lines, m);
+    const int64_t to = t->kind == FACTORS ? m : start_of(&t->lines, t->dim, t->n, m);
+    if (t->kind == MOST || t->kind == LEAST) {
+        (t->dtype == TG_F32   ? record_f32
+         : t->dtype == TG_F64 ? record_f64
+         : t->dtype == TG_I64 ? record_i64
+                              : record_u8)(t, from, to);
+    } else if (t->dtype == TG_I64 || t->dtype == TG_BOOL) {
+        whole_line(t, from, to);
+    } else {
+        tg_desc other = {0};
+        if (t->b) {
+            other = *t->b;
+            if (other.ndim)
+                other.dim[t->dim] = 1;
+        }
+        real_line(t, from, t->b ? ref_place(&other, m) : 0, to);
+    }
+}
+
+static void item(const void *arg, int64_t i)
+{
+    const task *t = arg;
+    const int64_t lines = ref_count(&t->lines);
+    for (int64_t m = i * GROUP; m < lines && m < (i + 1) * GROUP; m++)
+        line(t, m);
+}
+
+static tg_status run(const tg_call *c, const tg_run *r, scan_kind kind, int64_t dim, bool reverse)
+{
+    task t = {.lines = *c->in[0],
+              .x = r->in[0],
+              .y = r->out[0],
+              .place = c->n_out > 1 ? r->out[1] : NULL,
+              .n = 1,
+              .inner = 1,
+              .dim = (int)dim,
+              .dtype = c->in[0]->dtype,
+              .kind = kind,
+              .reverse = reverse};
+    if (kind == RECURRENCE) {
+        t.b = c->in[1];
+        t.add = r->in[1];
+    }
+    if (t.lines.ndim) {
+        t.n = t.lines.dim[dim];
+        t.step = t.lines.stride[dim];
+        t.step_b = t.b ? t.b->stride[dim] : 0;
+        t.lines.dim[dim] = 1;
+        for (int d = t.lines.ndim - 1; d > dim; d--)
+            t.inner *= t.lines.dim[d];
+    }
+    tg_ref_each(ref_count(c->in[0]) > PARALLEL ? r->threads : 1, (ref_count(&t.lines) + GROUP - 1) / GROUP,
+                item, &t);
+    return TG_OK;
+}
+
+static tg_status run_scan(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    static const char *const name[] = {"cumsum",      "cumprod", "logcumsumexp",
+                                       "linear_scan", "cummax",  "cummin"};
+    const tg_scan_attrs *a = c->attrs;
+    int kind = 0;
+    while (strcmp(name[kind], c->op))
+        kind++;
+    return run(c, r, (scan_kind)kind, a->dim, a->reverse);
+}
+
+static tg_status run_prod(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    return run(c, r, FACTORS, ((const tg_argmax_attrs *)c->attrs)->dim, false);
+}
+
 const tg_kernel tg_ref_cumulative[] = {
-    {0},
+    TG_REF_KERNEL("cumsum", run_scan),       TG_REF_KERNEL("cumprod", run_scan),
+    TG_REF_KERNEL("logcumsumexp", run_scan), TG_REF_KERNEL("linear_scan", run_scan),
+    TG_REF_KERNEL("cummax", run_scan),       TG_REF_KERNEL("cummin", run_scan),
+    TG_REF_KERNEL("prod", run_prod),         {0},
 };

@@ -2,6 +2,7 @@
 #include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 #include "backends/reference/lanes.h"
+#include "backends/reference/map.h"
 
 #include <stdbool.h>
 
@@ -40,18 +41,18 @@ typedef struct nll_task {
 } nll_task;
 
 #define T float
-#define EXP ref_expf
+#define EXPONENTIAL ref_expf
 #define NAME(x) x##_f32
 #include "backends/reference/loss_typed.h"
 #undef T
-#undef EXP
+#undef EXPONENTIAL
 #undef NAME
 #define T double
-#define EXP ref_exp
+#define EXPONENTIAL ref_exp
 #define NAME(x) x##_f64
 #include "backends/reference/loss_typed.h"
 #undef T
-#undef EXP
+#undef EXPONENTIAL
 #undef NAME
 
 /* Two partial sums a chunk. The target has an element for each position, also where there are no classes. */
@@ -180,6 +181,11 @@ static tg_status run_cross_entropy_backward(tg_backend_state *s, const tg_call *
     return nll_backward(c, r, r->in[1], 2);
 }
 
+TG_REF_MAP2(binary_cross_entropy, , {
+    const double low = log((double)a), high = log1p(-(double)a), t = (double)b;
+    y = (T)(-(t * (low < -100 ? -100 : low) + (1 - t) * (high < -100 ? -100 : high)));
+})
+
 #define WITH_SCRATCH(name, run_fn)                                                                           \
     {                                                                                                        \
         .struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare, .run = run_fn        \
@@ -188,6 +194,7 @@ static tg_status run_cross_entropy_backward(tg_backend_state *s, const tg_call *
 const tg_kernel tg_ref_loss[] = {
     WITH_SCRATCH("mse_loss", run_mse_loss),
     TG_REF_KERNEL("mse_loss_backward", run_mse_loss_backward),
+    TG_REF_KERNEL("binary_cross_entropy", run_binary_cross_entropy),
     TG_REF_KERNEL("label_range", run_label_range),
     WITH_SCRATCH("nll_loss", run_nll_loss),
     TG_REF_KERNEL("nll_loss_backward", run_nll_loss_backward),

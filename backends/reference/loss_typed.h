@@ -1,4 +1,4 @@
-/* The loops of loss.c for one type: T, EXP and NAME are defined by the includer. */
+/* The loops of loss.c for one type: T, EXPONENTIAL and NAME are defined by the includer. */
 
 /* Σ(a − b)² of at most REF_CHUNK elements. */
 REF_CLONES static double NAME(squares)(const T *a, const T *b, int64_t n)
@@ -152,7 +152,7 @@ REF_CLONES static void NAME(back_rows)(const nll *q, T *dx, const T *dy, double 
     double keep = 1.0 - q->smoothing, spread = q->smoothing / (double)n;
     if (log_probs)
         for (int64_t i = from * n; i < to * n; i++)
-            dx[i] = EXP(log_probs[i]);
+            dx[i] = EXPONENTIAL(log_probs[i]);
     for (int64_t r = from; r < to; r++) {
         int64_t t = target[r];
         T *p = dx + r * n;
@@ -191,7 +191,7 @@ REF_CLONES static void NAME(back_columns)(const nll *q, T *dx, const T *dy, doub
     for (int64_t c = 0; c < q->classes; c++) {
         T wc = weight ? weight[c] : (T)1, *p = dx + c * q->inner;
         for (int64_t j = 0; j < w; j++) {
-            T v = log_probs ? EXP(log_probs[c * q->inner + j]) * factor[j] : (T)0;
+            T v = log_probs ? EXPONENTIAL(log_probs[c * q->inner + j]) * factor[j] : (T)0;
             v -= spread * wc + (t[j] == c ? keep * wc : (T)0);
             p[j] = t[j] < 0 ? (T)0 : k[j] * v;
         }

@@ -142,11 +142,18 @@ static int threads_for(const plan *p, const tg_run *r)
     return r->threads > 1 && p->m * p->r > PARALLEL ? r->threads : 1;
 }
 
-/* Of a call to sum, mean or var: which dims go. */
+static bool is_spread(const tg_call *c)
+{
+    return !strcmp(c->op, "var") || !strcmp(c->op, "std");
+}
+
+/* Of a call to sum, mean, var or norm: which dims go. */
 static int64_t mask_of(const tg_call *c)
 {
-    if (!strcmp(c->op, "var"))
+    if (is_spread(c))
         return ((const tg_var_attrs *)c->attrs)->dims;
+    if (!strcmp(c->op, "norm"))
+        return ((const tg_norm_attrs *)c->attrs)->dims;
     if (strcmp(c->op, "sum_to_size") != 0)
         return ((const tg_reduce_attrs *)c->attrs)->dims;
     const tg_desc *x = c->in[0], *y = &c->out[0];
@@ -158,12 +165,13 @@ static int64_t mask_of(const tg_call *c)
     return mask;
 }
 
-/* Partial sums, and for var the means. */
+/* Partial sums, and for var the means (for norm, zeros in their place). */
 static tg_status prepare_sum(tg_backend_state *s, const tg_call *c, tg_prepared *q)
 {
     (void)s;
     const plan p = make_plan(c->in[0], mask_of(c));
-    q->scratch_size = (size_t)(p.m * p.blocks + (strcmp(c->op, "var") ? 0 : p.m)) * sizeof(double);
+    const bool centred = is_spread(c) || !strcmp(c->op, "norm");
+    q->scratch_size = (size_t)(p.m * p.blocks + (centred ? p.m : 0)) * sizeof(double);
     return TG_OK;
 }
 
@@ -192,9 +200,121 @@ static task make_task(const tg_call *c, const tg_run *r, const plan *p)
     };
 }
 
+/* -- one value after the other: whole numbers, and what is true -------------------------------------------
+ */
+
+enum { FOLD_SUM, FOLD_MAX, FOLD_MIN, FOLD_ANY, FOLD_ALL };
+
+typedef struct fold {
+    const plan *p;
+    const char *x;
+    void *dst;
+    int what;
+    int32_t from, to; /* dtypes */
+} fold;
+
+#define FOLD(suffix, TYPE)                                                                                   \
+    static int64_t fold_##suffix(int64_t y, const TYPE *x, int64_t n, int64_t step, int what)                \
+    {                                                                                                        \
+        switch (what) {                                                                                      \
+        case FOLD_SUM:                                                                                       \
+            for (int64_t i = 0; i < n; i++)                                                                  \
+                y = (int64_t)((uint64_t)y + (uint64_t)x[i * step]);                                          \
+            return y;                                                                                        \
+        case FOLD_MAX:                                                                                       \
+            for (int64_t i = 0; i < n; i++)                                                                  \
+                y = (int64_t)x[i * step] > y ? (int64_t)x[i * step] : y;                                     \
+            return y;                                                                                        \
+        case FOLD_MIN:                                                                                       \
+            for (int64_t i = 0; i < n; i++)                                                                  \
+                y = (int64_t)x[i * step] < y ? (int64_t)x[i * step] : y;                                     \
+            return y;                                                                                        \
+        case FOLD_ANY:                                                                                       \
+            for (int64_t i = 0; i < n && !y; i++)                                                            \
+                y = x[i * step] != 0;                                                                        \
+            return y;                                                                                        \
+        default:                                                                                             \
+            for (int64_t i = 0; i < n && y; i++)                                                             \
+                y = x[i * step] != 0;                                                                        \
+            return y;                                                                                        \
+        }                                                                                                    \
+    }
+FOLD(u8, uint8_t)
+FOLD(i64, int64_t)
+/* Only their truth is asked for. */
+#define TRUTH(suffix, TYPE)                                                                                  \
+    static int64_t fold_##suffix(int64_t y, const TYPE *x, int64_t n, int64_t step, int what)                \
+    {                                                                                                        \
+        for (int64_t i = 0; i < n && y == (what == FOLD_ALL); i++)                                           \
+            y = x[i * step] != 0;                                                                            \
+        return y;                                                                                            \
+    }
+TRUTH(f32, float)
+TRUTH(f64, double)
+
+static void fold_item(const void *arg, int64_t m)
+{
+    const fold *t = arg;
+    const plan *p = t->p;
+    const int64_t row = p->n_red ? p->red[p->n_red - 1] : 1,
+                  step = p->n_red ? p->red_stride[p->n_red - 1] : 0;
+    const int64_t at = offset_of(p->n_kept, p->kept, p->kept_stride, m);
+    int64_t y = t->what == FOLD_MAX ? INT64_MIN : t->what == FOLD_MIN ? INT64_MAX : t->what == FOLD_ALL;
+    for (int64_t i = 0; i < p->r; i += row) {
+        const int64_t k = at + offset_of(p->n_red, p->red, p->red_stride, i);
+        if (t->from == TG_I64)
+            y = fold_i64(y, (const int64_t *)t->x + k, row, step, t->what);
+        else if (t->from == TG_BOOL)
+            y = fold_u8(y, (const uint8_t *)t->x + k, row, step, t->what);
+        else if (t->from == TG_F32)
+            y = fold_f32(y, (const float *)t->x + k, row, step, t->what);
+        else
+            y = fold_f64(y, (const double *)t->x + k, row, step, t->what);
+    }
+    if (t->to == TG_I64)
+        ((int64_t *)t->dst)[m] = y;
+    else
+        ((uint8_t *)t->dst)[m] = (uint8_t)y;
+}
+
+static tg_status run_fold(const tg_call *c, const tg_run *r, int what)
+{
+    const plan p = make_plan(c->in[0], mask_of(c));
+    const fold t = {.p = &p,
+                    .x = r->in[0],
+                    .dst = r->out[0],
+                    .what = what,
+                    .from = c->in[0]->dtype,
+                    .to = c->out[0].dtype};
+    tg_ref_each(threads_for(&p, r), p.m, fold_item, &t);
+    return TG_OK;
+}
+
+static bool is_whole(const tg_call *c)
+{
+    return c->in[0]->dtype == TG_I64 || c->in[0]->dtype == TG_BOOL;
+}
+
+static tg_status run_any(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
+{
+    (void)s, (void)q;
+    return run_fold(c, r, FOLD_ANY);
+}
+
+static tg_status run_all(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
+{
+    (void)s, (void)q;
+    return run_fold(c, r, FOLD_ALL);
+}
+
+/* -- sums -------------------------------------------------------------------------------------------------
+ */
+
 static tg_status run_sum(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
 {
     (void)s, (void)q;
+    if (is_whole(c))
+        return run_fold(c, r, FOLD_SUM);
     const plan p = make_plan(c->in[0], mask_of(c));
     const task t = make_task(c, r, &p);
     sum(&t);
@@ -212,29 +332,116 @@ static tg_status run_mean(tg_backend_state *s, const tg_call *c, const tg_prepar
     return TG_OK;
 }
 
-/* Twice over the data: the means first, then the squares around them. */
-static tg_status run_var(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
+/* Twice over the data: the means first, then the squares around them. The squares' sums are left in `sums`.
+ */
+static double *run_squares(const tg_call *c, const tg_run *r, const plan *p)
 {
-    (void)s, (void)q;
-    const tg_var_attrs *a = c->attrs;
-    const plan p = make_plan(c->in[0], mask_of(c));
-    double *mean = (double *)r->scratch + p.m * p.blocks;
-    task t = make_task(c, r, &p);
+    double *mean = (double *)r->scratch + p->m * p->blocks;
+    task t = make_task(c, r, p);
     t.result = mean;
     sum(&t);
-    for (int64_t m = 0; m < p.m; m++)
-        mean[m] /= (double)p.r;
+    for (int64_t m = 0; m < p->m; m++)
+        mean[m] /= (double)p->r;
     t.centre = mean;
     t.result = r->scratch;
     sum(&t);
-    const double left = (double)p.r - a->correction;
-    store(c, r, &p, t.result, left > 0 ? left : 0);
+    return t.result;
+}
+
+static tg_status run_var(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
+{
+    (void)s, (void)q;
+    const plan p = make_plan(c->in[0], mask_of(c));
+    const double *squares = run_squares(c, r, &p);
+    const double left = (double)p.r - ((const tg_var_attrs *)c->attrs)->correction;
+    store(c, r, &p, squares, left > 0 ? left : 0);
     return TG_OK;
 }
 
+static tg_status run_std(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
+{
+    (void)s, (void)q;
+    const plan p = make_plan(c->in[0], mask_of(c));
+    double *squares = run_squares(c, r, &p);
+    const double left = (double)p.r - ((const tg_var_attrs *)c->attrs)->correction;
+    for (int64_t m = 0; m < p.m; m++)
+        squares[m] = sqrt(squares[m] / (left > 0 ? left : 0));
+    store(c, r, &p, squares, 1);
+    return TG_OK;
+}
+
+/* -- norms ------------------------------------------------------------------------------------------------
+ */
+
+typedef struct norm {
+    const plan *p;
+    const void *x;
+    double *to;
+    double order;
+    bool f64;
+} norm;
+
+static inline double further(double y, double v, double order)
+{
+    if (order == 0)
+        return y + (v != 0);
+    if (order == 1)
+        return y + v;
+    if (isinf(order))
+        return y != y || (order > 0 ? v <= y : v >= y) ? y : v;
+    return y + pow(v, order);
+}
+
+static void norm_item(const void *arg, int64_t m)
+{
+    const norm *t = arg;
+    const plan *p = t->p;
+    const int64_t row = p->n_red ? p->red[p->n_red - 1] : 1,
+                  step = p->n_red ? p->red_stride[p->n_red - 1] : 0;
+    const int64_t at = offset_of(p->n_kept, p->kept, p->kept_stride, m);
+    double y = isinf(t->order) && t->order < 0 ? (double)INFINITY : 0;
+    for (int64_t i = 0; i < p->r; i += row) {
+        const int64_t k = at + offset_of(p->n_red, p->red, p->red_stride, i);
+        for (int64_t j = 0; j < row; j++) {
+            const double x =
+                t->f64 ? ((const double *)t->x)[k + j * step] : (double)((const float *)t->x)[k + j * step];
+            y = further(y, fabs(x), t->order);
+        }
+    }
+    t->to[m] = t->order == 0 || t->order == 1 || isinf(t->order) ? y : pow(y, 1 / t->order);
+}
+
+static tg_status run_norm(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
+{
+    (void)s, (void)q;
+    const double order = ((const tg_norm_attrs *)c->attrs)->p;
+    const plan p = make_plan(c->in[0], mask_of(c));
+    double *y = r->scratch;
+    if (order == 2) { /* the squares around 0 */
+        double *zeros = y + p.m * p.blocks;
+        task t = make_task(c, r, &p);
+        for (int64_t m = 0; m < p.m; m++)
+            zeros[m] = 0;
+        t.centre = zeros;
+        sum(&t);
+        for (int64_t m = 0; m < p.m; m++)
+            y[m] = sqrt(y[m]);
+    } else {
+        const norm t = {.p = &p, .x = r->in[0], .to = y, .order = order, .f64 = c->in[0]->dtype == TG_F64};
+        tg_ref_each(threads_for(&p, r), p.m, norm_item, &t);
+    }
+    store(c, r, &p, y, 1);
+    return TG_OK;
+}
+
+/* -- extrema ----------------------------------------------------------------------------------------------
+ */
+
 static tg_status run_extremum(const tg_call *c, const tg_run *r, int sign)
 {
-    const plan p = make_plan(c->in[0], ((const tg_reduce_attrs *)c->attrs)->dims);
+    if (is_whole(c))
+        return run_fold(c, r, sign > 0 ? FOLD_MAX : FOLD_MIN);
+    const plan p = make_plan(c->in[0], mask_of(c));
     task t = make_task(c, r, &p);
     t.sign = sign;
     t.dst = r->out[0];
@@ -256,17 +463,6 @@ static tg_status run_amin(tg_backend_state *s, const tg_call *c, const tg_prepar
     return run_extremum(c, r, -1);
 }
 
-static tg_status run_argmax(tg_backend_state *s, const tg_call *c, const tg_prepared *q, const tg_run *r)
-{
-    (void)s, (void)q;
-    const tg_argmax_attrs *a = c->attrs;
-    const plan p = make_plan(c->in[0], c->in[0]->ndim ? (int64_t)1 << a->dim : 0);
-    task t = make_task(c, r, &p);
-    t.dst = r->out[0];
-    tg_ref_each(t.threads, p.m, t.f64 ? argument_item_f64 : argument_item_f32, &t);
-    return TG_OK;
-}
-
 #define SUMMING(name, run_fn)                                                                                \
     {                                                                                                        \
         .struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare_sum, .run = run_fn    \
@@ -275,9 +471,14 @@ const tg_kernel tg_ref_reduce[] = {
     SUMMING("sum", run_sum),
     SUMMING("mean", run_mean),
     SUMMING("var", run_var),
+    SUMMING("std", run_std),
+    SUMMING("norm", run_norm),
     SUMMING("sum_to_size", run_sum),
     TG_REF_KERNEL("amax", run_amax),
     TG_REF_KERNEL("amin", run_amin),
-    TG_REF_KERNEL("argmax", run_argmax),
+    TG_REF_KERNEL("max_all", run_amax),
+    TG_REF_KERNEL("min_all", run_amin),
+    TG_REF_KERNEL("any", run_any),
+    TG_REF_KERNEL("all", run_all),
     {0},
 };

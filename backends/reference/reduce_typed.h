@@ -191,24 +191,6 @@ static void TYPED(extremum_item)(const void *arg, int64_t i)
     }
 }
 
-static void TYPED(argument_item)(const void *arg, int64_t m)
-{
-    const task *t = arg;
-    const plan *p = t->p;
-    const int64_t step = p->n_red ? p->red_stride[0] : 0;
-    const T *from = (const T *)t->x + offset_of(p->n_kept, p->kept, p->kept_stride, m);
-    T best = from[0];
-    int64_t at = 0;
-    for (int64_t i = 1; i < p->r && best == best; i++) {
-        const T v = from[i * step];
-        if (v > best || v != v) {
-            best = v;
-            at = i;
-        }
-    }
-    ((int64_t *)t->dst)[m] = at;
-}
-
 /* Item i is output i / blocks, block i % blocks. */
 static void TYPED(sum_item)(const void *arg, int64_t i)
 {

@@ -48,7 +48,8 @@ typedef struct tg_to_attrs {
  *   prelu: [x, w] → x > 0 ? x : w·x, broadcast.
  * Their backwards, f the derivative of the above: [gy, y] → gy·f in sigmoid_backward, tanh_backward, relu_backward
  * (0 where y ≤ 0); [gy, x] → gy·f with the forward's scalars in leaky_relu_backward, elu_backward, gelu_backward,
- * silu_backward, mish_backward, softplus_backward, clamp_backward (1 on the bounds), hardtanh_backward (0 on them). */
+ * silu_backward, mish_backward, softsign_backward, softplus_backward, clamp_backward and hardtanh_backward (0 on the
+ * bounds; at NaN 0 and gy). */
 
 /* gelu: [x] → x·Φ(x), or 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))). gelu_backward: [gy, x]. */
 typedef struct tg_gelu_attrs {

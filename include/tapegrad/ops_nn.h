@@ -38,6 +38,23 @@ TG_API tg_tensor *tg_cross_entropy_with(tg_tape *tape, tg_tensor *input, tg_tens
                                         int64_t ignore_index, tg_reduction reduction, double label_smoothing);
 /* The same without weights and smoothing: mean, ignore_index −100. */
 TG_API tg_tensor *tg_cross_entropy(tg_tape *tape, tg_tensor *input, tg_tensor *target);
+/* −(t·max(log x, −100) + (1 − t)·max(log(1 − x), −100)) times weight (NULL: 1; it broadcasts), reduced. d/d input =
+ * (x − t)/max(x·(1 − x), 1e-12). torch.nn.functional.binary_cross_entropy. TG_EINVAL for values outside [0, 1], TG_ESHAPE
+ * for dims that differ. */
+TG_API tg_tensor *tg_binary_cross_entropy(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_tensor *weight,
+                                          tg_reduction reduction);
+/* max(0, margin + d(anchor, positive) − d(anchor, negative)), reduced, where d is tg_pairwise_distance; with swap
+ * d(positive, negative) counts where it is the smaller. torch.nn.functional.triplet_margin_loss. */
+TG_API tg_tensor *tg_triplet_margin_loss(tg_tape *tape, tg_tensor *anchor, tg_tensor *positive, tg_tensor *negative,
+                                         double margin, double p, double eps, bool swap, tg_reduction reduction);
+
+/* -- distances, f32 or f64; the two broadcast ------------------------------------------------------------------------------ */
+/* Σa·b/(max(|a|, eps)·max(|b|, eps)) along dim; a raised norm keeps its derivative. torch.nn.functional.cosine_similarity. */
+TG_API tg_tensor *tg_cosine_similarity(tg_tape *tape, tg_tensor *a, tg_tensor *b, int64_t dim, double eps);
+/* The norm of a − b + eps over the last dim. torch.nn.functional.pairwise_distance: p 2, eps 1e-6. */
+TG_API tg_tensor *tg_pairwise_distance(tg_tape *tape, tg_tensor *a, tg_tensor *b, double p, double eps, bool keepdim);
+/* x/max(norm, eps) along dim. torch.nn.functional.normalize: p 2, dim 1, eps 1e-12. */
+TG_API tg_tensor *tg_normalize(tg_tape *tape, tg_tensor *x, double p, int64_t dim, double eps);
 
 /* -- normalisation ------------------------------------------------------------------------------------------------------- */
 /* Train: y = (x − μ)·invstd·weight + bias with the batch's statistics, over every dim of x [N, C] or [N, C, *] but 1; v

@@ -105,7 +105,28 @@ static void a_fold(op_call *c)
                       each(c, "stride", 2, &stride)));
 }
 
+static tg_reduction reduction_of(op_call *c)
+{
+    const char *how = has(c, "reduction") ? text(c, "reduction") : "mean";
+    return !strcmp(how, "none") ? TG_REDUCE_NONE : !strcmp(how, "sum") ? TG_REDUCE_SUM : TG_REDUCE_MEAN;
+}
+
+static void a_binary_cross_entropy(op_call *c)
+{
+    give(c, tg_binary_cross_entropy(c->tape, tensor(c, "input"), tensor(c, "target"),
+                                    has(c, "weight") ? tensor(c, "weight") : NULL, reduction_of(c)));
+}
+
+static void a_triplet_margin_loss(op_call *c)
+{
+    give(c, tg_triplet_margin_loss(c->tape, tensor(c, "anchor"), tensor(c, "positive"), tensor(c, "negative"),
+                                   number(c, "margin", 1), number(c, "p", 2), number(c, "eps", 1e-6),
+                                   flag(c, "swap", false), reduction_of(c)));
+}
+
 const adapter adapters_nn[] = {
+    {"nn.functional.binary_cross_entropy", a_binary_cross_entropy},
+    {"nn.functional.triplet_margin_loss", a_triplet_margin_loss},
     {"nn.functional.grid_sample", a_grid_sample},
     {"nn.functional.interpolate", a_interpolate},
     {"nn.functional.upsample_bilinear", a_upsample_bilinear},

@@ -79,6 +79,112 @@ START_TEST(gradients)
 }
 END_TEST
 
+/* Sums, truth and extrema of whole numbers, over every kind of stride. */
+START_TEST(whole_numbers)
+{
+    tg_tensor *x = tensor(TG_I64, DIMS(2, 3), VALUES(1, -2, 3, 0, 5, 9));
+    tg_tensor *b = tensor(TG_BOOL, DIMS(2, 3), VALUES(1, 0, 1, 1, 0, 0));
+    ck_assert_int_eq(tg_tensor_dtype(tg_sum(tape, b)), TG_I64);
+    expect(tg_sum(tape, x), 0, SCALAR, VALUES(16));
+    expect(tg_sum_dims(tape, tg_transpose(tape, x, 0, 1), DIMS(0), false), 0, DIMS(2), VALUES(2, 14));
+    expect(tg_sum_dims(tape, b, DIMS(0), true), 0, DIMS(1, 3), VALUES(2, 0, 1));
+    expect(tg_sum_to_size(tape, x, DIMS(2, 1)), 0, DIMS(2, 1), VALUES(2, 14));
+    expect(tg_nansum_dims(tape, x, NULL, 0, false), 0, SCALAR, VALUES(16));
+    expect(tg_amax_dims(tape, x, DIMS(0), false), 0, DIMS(3), VALUES(1, 5, 9));
+    expect(tg_amin_dims(tape, b, DIMS(1), false), 0, DIMS(2), VALUES(0));
+    expect(tg_max(tape, x), 0, SCALAR, VALUES(9));
+    expect(tg_any_dims(tape, b, DIMS(0), false), 0, DIMS(3), VALUES(1, 0, 1));
+    expect(tg_all_dims(tape, x, DIMS(1), false), 0, DIMS(2), VALUES(1, 0));
+    expect(tg_count_nonzero_dims(tape, x, DIMS(1)), 0, DIMS(2), VALUES(3, 2));
+    expect(tg_prod_dim(tape, x, 1, false), 0, DIMS(2), VALUES(-6, 0));
+    tg_tensor *none = tensor(TG_F32, DIMS(0, 2), VALUES(1));
+    expect(tg_any_dims(tape, none, DIMS(0), false), 0, DIMS(2), VALUES(0));
+    expect(tg_all_dims(tape, none, NULL, 0, false), 0, SCALAR, VALUES(1));
+    expect(tg_any_dims(tape, tensor(TG_F32, DIMS(2), VALUES(0, NAN)), NULL, 0, false), 0, SCALAR, VALUES(1));
+    /* What f64 cannot hold. */
+    int64_t big[2] = {INT64_C(9007199254740993), 2}, sum;
+    tg_tensor *y = tg_sum(tape, tg_input(tape, TG_I64, DIMS(2), big));
+    ck_assert_int_eq(tg_tensor_read(y, &sum, sizeof sum), TG_OK);
+    ck_assert_int_eq(sum, INT64_C(9007199254740995));
+}
+END_TEST
+
+START_TEST(without_nan)
+{
+    tg_tensor *x = leaf(TG_F64, DIMS(2, 2), VALUES(1, NAN, 3, 5));
+    expect(tg_nansum_dims(tape, x, DIMS(1), false), 0, DIMS(2), VALUES(1, 8));
+    expect(tg_nanmean_dims(tape, x, DIMS(1), true), 0, DIMS(2, 1), VALUES(1, 4));
+    expect(weighted_gradient(tg_nansum_dims(tape, x, DIMS(1), false), x), 0, DIMS(2, 2), VALUES(1, 0, 2, 2));
+    expect(weighted_gradient(tg_nanmean_dims(tape, x, DIMS(1), false), x), 0, DIMS(2, 2), VALUES(1, 0, 1, 1));
+    tg_tensor *nothing = tensor(TG_F32, DIMS(1), VALUES(NAN));
+    expect(tg_nanmean_dims(tape, nothing, NULL, 0, false), 0, SCALAR, VALUES(NAN));
+    expect(tg_nansum_dims(tape, nothing, NULL, 0, false), 0, SCALAR, VALUES(0));
+}
+END_TEST
+
+START_TEST(spread)
+{
+    tg_tensor *x = leaf(TG_F64, DIMS(2, 3), VALUES(1, 2, 3, 4, 4, 4)), *mean = NULL;
+    expect(tg_std_dims(tape, x, DIMS(1), 1, false), 1e-15, DIMS(2), VALUES(1, 0));
+    expect(weighted_gradient(tg_std_dims(tape, x, DIMS(1), 1, false), x), 1e-15, DIMS(2, 3),
+           VALUES(-0.5, 0, 0.5, 0, 0, 0));
+    expect(tg_var_mean_dims(tape, x, DIMS(1), 0, true, &mean), 1e-15, DIMS(2, 1), VALUES(2.0 / 3, 0));
+    expect(mean, 0, DIMS(2, 1), VALUES(2, 4));
+    expect(tg_std_mean_dims(tape, x, NULL, 0, 1, false, NULL), 1e-15, SCALAR, VALUES(sqrt(8.0 / 5)));
+    expect(tg_std_dims(tape, tensor(TG_F32, DIMS(1), VALUES(3)), NULL, 0, 1, false), 0, SCALAR, VALUES(NAN));
+    expect(tg_var_dims(tape, tensor(TG_F32, DIMS(2), VALUES(1, 2)), NULL, 0, 5, false), 0, SCALAR,
+           VALUES(INFINITY));
+}
+END_TEST
+
+/* Values, and the derivatives that torch gives where the formula has none. */
+START_TEST(norms)
+{
+    const double inf = INFINITY;
+    const struct {
+        double p, norm, g[3], ties[2], of_nan;
+    } c[] = {{0, 2, {0, 0, 0}, {0, 0}, 2},
+             {0.5, 5.82842712474619, {0, 1.7071067811865475, -2.414213562373095}, {2, -2}, NAN},
+             {1, 3, {0, 1, -1}, {1, -1}, NAN},
+             {1.5,
+              2.4472608147714756,
+              {0, 0.9040134034531215, -0.6392340078652324},
+              {0.7937005259840998, -0.7937005259840998},
+              NAN},
+             {2,
+              2.23606797749979,
+              {0, 0.8944271909999159, -0.4472135954999579},
+              {0.7071067811865475, -0.7071067811865475},
+              NAN},
+             {3,
+              2.080083823051904,
+              {0, 0.9244816991341795, -0.2311204247835449},
+              {0.6299605249474365, -0.6299605249474365},
+              NAN},
+             {inf, 2, {0, 1, 0}, {0.5, -0.5}, NAN},
+             {-inf, 0, {0, 0, 0}, {0.5, -0.5}, NAN},
+             {-1, 0, {0, 0, 0}, {0.25, -0.25}, NAN}};
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        tg_tensor *x = leaf(TG_F64, DIMS(3), VALUES(0, 2, -1)), *t = leaf(TG_F64, DIMS(2), VALUES(2, -2)),
+                  *z = leaf(TG_F64, DIMS(2), VALUES(0, 0));
+        expect(tg_norm_dims(tape, x, c[i].p, NULL, 0, false), 1e-14, SCALAR, VALUES(c[i].norm));
+        expect(weighted_gradient(tg_norm_dims(tape, x, c[i].p, NULL, 0, false), x), 1e-14, DIMS(3), c[i].g,
+               3);
+        expect(weighted_gradient(tg_norm_dims(tape, t, c[i].p, DIMS(0), true), t), 1e-14, DIMS(2), c[i].ties,
+               2);
+        expect(weighted_gradient(tg_norm_dims(tape, z, c[i].p, NULL, 0, false), z), 0, DIMS(2), VALUES(0));
+        expect(tg_norm_dims(tape, tensor(TG_F32, DIMS(2), VALUES(NAN, 2)), c[i].p, NULL, 0, false), 0, SCALAR,
+               VALUES(c[i].of_nan));
+    }
+    tg_tensor *m = tensor(TG_F32, DIMS(2, 2), VALUES(3, 1, 4, 1));
+    expect(tg_norm_dims(tape, m, 2, DIMS(0), false), 1e-6, DIMS(2), VALUES(5, sqrt(2)));
+    expect(tg_norm_dims(tape, m, 1, DIMS(1), true), 0, DIMS(2, 1), VALUES(4, 5));
+    tg_tensor *none = tensor(TG_F32, DIMS(0), VALUES(1));
+    expect(tg_norm_dims(tape, none, 2, NULL, 0, false), 0, SCALAR, VALUES(0));
+    expect(tg_norm_dims(tape, none, 0.5, NULL, 0, false), 0, SCALAR, VALUES(0));
+}
+END_TEST
+
 START_TEST(empties)
 {
     tg_tensor *x = tensor(TG_F64, DIMS(0, 3), VALUES(1));
@@ -204,7 +310,19 @@ START_TEST(refusals)
     expect_error(tg_sum_dims(tape, x, DIMS(2), false), TG_EINVAL, "sum: dim must be between -2 and 1, got 2");
     expect_error(tg_mean_dims(tape, x, DIMS(0, -2), false), TG_EINVAL, "mean: dim 0 is listed twice");
     expect_error(tg_sum_dims(tape, x, NULL, 2, false), TG_EINVAL, "dims is NULL");
-    expect_error(tg_sum(tape, tensor(TG_I64, DIMS(2), VALUES(1))), TG_EDTYPE, "tg_to");
+    tg_tensor *whole = tensor(TG_I64, DIMS(2), VALUES(1));
+    expect_error(tg_mean(tape, whole), TG_EDTYPE,
+                 "mean(i64[2]): x must be f32 or f64, not i64; convert it with tg_to");
+    expect_error(tg_nanmean_dims(tape, whole, NULL, 0, false), TG_EDTYPE, "nanmean: x must be f32 or f64");
+    expect_error(tg_std_dims(tape, whole, NULL, 0, 1, false), TG_EDTYPE, "std(i64[2]): x must be");
+    expect_error(tg_std_mean_dims(tape, whole, NULL, 0, 1, false, NULL), TG_EDTYPE, "std_mean: x must be");
+    expect_error(tg_norm_dims(tape, whole, 2, NULL, 0, false), TG_EDTYPE, "norm(i64[2]): x must be");
+    expect_error(tg_norm_dims(tape, x, NAN, NULL, 0, false), TG_EINVAL, "p is NaN");
+    expect_error(tg_norm_dims(tape, tensor(TG_F64, DIMS(0), VALUES(1)), -1, NULL, 0, false), TG_ESHAPE,
+                 "norm(f64[0]): there is no extremum");
+    expect_error(tg_count_nonzero_dims(tape, x, DIMS(3)), TG_EINVAL, "count_nonzero: dim must be");
+    expect_error(tg_argmax(tape, tensor(TG_BOOL, DIMS(2), VALUES(1)), 0, false), TG_EDTYPE, "not bool");
+    expect_error(tg_max(tape, tensor(TG_F64, DIMS(0), VALUES(1))), TG_ESHAPE, "max: there is no extremum");
     expect_error(tg_argmax(tape, x, 5, false), TG_EINVAL, "argmax: dim");
     expect_error(tg_sum_to_size(tape, x, DIMS(2)), TG_ESHAPE, "[2] does not broadcast");
     expect_error(tg_sum_to_size(tape, x, DIMS(1, 2, 3)), TG_ESHAPE, "does not broadcast");
@@ -222,6 +340,10 @@ static Suite *suite(void)
     tcase_add_test(t, small_values);
     tcase_add_test(t, nan_and_ties);
     tcase_add_test(t, gradients);
+    tcase_add_test(t, whole_numbers);
+    tcase_add_test(t, without_nan);
+    tcase_add_test(t, spread);
+    tcase_add_test(t, norms);
     tcase_add_test(t, empties);
     tcase_add_loop_test(t, any_dims_any_strides, 0, 8);
     tcase_add_test(t, precision);
