@@ -4,6 +4,29 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Each sample must be a call that the row can take. */
+static tg_status check_samples(const tg_operator *op)
+{
+    size_t n = 0;
+    const tg_sample *s = op->samples ? op->samples(&n) : NULL;
+    if (!s || !n)
+        return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: it has no samples", op->name);
+    for (size_t i = 0; i < n; i++) {
+        if (!s[i].label || s[i].n_in > TG_SAMPLE_IN || (s[i].n_in && !s[i].in))
+            return tg_fail(NULL, TG_EINVAL,
+                           "operator '%s' cannot register: sample %zu needs a label, and at most %d inputs", op->name,
+                           i, TG_SAMPLE_IN);
+        if (op->n_in != TG_OP_VARIADIC && s[i].n_in != op->n_in)
+            return tg_fail(NULL, TG_EINVAL,
+                           "operator '%s' cannot register: its sample '%s' has %u inputs, the row takes %u", op->name,
+                           s[i].label, (unsigned)s[i].n_in, (unsigned)op->n_in);
+        if ((op->attrs_size && !s[i].attrs) || (op->n_scalars && !s[i].scalars))
+            return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: its sample '%s' lacks the row's %s",
+                           op->name, s[i].label, op->attrs_size && !s[i].attrs ? "attributes" : "scalars");
+    }
+    return TG_OK;
+}
+
 static tg_status check_row(const tg_runtime *rt, const tg_operator *op)
 {
     if (!rt)
@@ -15,9 +38,15 @@ static tg_status check_row(const tg_runtime *rt, const tg_operator *op)
     if (!op->vjp && !(op->flags & TG_OP_NONDIFF))
         return tg_fail(NULL, TG_EINVAL,
                        "operator '%s' cannot register: it has neither a rule nor TG_OP_NONDIFF", op->name);
-    size_t n = 0;
-    if (!op->samples || !op->samples(&n) || !n)
-        return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: it has no samples", op->name);
+    if (op->n_out > 16 || (op->n_in > 16 && op->n_in != TG_OP_VARIADIC))
+        return tg_fail(NULL, TG_EINVAL,
+                       "operator '%s' cannot register: %u inputs and %u outputs; a row has at most 16 of each", op->name,
+                       (unsigned)op->n_in, (unsigned)op->n_out);
+    tg_status status = check_samples(op);
+    if (status)
+        return status;
+    if (op->kernel && op->kernel->struct_size < sizeof(tg_kernel))
+        return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: its kernel needs its struct_size", op->name);
     if (op->kernel && (!op->kernel->op || strcmp(op->kernel->op, op->name) || !op->kernel->run ||
                        op->kernel->version != op->version))
         return tg_fail(NULL, TG_EINVAL,

@@ -50,7 +50,14 @@ TG_API tg_gradcheck_options tg_gradcheck_defaults(void);
 TG_API tg_status tg_gradcheck(tg_tape *tape, tg_check_fn fn, void *arg, tg_tensor *const in[], size_t n_in,
                               size_t n_out, const tg_gradcheck_options *options);
 
+/* The same of a registered operator, built in or of your own, in f64, at the inputs that each of its samples
+ * describes; a sample's tolerance counts where it is the wider one. `options` may be NULL. Errors are tg_gradcheck's,
+ * behind the operator's name and the sample's label; TG_EUNKNOWN when there is none of that name, TG_ENODERIV when it
+ * is flagged as without a derivative, TG_EINVAL when no sample has an input that wants a gradient. */
+TG_API tg_status tg_gradcheck_operator(tg_tape *tape, const char *name, const tg_gradcheck_options *options);
+
 #ifndef TG_NO_LOCATION
+#define tg_gradcheck_operator(...) TG_AT(tg_gradcheck_operator(__VA_ARGS__))
 #define tg_gradcheck(...) TG_AT(tg_gradcheck(__VA_ARGS__))
 #endif
 

@@ -1,0 +1,221 @@
+/* A registered row against its own samples. */
+#include <math.h>
+#include <string.h>
+
+#include <tapegrad/gradcheck.h>
+
+#include "autograd/internal.h"
+
+/* The inputs of one sample, floating ones in f64. */
+typedef struct drawn {
+    tg_runtime *rt;
+    tg_tensor *in[TG_SAMPLE_IN];
+    void *memory[TG_SAMPLE_IN]; /* of strided ones */
+    uint64_t seed, draw;
+} drawn;
+
+typedef struct row_call {
+    const tg_operator *op;
+    const tg_sample *sample;
+} row_call;
+
+static double uniform(drawn *d)
+{
+    uint32_t word[4];
+    tg_philox(d->seed, d->draw++, 0, word);
+    return ((double)word[0] + (double)word[1] * 0x1p-32) * 0x1p-32;
+}
+
+static bool near_a_kink(const tg_sample_input *s, double x)
+{
+    for (int32_t k = 0; k < s->n_kinks; k++)
+        if (fabs(x - s->kinks[k]) < s->distance)
+            return true;
+    return false;
+}
+
+static double draw_one(drawn *d, const tg_sample_input *s)
+{
+    double x = (double)NAN; /* where the range is all kinks, the sample is wrong, and NaN shows it */
+    for (int tries = 0; tries < 10000; tries++) {
+        double u = s->low + (s->high - s->low) * uniform(d);
+        if (!near_a_kink(s, u))
+            return u;
+    }
+    return x;
+}
+
+/* A value from each of n parts of the range, shuffled; the rest of a part keeps neighbours apart. */
+static void draw_distinct(drawn *d, const tg_sample_input *s, double *x, size_t n)
+{
+    size_t parts = n + 4 * (size_t)s->n_kinks, filled = 0;
+    double width = (s->high - s->low) / (double)parts, room = width > s->distance ? width - s->distance : 0.0;
+    for (size_t i = 0; i < parts && filled < n; i++) {
+        double v = s->low + width * (double)i + room * uniform(d);
+        if (!near_a_kink(s, v))
+            x[filled++] = v;
+    }
+    while (filled < n)
+        x[filled++] = (double)NAN;
+    for (size_t i = n; i > 1; i--) {
+        size_t j = (size_t)(uniform(d) * (double)i);
+        double t = x[i - 1];
+        x[i - 1] = x[j];
+        x[j] = t;
+    }
+}
+
+static void draw_values(drawn *d, const tg_sample_input *s, double *x, size_t n)
+{
+    if (s->dtype == TG_F32 && s->flags & TG_SAMPLE_DISTINCT) {
+        draw_distinct(d, s, x, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        x[i] = s->dtype == TG_BOOL  ? (double)(uniform(d) < 0.5)
+               : s->dtype == TG_I64 ? floor(s->low + (s->high - s->low) * uniform(d))
+                                    : draw_one(d, s);
+}
+
+/* Doubles become the input's elements, in place: none is larger than a double. */
+static void narrow(void *data, size_t n, tg_dtype dtype)
+{
+    const double *x = data;
+    for (size_t i = 0; i < n && dtype != TG_F64; i++) {
+        double v = x[i];
+        if (dtype == TG_I64)
+            ((int64_t *)data)[i] = (int64_t)v;
+        else
+            ((uint8_t *)data)[i] = v != 0.0;
+    }
+}
+
+/* Its dims lie in reverse order, two elements apart, in memory of our own. */
+static tg_status create_strided(drawn *d, size_t i, tg_dtype dtype, const tg_sample_input *s)
+{
+    int64_t stride[TG_MAX_DIM], step = 2;
+    for (int32_t k = 0; k < s->ndim; k++) {
+        stride[k] = step;
+        step *= s->dim[k] > 0 ? s->dim[k] : 1;
+    }
+    d->memory[i] = tg_alloc_zero(tg_runtime_allocator(d->rt), (size_t)step * sizeof(double));
+    return d->memory[i] ? tg_tensor_wrap(&d->in[i], d->rt, dtype, s->dim, stride, (size_t)s->ndim, d->memory[i])
+                        : TG_ENOMEM;
+}
+
+static tg_status draw_input(drawn *d, size_t i, const tg_sample_input *s)
+{
+    const tg_allocator *a = tg_runtime_allocator(d->rt);
+    tg_dtype dtype = s->dtype == TG_F32 ? TG_F64 : s->dtype;
+    bool strided = s->ndim > 0 && s->flags & TG_SAMPLE_STRIDED;
+    tg_status status = strided ? create_strided(d, i, dtype, s)
+                               : tg_tensor_create(&d->in[i], d->rt, dtype, s->dim, (size_t)s->ndim);
+    if (status)
+        return status;
+    size_t n = (size_t)tg_tensor_count(d->in[i]);
+    double *x = tg_alloc(a, (n + 1) * sizeof *x);
+    if (!x)
+        return TG_ENOMEM;
+    draw_values(d, s, x, n);
+    narrow(x, n, dtype);
+    status = tg_tensor_write(d->in[i], x, n * tg_dtype_size((int32_t)dtype));
+    tg_free(a, x);
+    if (!status && dtype == TG_F64 && !(s->flags & TG_SAMPLE_NO_GRAD))
+        status = tg_tensor_set_requires_grad(d->in[i], true);
+    return status;
+}
+
+static void drop(drawn *d)
+{
+    for (size_t i = 0; i < TG_SAMPLE_IN; i++) {
+        tg_tensor_destroy(d->in[i]);
+        tg_free(tg_runtime_allocator(d->rt), d->memory[i]);
+    }
+}
+
+/* What its rule answers for: not what carries no gradient, nor what only the rule reads. */
+static bool is_result(const tg_operator *op, size_t o)
+{
+    return !((op->nondiff_out | op->kept_out) & (1u << o));
+}
+
+static tg_status apply(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+{
+    const row_call *c = arg;
+    tg_tensor *all[16];
+    tg_status status = tg_apply(tape, c->op, in, n_in, c->sample->attrs, c->sample->scalars, all);
+    for (size_t o = 0, n = 0; status == TG_OK && o < c->op->n_out && n < n_out; o++)
+        if (is_result(c->op, o))
+            out[n++] = all[o];
+    return status;
+}
+
+static bool wants_gradient(const tg_sample *s)
+{
+    for (uint32_t i = 0; i < s->n_in; i++)
+        if (s->in[i].dtype == TG_F32 && !(s->in[i].flags & (TG_SAMPLE_NO_GRAD | TG_SAMPLE_ABSENT)))
+            return true;
+    return false;
+}
+
+/* The sample's name comes in front of what the check said. */
+static tg_status blame(tg_tape *tape, const row_call *c, tg_status status)
+{
+    char text[sizeof tape->error];
+    memcpy(text, tape->error, sizeof text);
+    if (tape->status)
+        status = tape->status;
+    tape->status = TG_OK;
+    tg_here_set(NULL, 0);
+    return tg_fail(tape, status, "%s, sample '%s': %s", c->op->name, c->sample->label,
+                   text[0] ? text : tg_error_message());
+}
+
+static tg_status check_sample(tg_tape *tape, row_call *c, tg_gradcheck_options o)
+{
+    drawn d = {.rt = tape->rt, .seed = o.seed + 7};
+    size_t n_out = 0;
+    tg_status status = TG_OK;
+    for (uint32_t i = 0; i < c->sample->n_in && i < TG_SAMPLE_IN && !status; i++)
+        if (!(c->sample->in[i].flags & TG_SAMPLE_ABSENT))
+            status = draw_input(&d, i, &c->sample->in[i]);
+    for (size_t i = 0; i < c->op->n_out; i++)
+        n_out += is_result(c->op, i);
+    o.rtol = fmax(o.rtol, c->sample->tolerance);
+    o.atol = fmax(o.atol, 0.01 * c->sample->tolerance);
+    if (!status)
+        status = tg_gradcheck(tape, apply, c, d.in, c->sample->n_in, n_out, &o);
+    drop(&d);
+    return status ? blame(tape, c, status) : TG_OK;
+}
+
+tg_status tg_gradcheck_operator(tg_tape *tape, const char *name, const tg_gradcheck_options *options)
+{
+    if (!tape || !name)
+        return tg_null(tape, "tg_gradcheck_operator", tape ? "the name" : "the tape");
+    if (tape->status)
+        return tape->status;
+    const tg_operator *op = tg_operator_find(tape->rt, name);
+    if (!op)
+        return tg_fail(tape, TG_EUNKNOWN, "tg_gradcheck_operator: no operator is called '%s'", name);
+    if (op->flags & TG_OP_NONDIFF || op->writes)
+        return tg_fail(tape, TG_ENODERIV, "tg_gradcheck_operator: %s has no derivative, by its flags", name);
+    tg_gradcheck_options o = tg_gradcheck_defaults();
+    if (options) {
+        size_t size = options->struct_size ? options->struct_size : sizeof o;
+        memcpy(&o, options, size < sizeof o ? size : sizeof o);
+    }
+    size_t n = 0, checked = 0;
+    const tg_sample *samples = op->samples(&n);
+    tg_status status = TG_OK;
+    for (size_t i = 0; i < n && !status; i++) {
+        row_call c = {op, &samples[i]};
+        if (!wants_gradient(c.sample))
+            continue;
+        status = check_sample(tape, &c, o);
+        checked++;
+    }
+    if (!status && !checked)
+        return tg_fail(tape, TG_EINVAL, "tg_gradcheck_operator: no sample of %s has an input that wants a gradient", name);
+    return status;
+}
