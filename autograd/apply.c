@@ -343,6 +343,7 @@ static tg_status apply_row(tg_tape *tape, const tg_operator *op, tg_tensor *cons
         return TG_OK;
     }
     tg_scope_undo(tape, &scope);
+    tg_fail_in(tape, op->name);
     for (uint32_t o = 0; o < op->n_out; o++)
         out[o] = NULL;
     return status;

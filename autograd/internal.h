@@ -27,6 +27,8 @@ tg_status tg_vfail(tg_tape *tape, tg_status status, const char *format, va_list 
 tg_status tg_null(tg_tape *tape, const char *what, const char *argument);
 /* Carries on with the thread's sentence as it is (a callee has already written it). */
 tg_status tg_fail_again(tg_tape *tape, tg_status status);
+/* Puts "what: " before the tape's sentence where that does not name it. */
+void tg_fail_in(tg_tape *tape, const char *what);
 
 /* -- memory.c: every allocation of the library ----------------------------------------------------------- */
 /* 64-byte aligned; NULL sets the thread's sentence (TG_ENOMEM). */

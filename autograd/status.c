@@ -89,6 +89,16 @@ tg_status tg_fail_again(tg_tape *tape, tg_status status)
     return status;
 }
 
+void tg_fail_in(tg_tape *tape, const char *what)
+{
+    if (strstr(tape->error, what))
+        return;
+    char text[sizeof message];
+    snprintf(text, sizeof text, "%s: %.900s", what, tape->error);
+    memcpy(message, text, sizeof message);
+    memcpy(tape->error, text, sizeof message);
+}
+
 tg_status tg_fail(tg_tape *tape, tg_status status, const char *format, ...)
 {
     va_list args;
