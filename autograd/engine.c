@@ -2,29 +2,32 @@
 #include "autograd/sweep.h"
 #include "autograd/watch.h"
 
-#include <string.h>
-
 edge *tg_sweep_edge(sweep *s, tg_value *v)
 {
     if (tg_sweep_owns(s, v))
         return &s->slots[v->slot];
-    size_t i = ((uintptr_t)v >> 5) * 0x9e3779b97f4a7c15u >> 32 & s->mask;
-    while (s->leaves[i].leaf && s->leaves[i].leaf != v)
-        i = (i + 1) & s->mask;
-    s->leaves[i].leaf = v;
-    return &s->leaves[i].edge;
+    leaf_edge *e = tg_sweep_leaf(s, v);
+    s->n_leaves += !e->leaf;
+    e->leaf = v;
+    return &e->edge;
+}
+
+bool tg_sweep_leads(sweep *s, const tg_value *v)
+{
+    if (!tg_sweep_owns(s, v))
+        return tg_sweep_leaf(s, v)->edge.asked;
+    return s->slots[v->slot].asked || (v->node != TG_NO_NODE && s->reach[v->node]);
 }
 
 /* The gradient in the input's own shape: what broadcasting spread is summed, here and nowhere else. */
-static tg_value *fit(tg_tape *tape, const tg_node *node, uint32_t i, tg_tensor *gx)
+static tg_value *fit(tg_tape *tape, const tg_node *node, uint32_t i, const tg_value *in, tg_tensor *gx)
 {
-    const tg_value *in = tg_resolve(node->in[i]);
     tg_value *g = tg_resolve(gx);
     if (!g || !g->storage) {
         tg_fail(tape, TG_ESTALE, "the rule of %s gave a stale gradient for input %u", node->op->name, i);
         return NULL;
     }
-    if (!tg_desc_same_dims(g->desc, in->desc)) {
+    if (g->desc != in->desc && !tg_desc_same_dims(g->desc, in->desc)) {
         gx = tg_sum_to_size(tape, gx, in->desc->dim, (size_t)in->desc->ndim);
         g = gx ? tg_resolve(gx) : NULL;
     }
@@ -43,6 +46,7 @@ tg_status tg_sweep_add(sweep *s, tg_value *target, tg_value *g)
     if (!e->grad) {
         e->grad = g;
         e->owned = false;
+        s->leaf_on_tape |= (target->flags & TG_V_LEAF) && target->home->tape;
         tg_value_hold(g);
         return TG_OK;
     }
@@ -61,12 +65,8 @@ tg_status tg_sweep_add(sweep *s, tg_value *target, tg_value *g)
 
 bool tg_sweep_wants(sweep *s, const tg_node *node, uint32_t i)
 {
-    if (!node->needs[i])
-        return false;
-    tg_value *v = tg_resolve(node->in[i]);
-    if (!s->reach || !v)
-        return v != NULL;
-    return tg_sweep_edge(s, v)->asked || (tg_sweep_owns(s, v) && v->node != TG_NO_NODE && s->reach[v->node]);
+    const tg_value *v = node->needs[i] ? tg_resolve(node->in[i]) : NULL;
+    return v && (!s->reach || tg_sweep_leads(s, v));
 }
 
 static tg_status run_rule(sweep *s, tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
@@ -95,49 +95,23 @@ static tg_status run_rule(sweep *s, tg_node *node, tg_tensor *const gy[], tg_ten
     return status ? tg_fail_again(tape, status) : tape->status;
 }
 
-static tg_status visit(sweep *s, tg_node *node)
+/* What came back to the node's outputs, which are all on the tape: nothing? */
+static bool take_gradients(const sweep *s, const tg_node *node, tg_tensor *gy[])
 {
-    tg_tape *tape = s->tape;
-    tg_tensor *gy_here[16], *gx_here[32];
-    tg_tensor **gy = gy_here, **gx = gx_here;
-    if (node->n_in > 32 && !(gx = tg_arena_get(&tape->arena, node->n_in * sizeof *gx)))
-        return tg_fail_again(tape, TG_ENOMEM);
     bool any = false;
     for (uint32_t o = 0; o < node->n_out; o++) {
-        const tg_value *out = tg_resolve(node->out[o]);
-        tg_value *g = s->slots[out->slot].grad;
+        const tg_value *g = s->slots[tg_handle_slot(node->out[o])].grad;
         gy[o] = g ? tg_handle(g) : NULL;
         any |= g != NULL;
     }
-    if (!any || (s->reach && !s->reach[node->index]))
-        return TG_OK;
-    if (node->released)
-        return tg_fail(tape, TG_ESTATE,
-                       "backward a second time through %s (recorded at %s:%d), whose saved values an earlier "
-                       "backward gave "
-                       "back: pass TG_RETAIN to the first",
-                       node->op->name, node->file ? node->file : "?", node->line);
-    memset(gx, 0, node->n_in * sizeof *gx);
-    tg_scope scope;
-    tg_scope_enter(tape, &scope);
-    tg_status status = run_rule(s, node, gy, gx);
-    for (uint32_t i = 0; i < node->n_in && status == TG_OK; i++) {
-        if (!gx[i] || !tg_sweep_wants(s, node, i))
-            continue;
-        tg_value *g = fit(tape, node, i, gx[i]);
-        status = g ? tg_sweep_add(s, tg_resolve(node->in[i]), g) : tape->status;
-    }
-    tg_scope_leave(tape, &scope, NULL, 0);
-    if (status == TG_OK && !(s->flags & TG_RETAIN))
-        tg_node_release(tape, node);
-    return status;
+    return any && (!s->reach || s->reach[node->index]);
 }
 
 /* A gradient whose node has been visited is of no more use, unless somebody asked for it. */
 static void let_go(sweep *s, const tg_node *node)
 {
     for (uint32_t o = 0; o < node->n_out; o++) {
-        edge *e = &s->slots[tg_resolve(node->out[o])->slot];
+        edge *e = &s->slots[tg_handle_slot(node->out[o])];
         if (e->grad && !e->asked) {
             tg_value_release(e->grad);
             e->grad = NULL;
@@ -145,19 +119,63 @@ static void let_go(sweep *s, const tg_node *node)
     }
 }
 
-tg_status tg_sweep_walk(sweep *s, uint32_t from)
+static tg_status hand_on(sweep *s, tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
 {
     tg_tape *tape = s->tape;
-    size_t first = tape->n_values, limit = first + 1024;
+    for (uint32_t i = 0; i < node->n_in; i++)
+        gx[i] = NULL;
+    tg_scope scope;
+    tg_scope_enter(tape, &scope);
+    tg_status status = run_rule(s, node, gy, gx);
+    for (uint32_t i = 0; i < node->n_in && status == TG_OK; i++) {
+        tg_value *in = gx[i] && node->needs[i] ? tg_resolve(node->in[i]) : NULL;
+        if (!in || (s->reach && !tg_sweep_leads(s, in)))
+            continue;
+        tg_value *g = fit(tape, node, i, in, gx[i]);
+        status = g ? tg_sweep_add(s, in, g) : tape->status;
+    }
+    tg_scope_leave(tape, &scope, NULL, 0);
+    return status;
+}
+
+static tg_status visit(sweep *s, tg_node *node)
+{
+    tg_tape *tape = s->tape;
+    tg_tensor *gy_here[16], *gx_here[16];
+    tg_tensor **gy = gy_here, **gx = gx_here;
+    if (node->n_out > 16 && !(gy = tg_arena_get(&tape->arena, node->n_out * sizeof *gy)))
+        return tg_fail_again(tape, TG_ENOMEM);
+    if (!take_gradients(s, node, gy))
+        return TG_OK;
+    if (node->released)
+        return tg_fail(tape, TG_ESTATE,
+                       "backward a second time through %s (recorded at %s:%d), whose saved values an earlier "
+                       "backward gave back: pass TG_RETAIN to the first",
+                       node->op->name, node->file ? node->file : "?", node->line);
+    if (node->n_in > 16 && !(gx = tg_arena_get(&tape->arena, node->n_in * sizeof *gx)))
+        return tg_fail_again(tape, TG_ENOMEM);
+    tg_status status = tg_sweep_reserve(s, node->n_in);
+    if (status == TG_OK)
+        status = hand_on(s, node, gy, gx);
+    if (status == TG_OK && !(s->flags & TG_RETAIN))
+        tg_node_release(tape, node);
+    return status;
+}
+
+tg_status tg_sweep_walk(sweep *s, uint32_t from)
+{
+    enum { PILE = 64 }; /* dead gradients, before their slots are used again */
+    tg_tape *tape = s->tape;
+    size_t first = tape->n_values, limit = first + PILE;
     for (uint32_t i = from + 1; i-- > s->first;) {
         tg_node *node = tape->nodes[i];
         tg_status status = visit(s, node);
         if (status)
             return status;
         let_go(s, node);
-        if (tape->n_values > limit) { /* so that a long sweep's dead gradients do not pile up */
+        if (tape->n_values > limit) {
             tg_values_compact(tape, first);
-            limit = tape->n_values + (tape->n_values - first) + 1024;
+            limit = tape->n_values + (tape->n_values - first) + PILE;
         }
     }
     return TG_OK;

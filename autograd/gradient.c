@@ -41,33 +41,10 @@ static void mark_wanted(sweep *s, uint32_t end, tg_tensor *const wrt[], size_t n
     for (uint32_t k = s->first; k < end; k++) {
         const tg_node *node = s->tape->nodes[k];
         for (uint32_t i = 0; i < node->n_in && !s->reach[k]; i++) {
-            tg_value *v = node->in[i] ? tg_resolve(node->in[i]) : NULL;
-            if (!v || !node->needs[i])
-                continue;
-            s->reach[k] = tg_sweep_edge(s, v)->asked ||
-                          (tg_sweep_owns(s, v) && v->node != TG_NO_NODE && s->reach[v->node]);
+            const tg_value *v = node->needs[i] ? tg_resolve(node->in[i]) : NULL;
+            s->reach[k] = v && tg_sweep_leads(s, v);
         }
     }
-}
-
-/* How many different leaves outside the tape the nodes in [first, end) name, at most. */
-static size_t count_outside(const tg_tape *tape, uint32_t first, uint32_t end)
-{
-    size_t n = 0, most = tape->rt->home.n_slots;
-    for (uint32_t k = first; k < end && n < most; k++)
-        for (uint32_t i = 0; i < tape->nodes[k]->n_in; i++) {
-            const tg_value *v = tape->nodes[k]->needs[i] ? tg_resolve(tape->nodes[k]->in[i]) : NULL;
-            n += v && v->home != &tape->home;
-        }
-    return n < most ? n : most;
-}
-
-static uint32_t slots_in_use(const tg_tape *tape)
-{
-    uint32_t n = 0;
-    for (size_t i = 0; i < tape->n_values; i++)
-        n = tape->values[i]->slot >= n ? tape->values[i]->slot + 1 : n;
-    return n;
 }
 
 void *tg_sweep_block(tg_tape *tape, size_t size, tg_storage **out)
@@ -80,6 +57,28 @@ void *tg_sweep_block(tg_tape *tape, size_t size, tg_storage **out)
         return NULL;
     }
     return memset((*out)->data, 0, size);
+}
+
+tg_status tg_sweep_reserve(sweep *s, size_t n)
+{
+    size_t n_old = s->leaves ? s->mask + 1 : 0, want = 2 * (s->n_leaves + n), capacity = 16;
+    if (want <= n_old)
+        return TG_OK;
+    while (capacity < want || capacity <= n_old)
+        capacity *= 2;
+    const leaf_edge *old = s->leaves;
+    tg_storage *block;
+    leaf_edge *leaves = tg_sweep_block(s->tape, capacity * sizeof *leaves, &block);
+    if (!leaves)
+        return s->tape->status;
+    s->leaves = leaves;
+    s->mask = capacity - 1;
+    for (size_t i = 0; i < n_old; i++)
+        if (old[i].leaf)
+            *tg_sweep_leaf(s, old[i].leaf) = old[i];
+    tg_pool_put(s->tape->pool, s->leaves_block);
+    s->leaves_block = block;
+    return TG_OK;
 }
 
 static void hand_over(sweep *s, tg_tensor *const wrt[], size_t n, tg_tensor *out[])
@@ -104,14 +103,16 @@ static tg_status missing(tg_tape *tape, tg_tensor *const out[], size_t n, unsign
     return TG_OK;
 }
 
-static void drop_edges(sweep *s)
+/* Of a whole sweep for leaves outside the tape, nothing is left on it. */
+static void drop_edges(sweep *s, bool whole)
 {
-    for (uint32_t i = 0; i < s->n_slots; i++)
+    for (uint32_t i = 0; i < s->n_slots && (!whole || s->leaf_on_tape); i++)
         if (s->slots[i].grad)
             tg_value_release(s->slots[i].grad);
     for (size_t i = 0; i <= s->mask; i++)
         if (s->leaves[i].edge.grad)
             tg_value_release(s->leaves[i].edge.grad);
+    tg_pool_put(s->tape->pool, s->leaves_block);
 }
 
 static bool stands_in(tg_tensor *const t[], size_t n, const tg_tensor *x)
@@ -155,6 +156,7 @@ static tg_status start(sweep *s, const roots *r, tg_tensor *const wrt[], size_t 
 
 static void give_back(sweep *s, tg_tensor *const wrt[], size_t n)
 {
+    s->outer->leaf_on_tape |= s->leaf_on_tape;
     for (size_t i = 0; i < n; i++) {
         tg_value *v = tg_resolve(wrt[i]);
         edge *from = tg_sweep_edge(s, v), *to = tg_sweep_edge(s->outer, v);
@@ -167,24 +169,16 @@ static void give_back(sweep *s, tg_tensor *const wrt[], size_t n)
 static tg_status run_sweep(tg_tape *tape, uint32_t first, const roots *r, tg_tensor *const wrt[], size_t n,
                            tg_tensor *out[], unsigned flags, sweep *outer)
 {
-    size_t outside = count_outside(tape, first, r->end) + r->n + n, capacity = 8;
-    while (capacity < 2 * outside)
-        capacity *= 2;
-    sweep s = {.tape = tape,
-               .flags = flags,
-               .first = first,
-               .n_slots = slots_in_use(tape),
-               .mask = capacity - 1,
-               .outer = outer};
-    size_t slots = s.n_slots * sizeof *s.slots, leaves = capacity * sizeof *s.leaves,
-           reach = wrt ? tape->n_nodes + 1 : 0;
+    sweep s = {.tape = tape, .flags = flags, .first = first, .n_slots = tape->home.n_fresh, .outer = outer};
+    size_t slots = s.n_slots * sizeof *s.slots, reach = wrt ? tape->n_nodes + 1 : 0;
     tg_storage *block;
-    char *p = tg_sweep_block(tape, slots + leaves + reach, &block);
-    if (!p)
+    char *p = tg_sweep_block(tape, slots + reach, &block);
+    if (!p || tg_sweep_reserve(&s, r->n + n)) {
+        tg_pool_put(tape->pool, block);
         return tape->status;
+    }
     s.slots = (edge *)(void *)p;
-    s.leaves = (leaf_edge *)(void *)(p + slots);
-    s.reach = wrt ? (bool *)(p + slots + leaves) : NULL;
+    s.reach = wrt ? (bool *)(p + slots) : NULL;
     sweep *around = tape->sweep;
     tape->sweep = &s;
     tg_status status = start(&s, r, wrt, n);
@@ -197,7 +191,7 @@ static tg_status run_sweep(tg_tape *tape, uint32_t first, const roots *r, tg_ten
     } else if (status == TG_OK) {
         status = tg_sweep_deliver(&s);
     }
-    drop_edges(&s);
+    drop_edges(&s, status == TG_OK && !wrt);
     tg_pool_put(tape->pool, block);
     return status;
 }

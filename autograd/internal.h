@@ -139,12 +139,16 @@ static inline tg_tensor *tg_handle(const tg_value *v)
 {
     return (tg_tensor *)(((uintptr_t)v->home->id << 52) | ((uintptr_t)(v->gen & 0xfffffffu) << 24) | v->slot);
 }
+static inline uint32_t tg_handle_slot(const tg_tensor *t)
+{
+    return (uint32_t)((uintptr_t)t & 0xffffffu);
+}
 /* NULL for a stale handle. */
 static inline tg_value *tg_resolve(const tg_tensor *t)
 {
     uintptr_t h = (uintptr_t)t;
     tg_home *home = atomic_load_explicit(&tg_homes[h >> 52], memory_order_acquire);
-    uint32_t slot = (uint32_t)(h & 0xffffffu);
+    uint32_t slot = tg_handle_slot(t);
     if (!home || slot >= atomic_load_explicit(&home->n_slots, memory_order_acquire))
         return NULL;
     uint32_t k = 31u - (uint32_t)__builtin_clz((slot >> 6) + 1u);
@@ -206,10 +210,9 @@ struct tg_node {
     uint32_t *version; /* of the inputs, then of the outputs, when recorded */
     bool *needs;       /* inputs whose gradient is wanted                   */
     uint64_t seed, draw;
-    uint32_t index, n_in;
+    uint32_t index, n_in, n_out;
     int32_t line;
     uint32_t made_by; /* the node whose rule recorded it, TG_NO_NODE: none */
-    uint16_t n_out;
     uint8_t mode;
     bool released; /* a sweep has been through */
     tg_tensor *in[];
@@ -357,7 +360,14 @@ void tg_node_commit(tg_tape *tape, tg_node *node);
 void tg_node_commit_values(tg_tape *tape, tg_node *node, tg_value *const in[], tg_value *const out[]);
 /* Releases what the node saved; later sweeps see `released`. */
 void tg_node_release(tg_tape *tape, tg_node *node);
-bool tg_node_saves(const tg_node *node, bool output, size_t i);
+static inline bool tg_node_saves(const tg_node *node, bool output, size_t i)
+{
+    if (node->layer)
+        return true;
+    if (!output && node->op->n_in == TG_OP_VARIADIC)
+        i = 0;
+    return i < 16 && (node->op->saves & (output ? TG_OP_OUT(i) : TG_OP_IN(i)));
+}
 extern const tg_operator tg_layer_row;
 
 /* dispatch.c */

@@ -56,7 +56,7 @@ typedef struct pending {
 static tg_status collect(sweep *s, pending *p, size_t *n)
 {
     tg_tape *tape = s->tape;
-    for (size_t i = 0; i < s->n_slots + s->mask + 1; i++) {
+    for (size_t i = s->leaf_on_tape ? 0 : s->n_slots; i < s->n_slots + s->mask + 1; i++) {
         bool on_tape = i < s->n_slots;
         tg_value *leaf = on_tape ? NULL : s->leaves[i - s->n_slots].leaf;
         edge *e = on_tape ? &s->slots[i] : &s->leaves[i - s->n_slots].edge;
@@ -83,7 +83,7 @@ tg_status tg_sweep_deliver(sweep *s)
 {
     tg_tape *tape = s->tape;
     size_t edges = 0;
-    for (uint32_t i = 0; i < s->n_slots; i++)
+    for (uint32_t i = 0; i < s->n_slots && s->leaf_on_tape; i++)
         edges += s->slots[i].grad != NULL;
     tg_storage *block;
     pending *p = tg_sweep_block(tape, (edges + s->mask + 1) * sizeof *p, &block);

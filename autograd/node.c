@@ -3,15 +3,6 @@
 
 #include <string.h>
 
-bool tg_node_saves(const tg_node *node, bool output, size_t i)
-{
-    if (node->layer)
-        return true;
-    if (!output && node->op->n_in == TG_OP_VARIADIC)
-        i = 0;
-    return i < 16 && (node->op->saves & (output ? TG_OP_OUT(i) : TG_OP_IN(i)));
-}
-
 tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
                      tg_tensor *const out[], size_t n_out, size_t n_scalars)
 {
@@ -31,7 +22,7 @@ tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[]
     node->saved = NULL;
     node->draw = 0;
     node->n_in = (uint32_t)n_in;
-    node->n_out = (uint16_t)n_out;
+    node->n_out = (uint32_t)n_out;
     node->mode = (uint8_t)tape->mode;
     node->released = false;
     node->out = node->in + n_in;
@@ -94,16 +85,23 @@ void tg_node_commit_values(tg_tape *tape, tg_node *node, tg_value *const in[], t
     tape->nodes[tape->n_nodes++] = node;
 }
 
+static bool saves_any(const tg_node *node)
+{
+    return node->op->saves || node->layer;
+}
+
 void tg_node_release(tg_tape *tape, tg_node *node)
 {
     if (node->released)
         return;
     node->released = true;
-    for (uint32_t i = 0; i < node->n_in + node->n_out; i++) {
+    for (uint32_t i = 0; i < node->n_in + node->n_out && saves_any(node); i++) {
         bool output = i >= node->n_in;
         tg_tensor *t = output ? node->out[i - node->n_in] : node->in[i];
-        tg_value *v = t ? tg_resolve(t) : NULL;
-        if (v && v->home == &tape->home && tg_node_saves(node, output, output ? i - node->n_in : i))
+        if (!t || !tg_node_saves(node, output, output ? i - node->n_in : i))
+            continue;
+        tg_value *v = tg_resolve(t);
+        if (v && v->home == &tape->home)
             tg_value_release(v);
     }
     tg_pool_put(tape->pool, node->saved);
@@ -123,7 +121,7 @@ static tg_status overwritten(tg_tape *tape, const tg_node *node, const char *whi
 
 tg_status tg_node_check_versions(tg_tape *tape, const tg_node *node)
 {
-    for (uint32_t i = 0; i < node->n_in + node->n_out; i++) {
+    for (uint32_t i = 0; i < node->n_in + node->n_out && saves_any(node); i++) {
         bool output = i >= node->n_in;
         uint32_t k = output ? i - node->n_in : i;
         tg_tensor *t = output ? node->out[k] : node->in[k];

@@ -49,23 +49,22 @@ void tg_values_compact(tg_tape *tape, size_t first)
     tape->n_values = kept;
 }
 
-void tg_scope_leave(tg_tape *tape, const tg_scope *scope, tg_tensor *const keep[], size_t n_keep)
+static void mark_kept(tg_tape *tape, tg_tensor *const keep[], size_t n_keep, bool kept)
 {
     for (size_t i = 0; i < n_keep; i++) {
         tg_value *v = keep[i] ? tg_resolve(keep[i]) : NULL;
         if (v && v->home == &tape->home)
-            v->flags |= TG_V_KEEP;
+            v->flags = kept ? v->flags | TG_V_KEEP : v->flags & ~(uint32_t)TG_V_KEEP;
     }
-    for (size_t i = scope->first_value; i < tape->n_values; i++) {
-        tg_value *v = tape->values[i];
-        if (!(v->flags & TG_V_KEEP))
-            let_go(v);
-    }
-    for (size_t i = 0; i < n_keep; i++) {
-        tg_value *v = keep[i] ? tg_resolve(keep[i]) : NULL;
-        if (v && v->home == &tape->home)
-            v->flags &= ~(uint32_t)TG_V_KEEP;
-    }
+}
+
+void tg_scope_leave(tg_tape *tape, const tg_scope *scope, tg_tensor *const keep[], size_t n_keep)
+{
+    mark_kept(tape, keep, n_keep, true);
+    for (size_t i = scope->first_value; i < tape->n_values; i++)
+        if (!(tape->values[i]->flags & TG_V_KEEP))
+            let_go(tape->values[i]);
+    mark_kept(tape, keep, n_keep, false);
     tg_values_compact(tape, scope->first_value);
 }
 

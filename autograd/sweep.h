@@ -22,15 +22,21 @@ typedef struct sweep {
     edge *slots; /* by slot of the tape's values that were there at the start */
     uint32_t n_slots;
     leaf_edge *leaves;
-    size_t mask;
+    tg_storage *leaves_block;
+    size_t mask, n_leaves;
+    bool leaf_on_tape; /* a gradient is under way to a leaf that is the tape's own */
     uint32_t first; /* the sweep ends at this node */
     bool *reach;    /* by node: leads to one that is asked for; NULL: all do */
     unsigned flags;
     struct sweep *outer; /* that one's gradients are gone on with: tg_sweep_through */
 } sweep;
 
-/* The edge of a value (of the tape's at the start, or a leaf outside it). */
+/* Room for the edges of n more leaves outside the tape. */
+tg_status tg_sweep_reserve(sweep *s, size_t n);
+/* The edge of a value (of the tape's at the start, or a leaf outside it, for which there is room). */
 edge *tg_sweep_edge(sweep *s, tg_value *v);
+/* Is v asked for, or does it lead there? */
+bool tg_sweep_leads(sweep *s, const tg_value *v);
 /* Visits the nodes from `from` down to s->first. */
 tg_status tg_sweep_walk(sweep *s, uint32_t from);
 /* Adds g to the gradient of `target`. */
@@ -45,6 +51,14 @@ void *tg_sweep_block(tg_tape *tape, size_t size, tg_storage **out);
 static inline bool tg_sweep_owns(const sweep *s, const tg_value *v)
 {
     return v->home == &s->tape->home;
+}
+/* Where the leaf's edge is, or would be. */
+static inline leaf_edge *tg_sweep_leaf(const sweep *s, const tg_value *v)
+{
+    size_t i = ((uintptr_t)v >> 6) * 0x9e3779b97f4a7c15u >> 32 & s->mask;
+    while (s->leaves[i].leaf && s->leaves[i].leaf != v)
+        i = (i + 1) & s->mask;
+    return &s->leaves[i];
 }
 
 #endif
