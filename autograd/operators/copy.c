@@ -71,14 +71,37 @@ static tg_status infer_full(const tg_infer *q)
     return tg_infer_dims(q, attrs->dtype, &attrs->dims);
 }
 
+/* Sorted by stride, does each dim step over all that lies in those before it? Views that tapegrad makes are so
+ * unless they overlap. */
+static bool overlaps(const tg_desc *x)
+{
+    unsigned seen = 0;
+    int64_t reach = 0; /* the last element of the dims seen so far */
+    for (int n = 0; n < x->ndim; n++) {
+        int least = -1;
+        for (int d = 0; d < x->ndim; d++)
+            if (!(seen & 1u << d) && (least < 0 || x->stride[d] < x->stride[least]))
+                least = d;
+        seen |= 1u << least;
+        if (x->dim[least] < 2)
+            continue;
+        if (x->stride[least] <= reach)
+            return true;
+        reach += (x->dim[least] - 1) * x->stride[least];
+    }
+    return false;
+}
+
 tg_status tg_need_writable(const tg_infer *q, size_t i)
 {
     const tg_desc *dst = q->in[i];
+    if (!overlaps(dst) || !tg_desc_count(dst))
+        return TG_OK;
+    bool expanded = false;
     for (int d = 0; d < dst->ndim; d++)
-        if (dst->dim[d] > 1 && dst->stride[d] == 0)
-            return tg_infer_fail(q, TG_EINVAL,
-                                 "cannot write to an expanded view: several of its elements are one");
-    return TG_OK;
+        expanded = expanded || (dst->dim[d] > 1 && dst->stride[d] == 0);
+    return tg_infer_fail(q, TG_EINVAL, "cannot write to an %s view: several of its elements are one",
+                         expanded ? "expanded" : "overlapping");
 }
 
 static tg_status infer_fill(const tg_infer *q)
@@ -227,6 +250,7 @@ static const tg_operator row_cat = {
     TG_ROW("cat", "the inputs joined along dim"),
     .n_in = TG_OP_VARIADIC,
     .n_out = 1,
+    .promotes = TG_OP_IN(0),
     TG_ATTRS(tg_cat_attrs, cat_specs),
     .infer = infer_cat,
     .vjp = cat_vjp,
@@ -258,33 +282,53 @@ tg_tensor *tg_slice_back(tg_tape *tape, tg_tensor *gy, const tg_slice_backward_a
     return tg_row1(tape, &row_slice_backward, gy, attrs, NULL);
 }
 
-tg_tensor *tg_cat_n(tg_tape *tape, tg_tensor *const xs[], size_t n, int64_t dim)
+/* What torch.cat passes over, whatever the others' dims. */
+static bool is_nothing(const tg_desc *d)
 {
-    if (!xs || !n) {
-        tg_fail(tape, TG_EINVAL, "cat: needs at least one tensor");
+    return d->ndim == 1 && d->dim[0] == 0;
+}
+
+/* An array of n handles that lives as long as the tape's step; NULL: the tape's error is set. */
+static tg_tensor **handles(tg_tape *tape, const char *what, tg_tensor *const xs[], size_t n)
+{
+    if (!tape || !xs || !n) {
+        tg_fail(tape, TG_EINVAL, "%s: %s", what, tape ? "needs at least one tensor" : "tape is NULL");
         return NULL;
     }
-    const tg_desc *d = tg_sliceable(tape, xs[0], "cat", &dim);
-    tg_tensor *out = NULL;
-    if (d)
-        tg_apply(tape, &row_cat, xs, n, &(tg_cat_attrs){dim}, NULL, &out);
+    tg_tensor **out = tg_arena_get(&tape->arena, n * sizeof *out);
+    if (!out)
+        tg_fail_again(tape, TG_ENOMEM);
+    return out;
+}
+
+tg_tensor *tg_cat_n(tg_tape *tape, tg_tensor *const xs[], size_t n, int64_t dim)
+{
+    tg_tensor **some = handles(tape, "cat", xs, n), *out = NULL;
+    size_t n_some = 0;
+    for (size_t i = 0; some && i < n; i++) {
+        const tg_desc *d = tg_argument(tape, xs[i], "cat", "a tensor");
+        if (!d)
+            return NULL;
+        if (!is_nothing(d))
+            some[n_some++] = xs[i];
+    }
+    if (!some)
+        return NULL;
+    if (!n_some) {
+        memcpy(some, xs, n * sizeof *some);
+        n_some = n;
+    }
+    if (tg_sliceable(tape, some[0], "cat", &dim))
+        tg_apply(tape, &row_cat, some, n_some, &(tg_cat_attrs){dim}, NULL, &out);
     return out;
 }
 
 tg_tensor *tg_stack_n(tg_tape *tape, tg_tensor *const xs[], size_t n, int64_t dim)
 {
-    if (!xs || !n) {
-        tg_fail(tape, TG_EINVAL, "stack: needs at least one tensor");
-        return NULL;
-    }
-    const tg_desc *d = tg_argument(tape, xs[0], "stack", "tensor 0");
+    tg_tensor **raised = handles(tape, "stack", xs, n), *out = NULL;
+    const tg_desc *d = raised ? tg_argument(tape, xs[0], "stack", "tensor 0") : NULL;
     if (!d || !tg_resolve_dim(tape, "stack", dim, d->ndim + 1, &dim))
         return NULL;
-    tg_tensor **raised = tg_arena_get(&tape->arena, n * sizeof *raised);
-    if (!raised) {
-        tg_fail_again(tape, TG_ENOMEM);
-        return NULL;
-    }
     for (size_t i = 0; i < n; i++) {
         const tg_desc *other = tg_argument(tape, xs[i], "stack", "a tensor");
         if (other && !tg_desc_same_dims(other, d)) {
@@ -296,7 +340,55 @@ tg_tensor *tg_stack_n(tg_tape *tape, tg_tensor *const xs[], size_t n, int64_t di
         }
         raised[i] = tg_unsqueeze(tape, xs[i], dim);
     }
-    return tg_cat_n(tape, raised, n, dim);
+    tg_apply(tape, &row_cat, raised, n, &(tg_cat_attrs){dim}, NULL, &out);
+    return out;
+}
+
+/* x with at least `ndim` dims; a vector stands in dim `vector`, a matrix in the first two. */
+static tg_tensor *at_least(tg_tape *tape, tg_tensor *x, const tg_desc *d, int ndim, int vector)
+{
+    int64_t dims[3] = {1, 1, 1};
+    if (d->ndim >= ndim)
+        return x;
+    if (d->ndim == 1)
+        dims[vector] = d->dim[0];
+    for (int i = 0; d->ndim == 2 && i < 2; i++)
+        dims[i] = d->dim[i];
+    return tg_reshape_dims(tape, x, dims, (size_t)ndim);
+}
+
+/* Joined along dim once all have `ndim` dims. */
+static tg_tensor *join(tg_tape *tape, const char *what, tg_tensor *const xs[], size_t n, int ndim, int vector, int64_t dim)
+{
+    tg_tensor **raised = handles(tape, what, xs, n);
+    for (size_t i = 0; raised && i < n; i++) {
+        const tg_desc *d = tg_argument(tape, xs[i], what, "a tensor");
+        if (!d)
+            return NULL;
+        raised[i] = at_least(tape, xs[i], d, ndim, vector);
+    }
+    return raised ? tg_cat_n(tape, raised, n, dim) : NULL;
+}
+
+tg_tensor *tg_hstack_n(tg_tape *tape, tg_tensor *const xs[], size_t n)
+{
+    const bool flat = xs && n && tg_tensor_is_alive(xs[0]) && tg_tensor_ndim(xs[0]) <= 1;
+    return join(tape, "hstack", xs, n, 1, 0, flat ? 0 : 1);
+}
+
+tg_tensor *tg_vstack_n(tg_tape *tape, tg_tensor *const xs[], size_t n)
+{
+    return join(tape, "vstack", xs, n, 2, 1, 0);
+}
+
+tg_tensor *tg_dstack_n(tg_tape *tape, tg_tensor *const xs[], size_t n)
+{
+    return join(tape, "dstack", xs, n, 3, 1, 2);
+}
+
+tg_tensor *tg_column_stack_n(tg_tape *tape, tg_tensor *const xs[], size_t n)
+{
+    return join(tape, "column_stack", xs, n, 2, 0, 1);
 }
 
 tg_tensor *tg_contiguous(tg_tape *tape, tg_tensor *x)
@@ -336,6 +428,12 @@ tg_tensor *tg_ones_like(tg_tape *tape, tg_tensor *x)
 {
     const tg_desc *d = tg_argument(tape, x, "ones_like", "x");
     return d ? full_like(tape, d, 1) : NULL;
+}
+
+tg_tensor *tg_full_like(tg_tape *tape, tg_tensor *x, tg_dtype dtype, double value)
+{
+    const tg_desc *d = tg_argument(tape, x, "full_like", "x");
+    return d ? tg_full(tape, dtype, d->dim, (size_t)d->ndim, value) : NULL;
 }
 
 tg_tensor *tg_full(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t ndim, double value)

@@ -4,11 +4,12 @@
 
 /* -- infer ----------------------------------------------------------------------------------------------- */
 
-static tg_status check_floats(const tg_infer *q)
+static tg_status check_dtypes(const tg_infer *q, bool integers)
 {
     const tg_desc *first = q->in[0];
-    if (!tg_dtype_is_float(first->dtype))
-        return tg_infer_fail(q, TG_EDTYPE, "expected f32 or f64, got %s", tg_dtype_name(first->dtype));
+    if (!tg_dtype_is_float(first->dtype) && !(integers && first->dtype == TG_I64))
+        return tg_infer_fail(q, TG_EDTYPE, "expected f32%s or %s, got %s", integers ? ", f64" : "",
+                             integers ? "i64" : "f64", tg_dtype_name(first->dtype));
     for (size_t i = 1; i < q->n_in; i++)
         if (q->in[i] && q->in[i]->dtype != first->dtype)
             return tg_infer_fail(q, TG_EDTYPE, "expected one dtype, got %s and %s",
@@ -25,7 +26,7 @@ static int64_t batch_dim(const tg_desc *d, int back)
 
 static tg_status infer_matmul(const tg_infer *q)
 {
-    tg_status status = check_floats(q);
+    tg_status status = check_dtypes(q, true);
     if (status)
         return status;
     const tg_desc *a = q->in[0], *b = q->in[1];
@@ -52,7 +53,7 @@ static tg_status infer_matmul(const tg_infer *q)
 
 static tg_status infer_linear(const tg_infer *q)
 {
-    tg_status status = check_floats(q);
+    tg_status status = check_dtypes(q, false);
     if (status)
         return status;
     const tg_desc *x = q->in[0], *weight = q->in[1], *bias = q->in[2];
@@ -68,13 +69,72 @@ static tg_status infer_linear(const tg_infer *q)
 
 /* -- rules ----------------------------------------------------------------------------------------------- */
 
+/* Bit d: the gradient's batch dim d is one that x does not have, or has with size 1. */
+static unsigned shared_batch(const tg_desc *x, const tg_desc *gy)
+{
+    unsigned shared = 0;
+    for (int d = 0; d < gy->ndim - 2; d++)
+        if (gy->dim[d] != 1 && batch_dim(x, gy->ndim - 3 - d) == 1)
+            shared |= 1u << d;
+    return shared;
+}
+
+/* t, a batch of matrices of at most `ndim` dims, as one whose rows are also those of the shared batch dims: what is
+ * multiplied over rows is then summed over these. Shared dims are left out. */
+static tg_tensor *rows_of_shared(tg_tape *tape, tg_tensor *t, int ndim, unsigned shared)
+{
+    tg_desc d;
+    int64_t order[TG_MAX_DIM], dims[TG_MAX_DIM], rows = 1;
+    size_t n = 0, kept = 0;
+    if (!t || tg_tensor_desc(t, &d) || !shared)
+        return t;
+    const int lead = ndim - d.ndim;
+    for (int i = 0; i < d.ndim - 2; i++)
+        if (!(shared & 1u << (i + lead))) {
+            dims[kept++] = d.dim[i];
+            order[n++] = i;
+        }
+    for (int i = 0; i < d.ndim - 1; i++)
+        if (i == d.ndim - 2 || (shared & 1u << (i + lead))) {
+            rows *= d.dim[i];
+            order[n++] = i;
+        }
+    dims[kept++] = rows;
+    dims[kept++] = d.dim[d.ndim - 1];
+    order[n++] = d.ndim - 1;
+    return tg_reshape_dims(tape, tg_permute_dims(tape, t, order, n), dims, kept);
+}
+
+/* Σ over rows of x[…, r, i]·gy[…, r, j], and over the batch dims that `to`, whose gradient this is, shares. */
+static tg_tensor *over_rows(tg_tape *tape, tg_tensor *x, tg_tensor *gy, const tg_desc *to, const tg_desc *g)
+{
+    const unsigned shared = shared_batch(to, g);
+    int64_t dims[TG_MAX_DIM];
+    int at = 0;
+    x = rows_of_shared(tape, x, g->ndim, shared);
+    gy = rows_of_shared(tape, gy, g->ndim, shared);
+    tg_tensor *y = tg_matmul(tape, tg_transpose(tape, x, -2, -1), gy);
+    tg_desc d;
+    if (!shared || !y || tg_tensor_desc(y, &d))
+        return y;
+    /* With the shared dims as ones again, the engine sees which dims are which. */
+    for (int i = 0; i < g->ndim; i++)
+        dims[i] = shared & 1u << i ? 1 : at < d.ndim ? d.dim[at++] : 1;
+    return tg_reshape_dims(tape, y, dims, (size_t)g->ndim);
+}
+
 static tg_status vjp_matmul(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
 {
     tg_tensor *a = tg_node_input(node, 0), *b = tg_node_input(node, 1);
-    if (tg_node_needs(node, 0))
+    tg_desc da, db, g;
+    if (!tg_input_dims(tape, node, 0, &da) || !tg_input_dims(tape, node, 1, &db) || tg_tensor_desc(gy[0], &g))
+        return tg_tape_status(tape);
+    if (tg_node_needs(node, 0) && !shared_batch(&da, &g))
         gx[0] = tg_matmul(tape, gy[0], tg_transpose(tape, b, -2, -1));
+    else if (tg_node_needs(node, 0))
+        gx[0] = tg_transpose(tape, over_rows(tape, tg_transpose(tape, b, -2, -1), tg_transpose(tape, gy[0], -2, -1), &da, &g), -2, -1);
     if (tg_node_needs(node, 1))
-        gx[1] = tg_matmul(tape, tg_transpose(tape, a, -2, -1), gy[0]);
+        gx[1] = over_rows(tape, a, gy[0], &db, &g);
     return tg_tape_status(tape);
 }
 

@@ -9,6 +9,7 @@ extern const tg_operator *const tg_ops_elementwise[];
 extern const tg_operator *const tg_ops_activation[];
 extern const tg_operator *const tg_ops_reduce[];
 extern const tg_operator *const tg_ops_shape[];
+extern const tg_operator *const tg_ops_view[];
 extern const tg_operator *const tg_ops_copy[];
 extern const tg_operator *const tg_ops_matmul[];
 extern const tg_operator *const tg_ops_softmax[];

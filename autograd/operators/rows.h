@@ -86,6 +86,13 @@ tg_status tg_infer_dims(const tg_infer *q, int64_t dtype, const tg_ints *dims);
 const tg_desc *tg_sliceable(tg_tape *tape, tg_tensor *x, const char *what, int64_t *dim);
 tg_tensor *tg_slice_of(tg_tape *tape, tg_tensor *x, const tg_slice_attrs *attrs);
 tg_tensor *tg_slice_back(tg_tape *tape, tg_tensor *gy, const tg_slice_backward_attrs *attrs);
+/* x[start:end:step] of a dim of this size, as Python clips it; false: step is below 1, and said so. */
+bool tg_clip_slice(tg_tape *tape, const char *what, int64_t size, int64_t dim, int64_t start, int64_t end, int64_t step,
+                   tg_slice_attrs *out);
+/* view.c. Two different dims, counted from the front; false: they are not, and said so. */
+bool tg_resolve_two(tg_tape *tape, const char *what, int ndim, int64_t *dim1, int64_t *dim2);
+/* Zeros of these dims with gy on the diagonal. */
+tg_tensor *tg_diagonal_back(tg_tape *tape, tg_tensor *gy, const int64_t *dims, int64_t ndim, const tg_diagonal_attrs *a);
 /* Writes "[3, 4]", always terminated; returns `buffer`. */
 const char *tg_format_dims(const int64_t *dims, int64_t n, char *buffer, size_t size);
 

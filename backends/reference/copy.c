@@ -168,7 +168,14 @@ static value value_of(int32_t dtype, double x)
     return v;
 }
 
-static void fill(const tg_desc *d, void *dst, double x, int threads)
+void tg_ref_copy_strided(int ndim, const int64_t *dim, int32_t dtype, void *dst, const int64_t *dst_stride,
+                         const void *src, const int64_t *src_stride, int threads)
+{
+    const plan p = make_plan(ndim, dim, dst_stride, src_stride);
+    run_plan(&p, copier(dtype), size_of(dtype), dst, src, threads);
+}
+
+void tg_ref_fill(const tg_desc *d, void *dst, double x, int threads)
 {
     static const int64_t zero[TG_MAX_DIM];
     const value v = value_of(d->dtype, x);
@@ -194,7 +201,7 @@ static tg_status run_slice_backward(tg_backend_state *s, const tg_call *c, const
     const size_t size = size_of(gy->dtype);
     int64_t stride[TG_MAX_DIM];
     bool empty = false;
-    fill(gx, r->out[0], 0, r->threads);
+    tg_ref_fill(gx, r->out[0], 0, r->threads);
     /* Of one element, the step is nothing that anybody has held against the size. */
     for (int d = 0; d < gy->ndim; d++) {
         stride[d] = gx->stride[d] * (d == a->dim && gy->dim[d] > 1 ? a->step : 1);
@@ -229,7 +236,7 @@ static tg_status run_cat(tg_backend_state *s, const tg_call *c, const tg_prepare
 static tg_status run_full(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)s, (void)p;
-    fill(&c->out[0], r->out[0], r->scalars[0], r->threads);
+    tg_ref_fill(&c->out[0], r->out[0], r->scalars[0], r->threads);
     return TG_OK;
 }
 
@@ -242,7 +249,7 @@ static void *writable(const tg_run *r)
 static tg_status run_fill_(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)s, (void)p;
-    fill(c->in[0], writable(r), r->scalars[0], r->threads);
+    tg_ref_fill(c->in[0], writable(r), r->scalars[0], r->threads);
     return TG_OK;
 }
 

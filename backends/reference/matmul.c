@@ -3,6 +3,7 @@
  * The product is cut into tiles of C. Whoever computes a tile packs its part of A and B into panels of double
  * in the scratch memory, and walks k upwards in blocks, adding to a tile of double: each element is one sum
  * in ascending k, rounded to the element type once, whatever the tiles and the threads. */
+#include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 
 #include <omp.h>
@@ -178,10 +179,34 @@ static multiply_fn multiply_best_f64(void)
 #undef T
 #undef NAME
 
+/* Integers have no use for tiles of double: row by row, modulo 2⁶⁴. */
+typedef struct integer_product {
+    const gemm *g;
+    const uint64_t *a, *b;
+    uint64_t *c;
+} integer_product;
+
+static void integer_row(const void *arg, int64_t job)
+{
+    const integer_product *p = arg;
+    const gemm *g = p->g;
+    const int64_t which = job / g->m, i = job % g->m;
+    const uint64_t *a = p->a + batch_offset(g->a, g->c, which) + i * g->a_row;
+    const uint64_t *b = p->b + batch_offset(g->b, g->c, which);
+    uint64_t *c = p->c + batch_offset(g->c, g->c, which) + i * g->c_row;
+    for (int64_t j = 0; j < g->n; j++)
+        c[j * g->c_col] = 0;
+    for (int64_t k = 0; k < g->k; k++)
+        for (int64_t j = 0; j < g->n; j++)
+            c[j * g->c_col] += a[k * g->a_col] * b[k * g->b_row + j * g->b_col];
+}
+
 static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
 {
     (void)s;
     gemm g = describe(c);
+    if (c->out[0].dtype == TG_I64)
+        return TG_OK;
     p->scratch_size = (size_t)(g.threads * thread_scratch(&g)) * sizeof(double);
     return TG_OK;
 }
@@ -193,6 +218,11 @@ static tg_status run(tg_backend_state *s, const tg_call *c, const tg_prepared *p
     gemm g = describe(c);
     if (g.m == 0 || g.n == 0 || g.batch == 0)
         return TG_OK;
+    if (c->out[0].dtype == TG_I64) {
+        const integer_product ip = {&g, r->in[0], r->in[1], r->out[0]};
+        tg_ref_each(g.threads, g.m * g.batch, integer_row, &ip);
+        return TG_OK;
+    }
     int64_t jobs = (g.m + g.mt - 1) / g.mt * ((g.n + g.nt - 1) / g.nt) * g.batch;
     int threads = (int)min64(min64(g.threads, r->threads), jobs);
     int64_t each = thread_scratch(&g);

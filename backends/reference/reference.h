@@ -67,6 +67,11 @@ static inline int64_t ref_place(const tg_desc *d, int64_t k)
     return at;
 }
 
+/* copy.c: dst = src, elements of one dtype between any strides (negative ones, too), counted in elements. */
+void tg_ref_copy_strided(int ndim, const int64_t *dim, int32_t dtype, void *dst, const int64_t *dst_stride,
+                         const void *src, const int64_t *src_stride, int threads);
+void tg_ref_fill(const tg_desc *d, void *dst, double x, int threads);
+
 #define TG_REF_KERNEL(name, run_fn) {.struct_size = sizeof(tg_kernel), .version = 1, .op = name, .run = run_fn}
 
 #endif

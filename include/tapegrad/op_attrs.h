@@ -314,7 +314,8 @@ typedef struct tg_sort_attrs {
  * one (its first place); option 1: NaNs are left out. kthvalue: the `option`-th smallest. mode: the most frequent, the least
  * of equally frequent ones, its last place; no two NaNs are the same. Among ties, places are in order for median; kthvalue's
  * are left to its algorithm.
- * median_all: [x] → [value], a scalar: the median of all elements, NaN of none; dim is not looked at. */
+ * median_all: [x] → [value, share]: a scalar, the median of all elements, NaN of none; and for the rule, of x's dims, 1/n
+ * for each of the n elements that are it (0 for i64). dim is not looked at. */
 typedef struct tg_pick_attrs {
     int64_t dim, option;
 } tg_pick_attrs;

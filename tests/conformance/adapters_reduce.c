@@ -11,18 +11,6 @@ static tg_tensor *in_dtype(op_call *c)
     return has(c, "dtype") ? tg_to(c->tape, x, dtype_or(c, c->g->dtype)) : x;
 }
 
-static void a_zeros_like(op_call *c)
-{
-    on_the_host(c);
-    give(c, tg_zeros_like(c->tape, in_dtype(c)));
-}
-
-static void a_ones_like(op_call *c)
-{
-    on_the_host(c);
-    give(c, tg_ones_like(c->tape, in_dtype(c)));
-}
-
 typedef tg_tensor *(*reduction_fn)(tg_tape *, tg_tensor *, const int64_t *, size_t, bool);
 
 static void reduce(op_call *c, reduction_fn f)
@@ -308,8 +296,6 @@ static void a_sum_to_size(op_call *c)
 }
 
 const adapter adapters_reduce[] = {
-    {"zeros_like", a_zeros_like},
-    {"ones_like", a_ones_like},
     {"max", a_max},
     {"min", a_min},
     {"sum", a_sum},

@@ -3,7 +3,7 @@
 
 #include "op_call.h"
 
-/* -- shape ---------------------------------------------------------------------------------------------- */
+/* -- views ---------------------------------------------------------------------------------------------- */
 
 static void a_reshape(op_call *c)
 {
@@ -16,6 +16,12 @@ static void a_flatten(op_call *c)
     give(c, tg_flatten(c->tape, tensor(c, "input"), integer(c, "start_dim", 0), integer(c, "end_dim", -1)));
 }
 
+static void a_unflatten(op_call *c)
+{
+    tg_ints sizes = integers(c, "sizes");
+    give(c, tg_unflatten(c->tape, tensor(c, "input"), integer(c, "dim", 0), sizes.v, (size_t)sizes.n));
+}
+
 static void a_transpose(op_call *c)
 {
     give(c, tg_transpose(c->tape, tensor(c, "input"), integer(c, "dim0", 0), integer(c, "dim1", 1)));
@@ -23,14 +29,22 @@ static void a_transpose(op_call *c)
 
 static void a_t(op_call *c)
 {
-    tg_tensor *x = tensor(c, "input");
-    give(c, tg_tensor_ndim(x) < 2 ? x : tg_transpose(c->tape, x, 0, 1));
+    give(c, tg_t(c->tape, tensor(c, "input")));
 }
 
 static void a_permute(op_call *c)
 {
     tg_ints d = integers(c, "dims");
     give(c, tg_permute_dims(c->tape, tensor(c, "input"), d.v, (size_t)d.n));
+}
+
+static void a_movedim(op_call *c)
+{
+    tg_ints from = integers(c, "source"), to = integers(c, "destination");
+    if (from.n != to.n)
+        cannot(c, "source and destination are of different lengths");
+    else
+        give(c, tg_movedim(c->tape, tensor(c, "input"), from.v, to.v, (size_t)from.n));
 }
 
 static void a_expand(op_call *c)
@@ -56,20 +70,8 @@ static void a_expand_as(op_call *c)
 static void a_squeeze(op_call *c)
 {
     tg_tensor *x = tensor(c, "input");
-    int ndim = tg_tensor_ndim(x);
-    bool chosen[TG_MAX_DIM] = {false}, all = !has(c, "dim");
     tg_ints d = integers(c, "dim");
-    for (int64_t i = 0; i < d.n; i++) {
-        int64_t k = d.v[i] < 0 ? d.v[i] + ndim : d.v[i];
-        if (k >= 0 && k < ndim)
-            chosen[k] = true;
-        else if (ndim)
-            cannot(c, "a dim out of range");
-    }
-    for (int i = ndim; i-- > 0;)
-        if ((all || chosen[i]) && tg_tensor_dim(x, i) == 1)
-            x = tg_squeeze(c->tape, x, i);
-    give(c, x);
+    give(c, has(c, "dim") ? tg_squeeze_dims(c->tape, x, d.v, (size_t)d.n) : tg_squeeze_all(c->tape, x));
 }
 
 static void a_unsqueeze(op_call *c)
@@ -79,12 +81,12 @@ static void a_unsqueeze(op_call *c)
 
 static void a_narrow(op_call *c)
 {
-    int64_t start = 0;
+    tg_tensor *x = tensor(c, "input");
+    int64_t dim = integer(c, "dim", 0), length = integer(c, "length", 0);
     if (is_number(c, "start"))
-        start = integer(c, "start", 0);
-    else if (tg_tensor_read(tensor(c, "start"), &start, sizeof start) != TG_OK)
-        cannot(c, "a start that is neither an integer nor an i64 scalar has no counterpart here");
-    give(c, tg_narrow(c->tape, tensor(c, "input"), integer(c, "dim", 0), start, integer(c, "length", 0)));
+        give(c, tg_narrow(c->tape, x, dim, integer(c, "start", 0), length));
+    else
+        give(c, tg_narrow_at(c->tape, x, dim, tensor(c, "start"), length));
 }
 
 static void a_select(op_call *c)
@@ -100,130 +102,210 @@ static void a_slice(op_call *c)
                      integer(c, "step", 1)));
 }
 
-/* Of shape [0], which torch.cat passes over, whatever the others' shape. */
-static bool is_nothing(const tg_tensor *t)
+static void a_diagonal(op_call *c)
 {
-    return tg_tensor_ndim(t) == 1 && tg_tensor_dim(t, 0) == 0;
+    tg_tensor *x = tensor(c, "input");
+    int64_t offset = integer(c, "offset", 0);
+    give(c, tg_diagonal(c->tape, x, offset, integer(c, "dim1", 0), integer(c, "dim2", 1)));
 }
 
-static void join(op_call *c, tg_tensor *(*f)(tg_tape *, tg_tensor *const *, size_t, int64_t))
+static void a_linalg_diagonal(op_call *c)
 {
-    int64_t dim = integer(c, "dim", 0);
-    for (size_t i = 0; i < c->n_args; i++)
-        if (!strcmp(c->arg[i].name, "tensors") && has(c, "tensors")) {
-            tg_tensor *of[MAX_LIST];
-            size_t n = 0;
-            for (size_t k = 0; k < c->arg[i].n_tensors; k++)
-                if (f != tg_cat_n || c->arg[i].n_tensors == 1 || !is_nothing(c->arg[i].tensor[k]))
-                    of[n++] = c->arg[i].tensor[k];
-            give(c, f(c->tape, n ? of : c->arg[i].tensor, n ? n : c->arg[i].n_tensors, dim));
-            return;
-        }
-    cannot(c, "no list 'tensors'");
+    tg_tensor *x = tensor(c, "A");
+    int64_t offset = integer(c, "offset", 0);
+    give(c, tg_diagonal(c->tape, x, offset, integer(c, "dim1", -2), integer(c, "dim2", -1)));
 }
 
-static void a_cat(op_call *c)
+static void a_unfold(op_call *c)
 {
-    join(c, tg_cat_n);
+    tg_tensor *x = tensor(c, "input");
+    int64_t dim = integer(c, "dimension", 0);
+    give(c, tg_unfold_dim(c->tape, x, dim, integer(c, "size", 1), integer(c, "step", 1)));
 }
 
-static void a_stack(op_call *c)
-{
-    join(c, tg_stack_n);
-}
+/* -- pieces --------------------------------------------------------------------------------------------- */
 
-/* Pieces of the given lengths, as views. */
-static void pieces(op_call *c, tg_tensor *x, int64_t dim, int64_t each, const tg_ints *lengths)
+static void give_all(op_call *c, tg_tensor *const pieces[], size_t n)
 {
-    int64_t size = tg_tensor_dim(x, (int)dim), at = 0;
-    for (int64_t i = 0; lengths ? i < lengths->n : at < size; i++) {
-        int64_t n = lengths ? lengths->v[i] : each < size - at ? each : size - at;
-        give(c, tg_narrow(c->tape, x, dim, at, n));
-        at += n;
-        if (c->v != PASSED || n < 0 || (!lengths && n == 0))
-            return;
-    }
+    for (size_t i = 0; i < n; i++)
+        give(c, pieces[i]);
 }
 
 static void a_chunk(op_call *c)
 {
-    tg_tensor *x = tensor(c, "input");
-    int64_t dim = integer(c, "dim", 0), n = integer(c, "chunks", 1), size = tg_tensor_dim(x, (int)dim);
-    if (size == 0 || n < 1)
-        cannot(c, "chunks of nothing have no counterpart here");
-    else
-        pieces(c, x, dim, (size + n - 1) / n, NULL);
+    tg_tensor *x = tensor(c, "input"), *out[MAX_OUT];
+    give_all(c, out, tg_chunk(c->tape, x, integer(c, "chunks", 1), integer(c, "dim", 0), out, MAX_OUT));
 }
 
 static void a_split(op_call *c)
 {
     bool by_tensor = has(c, "tensor");
-    tg_tensor *x = tensor(c, by_tensor ? "tensor" : "input");
+    tg_tensor *x = tensor(c, by_tensor ? "tensor" : "input"), *out[MAX_OUT];
     const char *name = by_tensor ? "split_size_or_sections" : "split_sizes";
     int64_t dim = integer(c, "dim", 0);
     tg_ints sizes = integers(c, name);
     if (is_number(c, name))
-        pieces(c, x, dim, integer(c, name, 1), NULL);
+        give_all(c, out, tg_split(c->tape, x, integer(c, name, 1), dim, out, MAX_OUT));
     else
-        pieces(c, x, dim, 0, &sizes);
+        give_all(c, out, tg_split_with_sizes(c->tape, x, sizes.v, (size_t)sizes.n, dim, out, MAX_OUT));
+}
+
+/* Sections or indices, as numbers or in a tensor of either. */
+static void a_tensor_split(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input"), *out[MAX_OUT];
+    int64_t dim = integer(c, "dim", 0), read[TG_MAX_DIM] = {integer(c, "sections", 0)};
+    tg_ints indices = integers(c, "indices");
+    size_t n = (size_t)indices.n;
+    bool sections = has(c, "sections");
+    memcpy(read, has(c, "indices") ? indices.v : read, sizeof read);
+    if (has(c, "tensor_indices_or_sections")) {
+        tg_tensor *t = tensor(c, "tensor_indices_or_sections");
+        sections = tg_tensor_ndim(t) == 0;
+        n = (size_t)tg_tensor_count(t);
+        if (n > TG_MAX_DIM || tg_tensor_read(t, read, n * sizeof *read))
+            cannot(c, "more indices than this runner takes");
+    }
+    if (c->v != PASSED)
+        return;
+    if (sections)
+        give_all(c, out, tg_tensor_split(c->tape, x, read[0], dim, out, MAX_OUT));
+    else
+        give_all(c, out, tg_tensor_split_indices(c->tape, x, read, n, dim, out, MAX_OUT));
 }
 
 static void a_unbind(op_call *c)
 {
-    tg_tensor *x = tensor(c, "input");
-    int64_t dim = integer(c, "dim", 0), n = tg_tensor_dim(x, (int)dim);
-    for (int64_t i = 0; i < n && c->v == PASSED; i++)
-        give(c, tg_select(c->tape, x, dim, i));
+    tg_tensor *x = tensor(c, "input"), *out[MAX_OUT];
+    give_all(c, out, tg_unbind(c->tape, x, integer(c, "dim", 0), out, MAX_OUT));
 }
 
-static void a_unflatten(op_call *c)
+/* -- joined --------------------------------------------------------------------------------------------- */
+
+static void a_cat(op_call *c)
 {
-    tg_tensor *x = tensor(c, "input");
-    tg_ints sizes = integers(c, "sizes"), dims = {0};
-    int64_t ndim = tg_tensor_ndim(x), dim = integer(c, "dim", 0), known = 1, free_one = -1;
-    dim += dim < 0 ? ndim : 0;
-    if (ndim + sizes.n - 1 > TG_MAX_DIM || dim < 0 || dim >= ndim) {
-        cannot(c, "more dims than there can be");
-        return;
-    }
-    for (int64_t i = 0; i < ndim; i++)
-        for (int64_t k = 0; k < (i == dim ? sizes.n : 1); k++) {
-            int64_t size = i == dim ? sizes.v[k] : tg_tensor_dim(x, (int)i);
-            if (i == dim && size < 0)
-                free_one = dims.n;
-            else if (i == dim)
-                known *= size;
-            dims.v[dims.n++] = size;
-        }
-    if (free_one >= 0)
-        dims.v[free_one] = known ? tg_tensor_dim(x, (int)dim) / known : 0;
-    give(c, tg_reshape_dims(c->tape, x, dims.v, (size_t)dims.n));
+    size_t n;
+    tg_tensor *const *xs = tensors(c, "tensors", &n);
+    give(c, tg_cat_n(c->tape, xs, n, integer(c, "dim", 0)));
 }
 
-static void a_movedim(op_call *c)
+static void a_stack(op_call *c)
+{
+    size_t n;
+    tg_tensor *const *xs = tensors(c, "tensors", &n);
+    give(c, tg_stack_n(c->tape, xs, n, integer(c, "dim", 0)));
+}
+
+#define JOIN(name)                                                                                           \
+    static void a_##name(op_call *c)                                                                         \
+    {                                                                                                        \
+        size_t n;                                                                                            \
+        tg_tensor *const *xs = tensors(c, "tensors", &n);                                                    \
+        give(c, tg_##name##_n(c->tape, xs, n));                                                              \
+    }
+JOIN(hstack)
+JOIN(vstack)
+JOIN(dstack)
+JOIN(column_stack)
+
+/* -- rearranged ----------------------------------------------------------------------------------------- */
+
+static void a_flip(op_call *c)
+{
+    tg_ints d = integers(c, "dims");
+    give(c, tg_flip_dims(c->tape, tensor(c, "input"), d.v, (size_t)d.n));
+}
+
+static void a_fliplr(op_call *c)
+{
+    give(c, tg_fliplr(c->tape, tensor(c, "input")));
+}
+
+static void a_flipud(op_call *c)
+{
+    give(c, tg_flipud(c->tape, tensor(c, "input")));
+}
+
+static void a_roll(op_call *c)
+{
+    tg_ints shifts = integers(c, "shifts"), dims = integers(c, "dims");
+    if (dims.n && dims.n != shifts.n)
+        cannot(c, "shifts and dims are of different lengths");
+    else
+        give(c, tg_roll(c->tape, tensor(c, "input"), shifts.v, dims.n ? dims.v : NULL, (size_t)shifts.n));
+}
+
+static void a_rot90(op_call *c)
+{
+    tg_ints d = integers(c, "dims");
+    if (!has(c, "dims"))
+        d = (tg_ints){2, {0, 1}};
+    give(c, tg_rot90(c->tape, tensor(c, "input"), integer(c, "k", 1), d.v[0], d.v[1]));
+}
+
+static void a_repeat(op_call *c)
+{
+    tg_ints d = integers(c, "dims");
+    give(c, tg_repeat_dims(c->tape, tensor(c, "x"), d.v, (size_t)d.n));
+}
+
+static void a_tile(op_call *c)
+{
+    tg_ints d = integers(c, "dims");
+    give(c, tg_tile_dims(c->tape, tensor(c, "input"), d.v, (size_t)d.n));
+}
+
+static void a_repeat_interleave(op_call *c)
 {
     tg_tensor *x = tensor(c, "input");
-    tg_ints from = integers(c, "source"), to = integers(c, "destination"), dims = {.n = tg_tensor_ndim(x)};
-    bool taken[TG_MAX_DIM] = {false}, placed[TG_MAX_DIM] = {false};
-    for (int64_t i = 0; i < from.n && i < to.n; i++) {
-        int64_t s = from.v[i] < 0 ? from.v[i] + dims.n : from.v[i],
-                d = to.v[i] < 0 ? to.v[i] + dims.n : to.v[i];
-        if (s < 0 || s >= dims.n || d < 0 || d >= dims.n || taken[s] || placed[d]) {
-            cannot(c, "a dim out of range, or twice");
-            return;
-        }
-        dims.v[d] = s;
-        taken[s] = placed[d] = true;
-    }
-    for (int64_t d = 0, s = 0; d < dims.n; d++) {
-        if (placed[d])
-            continue;
-        while (taken[s])
-            s++;
-        dims.v[d] = s++;
-    }
-    give(c, tg_permute_dims(c->tape, x, dims.v, (size_t)dims.n));
+    int64_t dim = integer(c, "dim", TG_NONE_INT), size = integer(c, "output_size", -1);
+    if (is_number(c, "repeats"))
+        give(c, tg_repeat_interleave(c->tape, x, integer(c, "repeats", 1), dim));
+    else
+        give(c, tg_repeat_interleave_each(c->tape, x, tensor(c, "repeats"), dim, size));
 }
+
+static void a_tril(op_call *c)
+{
+    give(c, tg_tril(c->tape, tensor(c, "input"), integer(c, "diagonal", 0)));
+}
+
+static void a_triu(op_call *c)
+{
+    give(c, tg_triu(c->tape, tensor(c, "input"), integer(c, "diagonal", 0)));
+}
+
+static void a_diag(op_call *c)
+{
+    give(c, tg_diag(c->tape, tensor(c, "input"), integer(c, "diagonal", 0)));
+}
+
+static void a_diag_embed(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input");
+    int64_t offset = integer(c, "offset", 0);
+    give(c, tg_diag_embed(c->tape, x, offset, integer(c, "dim1", -2), integer(c, "dim2", -1)));
+}
+
+static void a_trace(op_call *c)
+{
+    give(c, tg_trace(c->tape, tensor(c, "input")));
+}
+
+static void a_slice_scatter(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input"), *src = tensor(c, "src");
+    int64_t dim = integer(c, "dim", 0), start = integer(c, "start", 0), end = integer(c, "end", INT64_MAX);
+    give(c, tg_slice_scatter(c->tape, x, src, dim, start, end, integer(c, "step", 1)));
+}
+
+static void a_select_scatter(op_call *c)
+{
+    tg_tensor *x = tensor(c, "input"), *src = tensor(c, "src");
+    give(c, tg_select_scatter(c->tape, x, src, integer(c, "dim", 0), integer(c, "index", 0)));
+}
+
+/* -- made ----------------------------------------------------------------------------------------------- */
 
 static void a_full(op_call *c)
 {
@@ -232,12 +314,75 @@ static void a_full(op_call *c)
     give(c, tg_full(c->tape, dtype_or(c, c->g->dtype), d.v, (size_t)d.n, number(c, "fill_value", 0.0)));
 }
 
+static void like(op_call *c, double value)
+{
+    tg_tensor *x = tensor(c, "input");
+    on_the_host(c);
+    give(c, tg_full_like(c->tape, x, dtype_or(c, tg_tensor_dtype(x)), value));
+}
+
+static void a_zeros_like(op_call *c)
+{
+    like(c, 0);
+}
+
+static void a_ones_like(op_call *c)
+{
+    like(c, 1);
+}
+
+/* Of integers alone, torch.arange makes integers. */
+static void a_arange(op_call *c)
+{
+    bool whole = is_integer(c, "end") && (!has(c, "start") || is_integer(c, "start")) &&
+                 (!has(c, "step") || is_integer(c, "step"));
+    tg_dtype dtype = dtype_or(c, whole ? TG_I64 : c->g->dtype);
+    double start = number(c, "start", 0), end = number(c, "end", 0);
+    on_the_host(c);
+    give(c, tg_arange(c->tape, dtype, start, end, number(c, "step", 1)));
+}
+
+static double number_or_item(op_call *c, const char *name)
+{
+    double x = 0;
+    if (is_number(c, name))
+        return number(c, name, 0);
+    if (tg_item(tensor(c, name), &x))
+        cannot(c, "argument '%s' is no number", name);
+    return x;
+}
+
+static void a_linspace(op_call *c)
+{
+    double start = number_or_item(c, "start"), end = number_or_item(c, "end");
+    on_the_host(c);
+    give(c, tg_linspace(c->tape, dtype_or(c, c->g->dtype), start, end, integer(c, "steps", 0)));
+}
+
+static void a_logspace(op_call *c)
+{
+    double start = number_or_item(c, "start"), end = number_or_item(c, "end"), base = number(c, "base", 10);
+    on_the_host(c);
+    give(c, tg_logspace(c->tape, dtype_or(c, c->g->dtype), start, end, integer(c, "steps", 0), base));
+}
+
+static void a_eye(op_call *c)
+{
+    int64_t n = integer(c, "n", 0);
+    on_the_host(c);
+    if (flag(c, "requires_grad", false))
+        cannot(c, "an identity that wants a gradient has no counterpart here");
+    give(c, tg_eye(c->tape, dtype_or(c, c->g->dtype), n, integer(c, "m", n)));
+}
+
 const adapter adapters_shape[] = {
     {"reshape", a_reshape},
     {"flatten", a_flatten},
+    {"unflatten", a_unflatten},
     {"transpose", a_transpose},
     {"t", a_t},
     {"permute", a_permute},
+    {"movedim", a_movedim},
     {"expand", a_expand},
     {"broadcast_to", a_broadcast_to},
     {"expand_as", a_expand_as},
@@ -246,14 +391,41 @@ const adapter adapters_shape[] = {
     {"narrow", a_narrow},
     {"select", a_select},
     {"slice", a_slice},
-    {"cat", a_cat},
-    {"stack", a_stack},
+    {"diagonal", a_diagonal},
+    {"linalg.diagonal", a_linalg_diagonal},
+    {"unfold", a_unfold},
     {"chunk", a_chunk},
     {"split", a_split},
     {"split_with_sizes", a_split},
+    {"tensor_split", a_tensor_split},
     {"unbind", a_unbind},
-    {"unflatten", a_unflatten},
-    {"movedim", a_movedim},
+    {"cat", a_cat},
+    {"stack", a_stack},
+    {"hstack", a_hstack},
+    {"vstack", a_vstack},
+    {"dstack", a_dstack},
+    {"column_stack", a_column_stack},
+    {"flip", a_flip},
+    {"fliplr", a_fliplr},
+    {"flipud", a_flipud},
+    {"roll", a_roll},
+    {"rot90", a_rot90},
+    {"repeat", a_repeat},
+    {"tile", a_tile},
+    {"repeat_interleave", a_repeat_interleave},
+    {"tril", a_tril},
+    {"triu", a_triu},
+    {"diag", a_diag},
+    {"diag_embed", a_diag_embed},
+    {"trace", a_trace},
+    {"slice_scatter", a_slice_scatter},
+    {"select_scatter", a_select_scatter},
     {"full", a_full},
+    {"zeros_like", a_zeros_like},
+    {"ones_like", a_ones_like},
+    {"arange", a_arange},
+    {"linspace", a_linspace},
+    {"logspace", a_logspace},
+    {"eye", a_eye},
     {NULL, NULL},
 };

@@ -38,6 +38,21 @@ tg_tensor *tensor(op_call *c, const char *name)
     return NULL;
 }
 
+tg_tensor *const *tensors(op_call *c, const char *name, size_t *n)
+{
+    op_arg *a = find(c, name);
+    *n = a ? a->n_tensors : 0;
+    if (!*n)
+        cannot(c, "argument '%s' is no list of tensors", name);
+    return a ? a->tensor : NULL;
+}
+
+bool is_integer(op_call *c, const char *name)
+{
+    op_arg *a = find(c, name);
+    return a && json_is_integer(a->value);
+}
+
 bool is_number(op_call *c, const char *name)
 {
     op_arg *a = find(c, name);
@@ -88,24 +103,39 @@ const char *text(op_call *c, const char *name)
     return s ? s : "";
 }
 
-tg_ints integers(op_call *c, const char *name)
+static tg_ints integers_of(op_call *c, const json_t *value, const char *name)
 {
     tg_ints out = {0};
-    op_arg *a = find(c, name);
-    if (!a)
-        return out;
-    if (json_is_integer(a->value)) {
+    if (json_is_integer(value)) {
         out.n = 1;
-        out.v[0] = json_integer_value(a->value);
+        out.v[0] = json_integer_value(value);
         return out;
     }
-    size_t n = json_array_size(a->value);
+    size_t n = json_array_size(value);
     for (size_t i = 0; i < n && i < TG_MAX_DIM; i++)
-        if (json_is_integer(json_array_get(a->value, i)))
-            out.v[out.n++] = json_integer_value(json_array_get(a->value, i));
-    if (!json_is_array(a->value) || (size_t)out.n != n)
+        if (json_is_integer(json_array_get(value, i)))
+            out.v[out.n++] = json_integer_value(json_array_get(value, i));
+    if (!json_is_array(value) || (size_t)out.n != n)
         cannot(c, "argument '%s' is no list of at most %d integers", name, TG_MAX_DIM);
     return out;
+}
+
+tg_ints integers(op_call *c, const char *name)
+{
+    op_arg *a = find(c, name);
+    return a ? integers_of(c, a->value, name) : (tg_ints){0};
+}
+
+void two_lists(op_call *c, const char *name, tg_ints *first, tg_ints *second)
+{
+    op_arg *a = find(c, name);
+    *first = *second = (tg_ints){0};
+    if (!a || json_array_size(a->value) != 2)
+        cannot(c, "argument '%s' is no list of two lists", name);
+    else {
+        *first = integers_of(c, json_array_get(a->value, 0), name);
+        *second = integers_of(c, json_array_get(a->value, 1), name);
+    }
 }
 
 tg_reals numbers(op_call *c, const char *name)

@@ -30,9 +30,12 @@ typedef struct op_call {
 bool has(op_call *c, const char *name);
 /* NULL where it is no tensor. */
 tg_tensor *tensor(op_call *c, const char *name);
+/* A list's tensors; n 0 where it is none. */
+tg_tensor *const *tensors(op_call *c, const char *name, size_t *n);
 /* A tensor, or a number as a scalar tensor. */
 tg_tensor *tensor_or_number(op_call *c, const char *name);
 bool is_number(op_call *c, const char *name);
+bool is_integer(op_call *c, const char *name); /* not a boolean, not 1.0 */
 double number(op_call *c, const char *name, double otherwise);
 int64_t integer(op_call *c, const char *name, int64_t otherwise);
 bool flag(op_call *c, const char *name, bool otherwise);
@@ -42,6 +45,8 @@ const char *text(op_call *c, const char *name);
 tg_ints integers(op_call *c, const char *name);
 /* The same of numbers. */
 tg_reals numbers(op_call *c, const char *name);
+/* A list of two lists of integers. */
+void two_lists(op_call *c, const char *name, tg_ints *first, tg_ints *second);
 /* 'dtype', or another where there is none. */
 tg_dtype dtype_or(op_call *c, tg_dtype otherwise);
 /* Refuses a 'device' other than the cpu: ours live on the host. */
