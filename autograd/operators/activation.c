@@ -285,6 +285,30 @@ static const tg_operator row_gelu = {
     .samples = gelu_values,
 };
 
+/* -- hardswish ------------------------------------------------------------------------------------------ */
+
+/* The line's slope is kept finite where it is not chosen: an infinity would be 0·∞ in the next derivative. */
+TG_RULE(hardswish)
+{
+    tg_tensor *x = tg_node_input(node, 0), *low = tg_constant_like(tape, x, -3), *high = tg_constant_like(tape, x, 3);
+    tg_tensor *line = tg_add_scalar(tape, tg_mul_scalar(tape, tg_clamp(tape, x, -3, 3), 1.0 / 3), 0.5);
+    tg_tensor *up = tg_where(tape, tg_lt(tape, x, high), tg_mul(tape, gy[0], line), gy[0]);
+    gx[0] = tg_where(tape, tg_le(tape, x, low), tg_zeros_like(tape, x), up);
+    return tg_tape_status(tape);
+}
+
+SAMPLES1(hardswish_values, NULL, NULL, TG_RANGE(-5, 5), .n_kinks = 2, .kinks = {-3, 3}, .distance = 0.1)
+
+static const tg_operator row_hardswish = {
+    TG_ROW("hardswish", "x*min(max(x + 3, 0), 6)/6"),
+    .n_in = 1,
+    .n_out = 1,
+    .saves = TG_OP_IN(0),
+    .infer = tg_infer_like,
+    .vjp = hardswish_vjp,
+    .samples = hardswish_values,
+};
+
 /* -- without a fused row -------------------------------------------------------------------------------- */
 
 TG_RULE(softsign)
@@ -401,6 +425,11 @@ tg_tensor *tg_log_sigmoid(tg_tape *tape, tg_tensor *x)
     return tg_row1(tape, &row_log_sigmoid, x, NULL, NULL);
 }
 
+tg_tensor *tg_hardswish(tg_tape *tape, tg_tensor *x)
+{
+    return tg_row1(tape, &row_hardswish, x, NULL, NULL);
+}
+
 tg_tensor *tg_hardtanh(tg_tape *tape, tg_tensor *x, double min_val, double max_val)
 {
     if (!(min_val <= max_val)) {
@@ -417,6 +446,7 @@ tg_tensor *tg_clamp(tg_tape *tape, tg_tensor *x, double min, double max)
 }
 
 const tg_operator *const tg_ops_activation[] = {
+    &row_hardswish,
     &row_sigmoid,  &row_sigmoid_backward,  &row_tanh,       &row_tanh_backward,
     &row_relu,     &row_relu_backward,     &row_leaky_relu, &row_leaky_relu_backward,
     &row_elu,      &row_elu_backward,      &row_gelu,       &row_gelu_backward,

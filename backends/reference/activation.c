@@ -54,6 +54,8 @@ static tg_status run_gelu_kind_backward(tg_backend_state *s, const tg_call *c, c
 TG_REF_MAP1(silu, , y = x / (1 + EXP(-x)))
 TG_REF_MAP2(silu_backward, , const T p = SIGMOID(b); y = a * p * (1 + b * (1 - p)))
 
+TG_REF_MAP1(hardswish, , const T up = x < -3 ? 0 : x + 3; y = x > 3 ? x : x * up / 6)
+
 /* tanh(log(1 + e^x)) = n/(n + 2) with n = e^x·(e^x + 2): no cancellation; above 20 it is 1 to the last bit.
  */
 TG_REF_MAP1(mish, , const T e = EXP(x); const T n = e * (e + 2); y = x > 20 ? x : x * (n / (n + 2)))
@@ -90,6 +92,7 @@ const tg_kernel tg_ref_activation[] = {
     TG_REF_KERNEL("gelu_backward", run_gelu_kind_backward),
     TG_REF_KERNEL("silu", run_silu),
     TG_REF_KERNEL("silu_backward", run_silu_backward),
+    TG_REF_KERNEL("hardswish", run_hardswish),
     TG_REF_KERNEL("mish", run_mish),
     TG_REF_KERNEL("mish_backward", run_mish_backward),
     TG_REF_KERNEL("softplus", run_softplus),

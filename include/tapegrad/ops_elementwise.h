@@ -41,6 +41,8 @@ TG_API tg_tensor *tg_celu(tg_tape *tape, tg_tensor *x, double alpha);
 /* x·Φ(x), or 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))). Hendrycks and Gimpel 2016. */
 TG_API tg_tensor *tg_gelu(tg_tape *tape, tg_tensor *x, bool tanh_approximation);
 TG_API tg_tensor *tg_silu(tg_tape *tape, tg_tensor *x); /* x·σ(x) */
+/* x·min(max(x + 3, 0), 6)/6 (Howard et al. 2019); the derivative at −3 is 0, at 3 it is 1. */
+TG_API tg_tensor *tg_hardswish(tg_tape *tape, tg_tensor *x);
 TG_API tg_tensor *tg_mish(tg_tape *tape, tg_tensor *x); /* x·tanh(log(1 + e^x)). Misra 2019 */
 /* log(1 + e^(beta·x))/beta, and x itself where beta·x > threshold. TG_EINVAL for beta = 0. */
 TG_API tg_tensor *tg_softplus(tg_tape *tape, tg_tensor *x, double beta, double threshold);

@@ -101,6 +101,7 @@
 #define tg_gelu(...) TG_AT(tg_gelu(__VA_ARGS__))
 #define tg_grid_sample(...) TG_AT(tg_grid_sample(__VA_ARGS__))
 #define tg_gt(...) TG_AT(tg_gt(__VA_ARGS__))
+#define tg_hardswish(...) TG_AT(tg_hardswish(__VA_ARGS__))
 #define tg_hardtanh(...) TG_AT(tg_hardtanh(__VA_ARGS__))
 #define tg_heaviside(...) TG_AT(tg_heaviside(__VA_ARGS__))
 #define tg_hstack_n(...) TG_AT(tg_hstack_n(__VA_ARGS__))

@@ -100,6 +100,14 @@ static long double mish_slope(long double x)
 {
     return tanhl(soft(x)) + x * sig(x) * tanh_slope(soft(x));
 }
+static long double hardswish(long double x)
+{
+    return x * fminl(fmaxl(x + 3, 0), 6) / 6;
+}
+static long double hardswish_slope(long double x)
+{
+    return x <= -3 ? 0 : x < 3 ? x / 3 + 0.5L : 1;
+}
 static long double softplus(long double x)
 {
     return soft(2 * x) / 2;
@@ -161,6 +169,7 @@ static const activation activations[] = {
     {"gelu", do_gelu, gelu, gelu_slope, 1000, 0},
     {"gelu, tanh", do_gelu_t, gelu_t, gelu_t_slope, 1000, 0},
     {"silu", (tg_silu), silu, silu_slope, 1000, 0},
+    {"hardswish", (tg_hardswish), hardswish, hardswish_slope, 1000, 0},
     {"mish", (tg_mish), mish, mish_slope, 1000, 0},
     {"softplus", do_softplus, softplus, softplus_slope, 1000, 0},
     {"softsign", (tg_softsign), softsign, softsign_slope, 1000.0 / 1001, -1000.0 / 1001},
