@@ -368,7 +368,7 @@ tg_tensor *tg_prod(tg_tape *tape, tg_tensor *x)
     return tg_composed(tape, &scope, tg_row1(tape, &row_prod, flat, &(tg_argmax_attrs){0}, NULL), NULL);
 }
 
-/* What goes before or behind x along dim: of the same dims but that one, and of x's dtype. */
+/* What goes before or behind x along dim: of the same dims but that one. */
 static tg_tensor *edge_of(tg_tape *tape, const tg_desc *x, tg_tensor *edge, const char *argument, int64_t dim)
 {
     const tg_desc *d = tg_argument(tape, edge, "diff", argument);
@@ -377,10 +377,9 @@ static tg_tensor *edge_of(tg_tape *tape, const tg_desc *x, tg_tensor *edge, cons
     if (!d)
         return NULL;
     to.dim[dim] = d->dim[dim];
-    if (d->dtype == x->dtype && tg_desc_same_dims(d, &to))
+    if (tg_desc_same_dims(d, &to))
         return edge;
-    tg_fail(tape, d->dtype == x->dtype ? TG_ESHAPE : TG_EDTYPE,
-            "diff: %s is %s, expected %s with any size of dim %lld", argument,
+    tg_fail(tape, TG_ESHAPE, "diff: %s is %s, expected x's dims, %s, with any size of dim %lld", argument,
             tg_desc_format(d, got, sizeof got), tg_desc_format(x, expected, sizeof expected), (long long)dim);
     return NULL;
 }

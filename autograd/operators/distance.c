@@ -453,6 +453,14 @@ tg_tensor *tg_triplet_margin_loss(tg_tape *tape, tg_tensor *anchor, tg_tensor *p
         !take_pair(tape, what, positive, negative, "positive", "negative", &both) ||
         !tg_known_reduction(tape, what, reduction))
         return NULL;
+    const int ndim = tg_tensor_ndim(anchor);
+    if (!(margin > 0) || tg_tensor_ndim(positive) != ndim || tg_tensor_ndim(negative) != ndim) {
+        tg_fail(
+            tape, margin > 0 ? TG_ESHAPE : TG_EINVAL,
+            "%s: margin is %g, and the three have %d, %d and %d dims; expected above 0, and the same number",
+            what, margin, ndim, tg_tensor_ndim(positive), tg_tensor_ndim(negative));
+        return NULL;
+    }
     tg_scope_enter(tape, &scope);
     tg_tensor *near = distance_of_rows(tape, anchor, positive, p, eps, false);
     tg_tensor *far = distance_of_rows(tape, anchor, negative, p, eps, false);

@@ -1,39 +1,26 @@
-/* Along one dim, one line after the other: running sums (in f64), products, extrema, recurrences. */
+/* Along one dim: running sums and products (in f64), extrema, recurrences. Lines beside each other go
+ * together. */
 #include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { PARALLEL = 32768, GROUP = 16 /* lines side by side that one item takes */ };
+enum { PARALLEL = 32768, GROUP = 16 /* lines that one item takes */ };
 
 typedef enum scan_kind { SUM, PRODUCT, LOGS, RECURRENCE, MOST, LEAST, FACTORS } scan_kind;
 
 typedef struct task {
-    tg_desc lines;       /* the first input, its dim gone to size 1                      */
-    const tg_desc *b;    /* the recurrence's other input                                 */
-    const void *x, *add; /* add: its data                                                */
+    tg_desc lines, lines_b; /* the inputs, their dim gone to size 1; lines_b: the recurrence's second */
+    const void *x, *add;    /* add: the second's data                                                 */
     void *y;
-    int64_t *place, n, inner; /* inner: the outputs' step along the dim                  */
+    int64_t *place, n, inner; /* inner: the outputs' step along the dim */
     int64_t step, step_b;
     int dim;
     int32_t dtype;
     scan_kind kind;
     bool reverse;
 } task;
-
-static inline double number(const void *x, int64_t i, int32_t dtype)
-{
-    return dtype == TG_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
-}
-
-static inline void put(void *y, int64_t i, int32_t dtype, double v)
-{
-    if (dtype == TG_F32)
-        ((float *)y)[i] = (float)v;
-    else
-        ((double *)y)[i] = v;
-}
 
 /* Where line m begins in a row-major tensor of these dims with n along dim. */
 static int64_t start_of(const tg_desc *lines, int dim, int64_t n, int64_t m)
@@ -53,26 +40,47 @@ static double log_add(double a, double b)
     return isinf(most) ? most : most + log1p(exp(least - most));
 }
 
-static void real_line(const task *t, int64_t from, int64_t from_b, int64_t to)
-{
-    double y = t->kind == PRODUCT || t->kind == FACTORS ? 1 : t->kind == LOGS ? -(double)INFINITY : 0;
-    for (int64_t k = 0; k < t->n; k++) {
-        const int64_t i = t->reverse ? t->n - 1 - k : k;
-        const double x = number(t->x, from + i * t->step, t->dtype);
-        if (t->kind == SUM)
-            y += x;
-        else if (t->kind == LOGS)
-            y = log_add(y, x);
-        else if (t->kind == RECURRENCE)
-            y = number(t->add, from_b + i * t->step_b, t->dtype) + (k ? x * y : 0);
-        else
-            y *= x;
-        if (t->kind != FACTORS)
-            put(t->y, to + i * t->inner, t->dtype, y);
+/* Where lines begin, in elements. */
+typedef struct group {
+    int count;
+    int64_t from[GROUP], from_b[GROUP], to[GROUP];
+} group;
+
+/* One place of all lines at a time: they do not wait for each other. */
+#define STEPS(TYPE, ...)                                                                                     \
+    for (int64_t k = 0; k < t->n; k++) {                                                                     \
+        const int64_t i = t->reverse ? t->n - 1 - k : k;                                                     \
+        for (int l = 0; l < g->count; l++) {                                                                 \
+            const double v = (double)x[g->from[l] + i * t->step];                                            \
+            __VA_ARGS__;                                                                                     \
+            y[g->to[l] + i * t->inner] = (TYPE)acc[l];                                                       \
+        }                                                                                                    \
+    }                                                                                                        \
+    break
+#define REAL(suffix, TYPE)                                                                                   \
+    static void real_##suffix(const task *t, const group *g)                                                 \
+    {                                                                                                        \
+        const TYPE *x = t->x, *add = t->add;                                                                 \
+        TYPE *y = t->y;                                                                                      \
+        double acc[GROUP];                                                                                   \
+        for (int l = 0; l < GROUP; l++)                                                                      \
+            acc[l] = t->kind == LOGS ? -(double)INFINITY : t->kind == PRODUCT || t->kind == FACTORS;         \
+        switch (t->kind) {                                                                                   \
+        case SUM: STEPS(TYPE, acc[l] += v);                                                                  \
+        case PRODUCT: STEPS(TYPE, acc[l] *= v);                                                              \
+        case LOGS: STEPS(TYPE, acc[l] = log_add(acc[l], v));                                                 \
+        case RECURRENCE:                                                                                     \
+            STEPS(TYPE, acc[l] = (double)add[g->from_b[l] + i * t->step_b] + (k ? v * acc[l] : 0));          \
+        default:                                                                                             \
+            for (int64_t k = 0; k < t->n; k++)                                                               \
+                for (int l = 0; l < g->count; l++)                                                           \
+                    acc[l] *= (double)x[g->from[l] + k * t->step];                                           \
+            for (int l = 0; l < g->count; l++)                                                               \
+                y[g->to[l]] = (TYPE)acc[l];                                                                  \
+        }                                                                                                    \
     }
-    if (t->kind == FACTORS)
-        put(t->y, to, t->dtype, y);
-}
+REAL(f32, float)
+REAL(f64, double)
 
 /* i64 and bool, modulo 2^64. */
 static void whole_line(const task *t, int64_t from, int64_t to)
@@ -111,34 +119,37 @@ RECORD(f64, double)
 RECORD(i64, int64_t)
 RECORD(u8, uint8_t)
 
-static void line(const task *t, int64_t m)
+static void whole_or_record(const task *t, int64_t from, int64_t to)
 {
-    const int64_t from = ref_place(&t->lines, m);
-    const int64_t to = t->kind == FACTORS ? m : start_of(&t->lines, t->dim, t->n, m);
-    if (t->kind == MOST || t->kind == LEAST) {
-        (t->dtype == TG_F32   ? record_f32
-         : t->dtype == TG_F64 ? record_f64
-         : t->dtype == TG_I64 ? record_i64
-                              : record_u8)(t, from, to);
-    } else if (t->dtype == TG_I64 || t->dtype == TG_BOOL) {
+    if (t->kind != MOST && t->kind != LEAST)
         whole_line(t, from, to);
-    } else {
-        tg_desc other = {0};
-        if (t->b) {
-            other = *t->b;
-            if (other.ndim)
-                other.dim[t->dim] = 1;
-        }
-        real_line(t, from, t->b ? ref_place(&other, m) : 0, to);
-    }
+    else if (t->dtype == TG_F32)
+        record_f32(t, from, to);
+    else if (t->dtype == TG_F64)
+        record_f64(t, from, to);
+    else if (t->dtype == TG_I64)
+        record_i64(t, from, to);
+    else
+        record_u8(t, from, to);
 }
 
 static void item(const void *arg, int64_t i)
 {
     const task *t = arg;
-    const int64_t lines = ref_count(&t->lines);
-    for (int64_t m = i * GROUP; m < lines && m < (i + 1) * GROUP; m++)
-        line(t, m);
+    const int64_t lines = ref_count(&t->lines), first = i * GROUP;
+    group g = {.count = (int)(lines - first < GROUP ? lines - first : GROUP)};
+    for (int l = 0; l < g.count; l++) {
+        g.from[l] = ref_place(&t->lines, first + l);
+        g.from_b[l] = t->kind == RECURRENCE ? ref_place(&t->lines_b, first + l) : 0;
+        g.to[l] = t->kind == FACTORS ? first + l : start_of(&t->lines, t->dim, t->n, first + l);
+    }
+    if (t->kind == MOST || t->kind == LEAST || t->dtype == TG_I64 || t->dtype == TG_BOOL)
+        for (int l = 0; l < g.count; l++)
+            whole_or_record(t, g.from[l], g.to[l]);
+    else if (t->dtype == TG_F32)
+        real_f32(t, &g);
+    else
+        real_f64(t, &g);
 }
 
 static tg_status run(const tg_call *c, const tg_run *r, scan_kind kind, int64_t dim, bool reverse)
@@ -154,14 +165,14 @@ static tg_status run(const tg_call *c, const tg_run *r, scan_kind kind, int64_t 
               .kind = kind,
               .reverse = reverse};
     if (kind == RECURRENCE) {
-        t.b = c->in[1];
+        t.lines_b = *c->in[1];
         t.add = r->in[1];
     }
     if (t.lines.ndim) {
         t.n = t.lines.dim[dim];
         t.step = t.lines.stride[dim];
-        t.step_b = t.b ? t.b->stride[dim] : 0;
-        t.lines.dim[dim] = 1;
+        t.step_b = t.lines_b.stride[dim];
+        t.lines.dim[dim] = t.lines_b.dim[dim] = 1;
         for (int d = t.lines.ndim - 1; d > dim; d--)
             t.inner *= t.lines.dim[d];
     }

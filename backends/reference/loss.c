@@ -40,18 +40,23 @@ typedef struct nll_task {
     int64_t step, blocks; /* rows an item; blocks of WIDTH columns a sample */
 } nll_task;
 
+/* The exponential of f64 is libm's: wider vectors would gain nothing. */
 #define T float
+#define CLONES REF_CLONES
 #define EXPONENTIAL ref_expf
 #define NAME(x) x##_f32
 #include "backends/reference/loss_typed.h"
 #undef T
+#undef CLONES
 #undef EXPONENTIAL
 #undef NAME
 #define T double
+#define CLONES
 #define EXPONENTIAL ref_exp
 #define NAME(x) x##_f64
 #include "backends/reference/loss_typed.h"
 #undef T
+#undef CLONES
 #undef EXPONENTIAL
 #undef NAME
 
@@ -181,10 +186,27 @@ static tg_status run_cross_entropy_backward(tg_backend_state *s, const tg_call *
     return nll_backward(c, r, r->in[1], 2);
 }
 
-TG_REF_MAP2(binary_cross_entropy, , {
-    const double low = log((double)a), high = log1p(-(double)a), t = (double)b;
-    y = (T)(-(t * (low < -100 ? -100 : low) + (1 - t) * (high < -100 ? -100 : high)));
-})
+/* Rare: in f64 throughout, and not compiled for each machine. */
+#define BINARY(suffix, TYPE)                                                                                 \
+    static void binary_##suffix(int64_t blocks, void *out, const void *const *in, const double *k)           \
+    {                                                                                                        \
+        TYPE *y = out;                                                                                       \
+        const TYPE *x = in[0], *target = in[1];                                                              \
+        (void)k;                                                                                             \
+        for (int64_t i = 0; i < TG_REF_BLOCK * blocks; i++) {                                                \
+            const double t = (double)target[i], log_x = log((double)x[i]), rest = log1p(-(double)x[i]);      \
+            y[i] = (TYPE)-(t * (log_x < -100 ? -100 : log_x) + (1 - t) * (rest < -100 ? -100 : rest));     \
+        }                                                                                                    \
+    }
+BINARY(f32, float)
+BINARY(f64, double)
+
+static tg_status run_binary_cross_entropy(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                          const tg_run *r)
+{
+    (void)s, (void)p;
+    return tg_ref_map_float(c, r, binary_f32, binary_f64);
+}
 
 #define WITH_SCRATCH(name, run_fn)                                                                           \
     {                                                                                                        \

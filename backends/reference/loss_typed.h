@@ -1,7 +1,7 @@
-/* The loops of loss.c for one type: T, EXPONENTIAL and NAME are defined by the includer. */
+/* The loops of loss.c for one type: T, EXPONENTIAL, NAME and CLONES are defined by the includer. */
 
 /* Σ(a − b)² of at most REF_CHUNK elements. */
-REF_CLONES static double NAME(squares)(const T *a, const T *b, int64_t n)
+CLONES static double NAME(squares)(const T *a, const T *b, int64_t n)
 {
     double lane[REF_LANES] = {0}, s = 0.0;
     int64_t i = 0;
@@ -15,13 +15,13 @@ REF_CLONES static double NAME(squares)(const T *a, const T *b, int64_t n)
     return s + ref_lanes_sum(lane);
 }
 
-REF_CLONES static void NAME(each_square)(T *y, const T *a, const T *b, int64_t n)
+CLONES static void NAME(each_square)(T *y, const T *a, const T *b, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         y[i] = (a[i] - b[i]) * (a[i] - b[i]);
 }
 
-REF_CLONES static void NAME(difference)(T *dx, T factor, const T *dy, const T *a, const T *b, int64_t n)
+CLONES static void NAME(difference)(T *dx, T factor, const T *dy, const T *a, const T *b, int64_t n)
 {
     if (dy)
         for (int64_t i = 0; i < n; i++)
@@ -126,7 +126,8 @@ static void NAME(nll_loss)(const nll *q, const T *x, const int64_t *target, cons
         return;
     for (int64_t k = 0; k < 2 * chunks; k++)
         sum[k & 1] += partial[k];
-    if (q->reduction == TG_REDUCE_MEAN) /* the labels' own part of no weight at all is 0/0, whatever the rest */
+    if (q->reduction ==
+        TG_REDUCE_MEAN) /* the labels' own part of no weight at all is 0/0, whatever the rest */
         sum[0] = sum[1] == 0.0 ? (double)NAN : sum[0] / sum[1];
     y[0] = (T)sum[0];
 }
@@ -145,8 +146,8 @@ static double NAME(divisor)(const nll *q, const int64_t *target, const T *weight
 
 /* Rows of classes (inner = 1), from `from` up to `to`. log_probs NULL: nll_loss's gradient, else
  * cross_entropy's. */
-REF_CLONES static void NAME(back_rows)(const nll *q, T *dx, const T *dy, double scale, const T *log_probs,
-                                       const int64_t *target, const T *weight, int64_t from, int64_t to)
+CLONES static void NAME(back_rows)(const nll *q, T *dx, const T *dy, double scale, const T *log_probs,
+                                   const int64_t *target, const T *weight, int64_t from, int64_t to)
 {
     int64_t n = q->classes;
     double keep = 1.0 - q->smoothing, spread = q->smoothing / (double)n;
@@ -175,8 +176,8 @@ REF_CLONES static void NAME(back_rows)(const nll *q, T *dx, const T *dy, double 
 }
 
 /* Columns [j, j + w) of one sample's planes (inner > 1). */
-REF_CLONES static void NAME(back_columns)(const nll *q, T *dx, const T *dy, double scale, const T *log_probs,
-                                          const int64_t *target, const T *weight, int64_t w)
+CLONES static void NAME(back_columns)(const nll *q, T *dx, const T *dy, double scale, const T *log_probs,
+                                      const int64_t *target, const T *weight, int64_t w)
 {
     T k[WIDTH], factor[WIDTH];
     int64_t t[WIDTH];

@@ -381,16 +381,28 @@ typedef struct norm {
     bool f64;
 } norm;
 
-static inline double further(double y, double v, double order)
-{
-    if (order == 0)
-        return y + (v != 0);
-    if (order == 1)
-        return y + v;
-    if (isinf(order))
-        return y != y || (order > 0 ? v <= y : v >= y) ? y : v;
-    return y + pow(v, order);
-}
+/* n values of one output more, `step` apart. */
+#define NORM(suffix, TYPE)                                                                                   \
+    static double norm_##suffix(double y, const TYPE *x, int64_t n, int64_t step, double order)              \
+    {                                                                                                        \
+        if (order == 1)                                                                                      \
+            for (int64_t i = 0; i < n; i++)                                                                  \
+                y += fabs((double)x[i * step]);                                                              \
+        else if (order == 0)                                                                                 \
+            for (int64_t i = 0; i < n; i++)                                                                  \
+                y += x[i * step] != 0;                                                                       \
+        else if (isinf(order))                                                                               \
+            for (int64_t i = 0; i < n && y == y; i++) {                                                      \
+                const double v = fabs((double)x[i * step]);                                                  \
+                y = (order > 0 ? v <= y : v >= y) ? y : v;                                                   \
+            }                                                                                                \
+        else                                                                                                 \
+            for (int64_t i = 0; i < n; i++)                                                                  \
+                y += pow(fabs((double)x[i * step]), order);                                                  \
+        return y;                                                                                            \
+    }
+NORM(f32, float)
+NORM(f64, double)
 
 static void norm_item(const void *arg, int64_t m)
 {
@@ -402,11 +414,8 @@ static void norm_item(const void *arg, int64_t m)
     double y = isinf(t->order) && t->order < 0 ? (double)INFINITY : 0;
     for (int64_t i = 0; i < p->r; i += row) {
         const int64_t k = at + offset_of(p->n_red, p->red, p->red_stride, i);
-        for (int64_t j = 0; j < row; j++) {
-            const double x =
-                t->f64 ? ((const double *)t->x)[k + j * step] : (double)((const float *)t->x)[k + j * step];
-            y = further(y, fabs(x), t->order);
-        }
+        y = t->f64 ? norm_f64(y, (const double *)t->x + k, row, step, t->order)
+                   : norm_f32(y, (const float *)t->x + k, row, step, t->order);
     }
     t->to[m] = t->order == 0 || t->order == 1 || isinf(t->order) ? y : pow(y, 1 / t->order);
 }

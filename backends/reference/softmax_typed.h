@@ -1,8 +1,8 @@
-/* The loops of softmax.c for one type: T, EXP and NAME are defined by the includer. */
+/* The loops of softmax.c for one type: T, EXP, NAME and CLONES are defined by the includer. */
 
 /* Rows of n elements, short ones a group at a time, so that the exponentials run over whole vectors. y = x −
  * max first; the exponentials of `logs` go through a buffer. */
-REF_CLONES static void NAME(rows)(T *y, const T *x, int64_t rows, int64_t n, bool logs)
+CLONES static void NAME(rows)(T *y, const T *x, int64_t rows, int64_t n, bool logs)
 {
     T buffer[PIECE];
     double sum[PIECE];
@@ -43,7 +43,7 @@ REF_CLONES static void NAME(rows)(T *y, const T *x, int64_t rows, int64_t n, boo
 }
 
 /* w ≤ WIDTH neighbouring columns of n elements, `step` apart. */
-REF_CLONES static void NAME(columns)(T *y, const T *x, int64_t n, int64_t step, int64_t w, bool logs)
+CLONES static void NAME(columns)(T *y, const T *x, int64_t n, int64_t step, int64_t w, bool logs)
 {
     T max[WIDTH], s[WIDTH];
     double sum[WIDTH] = {0};
@@ -65,7 +65,7 @@ REF_CLONES static void NAME(columns)(T *y, const T *x, int64_t n, int64_t step, 
             y[k * step + j] = logs ? y[k * step + j] - s[j] : y[k * step + j] / s[j];
 }
 
-REF_CLONES static void NAME(rows_backward)(T *dx, const T *dy, const T *y, int64_t rows, int64_t n, bool logs)
+CLONES static void NAME(rows_backward)(T *dx, const T *dy, const T *y, int64_t rows, int64_t n, bool logs)
 {
     for (int64_t r = 0; r < rows; r++, dx += n, dy += n, y += n) {
         if (logs) {
@@ -80,8 +80,8 @@ REF_CLONES static void NAME(rows_backward)(T *dx, const T *dy, const T *y, int64
     }
 }
 
-REF_CLONES static void NAME(columns_backward)(T *dx, const T *dy, const T *y, int64_t n, int64_t step,
-                                              int64_t w, bool logs)
+CLONES static void NAME(columns_backward)(T *dx, const T *dy, const T *y, int64_t n, int64_t step, int64_t w,
+                                          bool logs)
 {
     double sum[WIDTH] = {0};
     T s[WIDTH];
@@ -126,7 +126,7 @@ static void NAME(columns_item)(const void *arg, int64_t i)
 
 /* log Σexp of one output: runs of `run` elements that lie side by side, started from each offset of the
  * odometer. */
-REF_CLONES static T NAME(logsumexp_one)(const T *x, const span *s)
+CLONES static T NAME(logsumexp_one)(const T *x, const span *s)
 {
     T max = -(T)INFINITY;
     int64_t at[TG_MAX_DIM] = {0}, offset = 0;

@@ -75,7 +75,7 @@ TG_API tg_tensor *tg_logcumsumexp(tg_tape *tape, tg_tensor *x, int64_t dim);
 TG_API tg_tensor *tg_cummax(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor **indices);
 TG_API tg_tensor *tg_cummin(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor **indices);
 /* x[k + 1] − x[k] along dim, n times (of bools: do they differ?; n 0: x), after `prepend` and `append` (NULL: none; x's dims but
- * for any size of dim, x's dtype) are joined on. torch.diff. */
+ * for any size of dim) are joined on. torch.diff. */
 TG_API tg_tensor *tg_diff(tg_tape *tape, tg_tensor *x, int64_t n, int64_t dim, tg_tensor *prepend, tg_tensor *append);
 /* Σ(y[k] + y[k + 1])/2·dx along dim, with one dx, or with the differences of x: one value for each place of dim, or dims
  * that broadcast to y's. torch.trapezoid. */

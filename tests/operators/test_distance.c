@@ -90,6 +90,8 @@ START_TEST(triplets)
                  TG_ESHAPE, "triplet_margin_loss: anchor f64[2, 2] and negative f64[3, 2]");
     expect_error(tg_triplet_margin_loss(tape, a, p, n, 1, 2, 0, false, (tg_reduction)7), TG_EINVAL,
                  "reduction is 7");
+    expect_error(tg_triplet_margin_loss(tape, a, p, n, 0, 2, 0, false, TG_REDUCE_SUM), TG_EINVAL,
+                 "margin is 0");
 }
 END_TEST
 
