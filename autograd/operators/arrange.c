@@ -28,7 +28,8 @@ static tg_status infer_roll(const tg_infer *q)
     for (int d = 0; d < x->ndim && fits; d++)
         fits = a->dims.v[d] == 0 || (a->dims.v[d] > 0 && a->dims.v[d] < x->dim[d]);
     if (!fits)
-        return tg_infer_fail(q, TG_EINVAL, "takes a shift from 0 to below the size for each of the %d dims, got %s",
+        return tg_infer_fail(q, TG_EINVAL,
+                             "takes a shift from 0 to below the size for each of the %d dims, got %s",
                              x->ndim, tg_format_dims(a->dims.v, a->dims.n, text, sizeof text));
     return like_first(q);
 }
@@ -45,11 +46,13 @@ static tg_status infer_slice_scatter(const tg_infer *q)
     const tg_slice_attrs *a = q->attrs;
     const tg_desc *x = q->in[0], *src = q->in[1];
     if (a->dim < 0 || a->dim >= x->ndim)
-        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", x->ndim - 1, (long long)a->dim);
+        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", x->ndim - 1,
+                             (long long)a->dim);
     const int64_t size = x->dim[a->dim];
     if (a->step < 1 || a->start < 0 || a->start > size || a->length < 0 ||
         (a->length && (a->start == size || (size - 1 - a->start) / a->step < a->length - 1)))
-        return tg_infer_fail(q, TG_EINVAL, "%lld elements from %lld in steps of %lld are not inside dim %lld of size %lld",
+        return tg_infer_fail(q, TG_EINVAL,
+                             "%lld elements from %lld in steps of %lld are not inside dim %lld of size %lld",
                              (long long)a->length, (long long)a->start, (long long)a->step, (long long)a->dim,
                              (long long)size);
     tg_desc part = *x;
@@ -109,13 +112,16 @@ TG_RULE(slice_scatter)
 #define CUBE TG_DIM3(2, 3, 4), TG_RANGE(-2, 2)
 #define STRIDED .flags = TG_SAMPLE_STRIDED
 static const tg_flip_attrs flip_rows = {1}, flip_outer = {5};
-TG_SAMPLES(flips, {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &flip_rows},
+TG_SAMPLES(flips,
+           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &flip_rows},
            {.label = "two dims", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &flip_outer})
 static const tg_dims_attrs roll_columns = {{2, {0, 1}}}, roll_all = {{3, {1, 2, 3}}};
-TG_SAMPLES(rolls, {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &roll_columns},
+TG_SAMPLES(rolls,
+           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &roll_columns},
            {.label = "every dim", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &roll_all})
 static const tg_triangle_attrs main_diagonal = {0}, above = {1}, below = {-1};
-TG_SAMPLES(triangles, {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &main_diagonal},
+TG_SAMPLES(triangles,
+           {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &main_diagonal},
            {.label = "strided, above", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &above},
            {.label = "batch, below", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &below})
 static const tg_slice_attrs columns = {1, 1, 2, 2}, row = {0, 2, 1, 1};
@@ -134,29 +140,37 @@ TG_SAMPLES(scatters,
         .name = #member, .type = TG_ATTR_INT, .offset = offsetof(struct_, member), .doc = doc_               \
     }
 static const tg_attr_spec flip_specs[] = {INT_OF(tg_flip_attrs, dims, "a bit for each dim"), {0}};
-static const tg_attr_spec roll_specs[] = {
-    {.name = "dims", .type = TG_ATTR_INTS, .offset = offsetof(tg_dims_attrs, dims), .doc = "a shift for each dim"}, {0}};
+static const tg_attr_spec roll_specs[] = {{.name = "dims",
+                                           .type = TG_ATTR_INTS,
+                                           .offset = offsetof(tg_dims_attrs, dims),
+                                           .doc = "a shift for each dim"},
+                                          {0}};
 static const tg_attr_spec triangle_specs[] = {INT_OF(tg_triangle_attrs, diagonal, "counts upwards"), {0}};
-static const tg_attr_spec slice_specs[] = {
-    INT_OF(tg_slice_attrs, dim, "along this dim"), INT_OF(tg_slice_attrs, start, "the first element"),
-    INT_OF(tg_slice_attrs, length, "how many"), INT_OF(tg_slice_attrs, step, "1 or more"), {0}};
+static const tg_attr_spec slice_specs[] = {INT_OF(tg_slice_attrs, dim, "along this dim"),
+                                           INT_OF(tg_slice_attrs, start, "the first element"),
+                                           INT_OF(tg_slice_attrs, length, "how many"),
+                                           INT_OF(tg_slice_attrs, step, "1 or more"),
+                                           {0}};
 #define FROM(inputs, name_, doc_, infer_, rule, table)                                                       \
     TG_ROW(name_, doc_), .n_in = inputs, .n_out = 1, .infer = infer_, .vjp = rule, .samples = table
-static const tg_operator row_flip = {FROM(1, "flip", "x with some dims backwards", infer_flip, flip_vjp, flips),
-                                     TG_ATTRS(tg_flip_attrs, flip_specs)};
-static const tg_operator row_roll = {FROM(1, "roll", "x moved along its dims, round the end", infer_roll, roll_vjp, rolls),
-                                     TG_ATTRS(tg_dims_attrs, roll_specs)};
+static const tg_operator row_flip = {
+    FROM(1, "flip", "x with some dims backwards", infer_flip, flip_vjp, flips),
+    TG_ATTRS(tg_flip_attrs, flip_specs)};
+static const tg_operator row_roll = {
+    FROM(1, "roll", "x moved along its dims, round the end", infer_roll, roll_vjp, rolls),
+    TG_ATTRS(tg_dims_attrs, roll_specs)};
 static const tg_operator row_tril = {
     FROM(1, "tril", "x on and below a diagonal, else 0", infer_triangle, triangle_vjp, triangles),
     TG_ATTRS(tg_triangle_attrs, triangle_specs)};
 static const tg_operator row_triu = {
     FROM(1, "triu", "x on and above a diagonal, else 0", infer_triangle, triangle_vjp, triangles),
     TG_ATTRS(tg_triangle_attrs, triangle_specs)};
-static const tg_operator row_slice_scatter = {
-    FROM(2, "slice_scatter", "x with src in place of a slice", infer_slice_scatter, slice_scatter_vjp, scatters),
-    TG_ATTRS(tg_slice_attrs, slice_specs)};
+static const tg_operator row_slice_scatter = {FROM(2, "slice_scatter", "x with src in place of a slice",
+                                                   infer_slice_scatter, slice_scatter_vjp, scatters),
+                                              TG_ATTRS(tg_slice_attrs, slice_specs)};
 
-/* -- the functions of ops.h: flips and rolls -------------------------------------------------------------- */
+/* -- the functions of ops.h: flips and rolls --------------------------------------------------------------
+ */
 
 tg_tensor *tg_flip_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims)
 {
@@ -223,7 +237,8 @@ tg_tensor *tg_roll(tg_tape *tape, tg_tensor *x, const int64_t *shifts, const int
         const int64_t size = d->ndim ? d->dim[dim] : 0;
         if (!size)
             continue;
-        const int64_t shift = shifts[i] % size, sum = by.dims.v[dim] - (size - (shift < 0 ? shift + size : shift));
+        const int64_t shift = shifts[i] % size,
+                      sum = by.dims.v[dim] - (size - (shift < 0 ? shift + size : shift));
         by.dims.v[dim] = sum < 0 ? sum + size : sum;
     }
     return tg_row1(tape, &row_roll, x, &by, NULL);
@@ -235,18 +250,15 @@ tg_tensor *tg_rot90(tg_tape *tape, tg_tensor *x, int64_t k, int64_t dim0, int64_
     if (!d || !tg_resolve_two(tape, "rot90", d->ndim, &dim0, &dim1))
         return NULL;
     switch ((k % 4 + 4) % 4) {
-    case 1:
-        return tg_transpose(tape, tg_flip_dims(tape, x, &dim1, 1), dim0, dim1);
-    case 2:
-        return tg_flip_dims(tape, x, (const int64_t[]){dim0, dim1}, 2);
-    case 3:
-        return tg_transpose(tape, tg_flip_dims(tape, x, &dim0, 1), dim0, dim1);
-    default:
-        return tg_clone(tape, x);
+    case 1: return tg_transpose(tape, tg_flip_dims(tape, x, &dim1, 1), dim0, dim1);
+    case 2: return tg_flip_dims(tape, x, (const int64_t[]){dim0, dim1}, 2);
+    case 3: return tg_transpose(tape, tg_flip_dims(tape, x, &dim0, 1), dim0, dim1);
+    default: return tg_clone(tape, x);
     }
 }
 
-/* -- triangles and diagonals ------------------------------------------------------------------------------- */
+/* -- triangles and diagonals -------------------------------------------------------------------------------
+ */
 
 tg_tensor *tg_tril(tg_tape *tape, tg_tensor *x, int64_t diagonal)
 {
@@ -263,7 +275,9 @@ static bool has_rank(tg_tape *tape, const tg_desc *d, const char *what, int leas
     char text[128];
     if (d && (d->ndim < least || d->ndim > most))
         tg_fail(tape, TG_ESHAPE, "%s: x must %s, got %s", what,
-                least == most ? "be a matrix" : most == 2 ? "be a vector or a matrix" : "have 1 to 7 dims",
+                least == most ? "be a matrix"
+                : most == 2   ? "be a vector or a matrix"
+                              : "have 1 to 7 dims",
                 tg_desc_format(d, text, sizeof text));
     return d && d->ndim >= least && d->ndim <= most;
 }
@@ -289,7 +303,8 @@ tg_tensor *tg_diag(tg_tape *tape, tg_tensor *x, int64_t diagonal)
     const tg_desc *d = tg_argument(tape, x, "diag", "x");
     if (!has_rank(tape, d, "diag", 1, 2))
         return NULL;
-    return d->ndim == 1 ? tg_diag_embed(tape, x, diagonal, 0, 1) : tg_clone(tape, tg_diagonal(tape, x, diagonal, 0, 1));
+    return d->ndim == 1 ? tg_diag_embed(tape, x, diagonal, 0, 1)
+                        : tg_clone(tape, tg_diagonal(tape, x, diagonal, 0, 1));
 }
 
 tg_tensor *tg_trace(tg_tape *tape, tg_tensor *x)
@@ -298,10 +313,11 @@ tg_tensor *tg_trace(tg_tape *tape, tg_tensor *x)
     return has_rank(tape, d, "trace", 2, 2) ? tg_sum(tape, tg_diagonal(tape, x, 0, 0, 1)) : NULL;
 }
 
-/* -- repeats ------------------------------------------------------------------------------------------------ */
+/* -- repeats ------------------------------------------------------------------------------------------------
+ */
 
-/* x seen as n groups of `size` elements, each repeated `times`, at most so many groups at once: those that can be
- * seen together are copied together, from the back. */
+/* x seen as n groups of `size` elements, each repeated `times`, at most so many groups at once: those that
+ * can be seen together are copied together, from the back. */
 static tg_tensor *repeat_groups(tg_tape *tape, tg_tensor *x, const int64_t *times, const int64_t *size, int n)
 {
     enum { TOGETHER = 3 };
@@ -360,7 +376,8 @@ static tg_tensor *repeat(tg_tape *tape, tg_tensor *x, const char *what, const in
         }
     }
     if (!fits) {
-        tg_fail(tape, TG_EINVAL, "%s: takes a number of 0 or more for each of the %d dims, or more of them, got %s", what,
+        tg_fail(tape, TG_EINVAL,
+                "%s: takes a number of 0 or more for each of the %d dims, or more of them, got %s", what,
                 d->ndim, tg_format_dims(repeats, by.dims.n, text, sizeof text));
         return NULL;
     }
@@ -389,7 +406,8 @@ tg_tensor *tg_tile_dims(tg_tape *tape, tg_tensor *x, const int64_t *repeats, siz
 }
 
 /* x as [before, size of dim, 1, behind], and of the result the dims. */
-static tg_tensor *opened(tg_tape *tape, tg_tensor *x, const tg_desc *d, int64_t dim, int64_t *before, int64_t *behind)
+static tg_tensor *opened(tg_tape *tape, tg_tensor *x, const tg_desc *d, int64_t dim, int64_t *before,
+                         int64_t *behind)
 {
     *before = *behind = 1;
     for (int i = 0; i < d->ndim; i++)
@@ -433,7 +451,8 @@ static tg_tensor *repeated_indices(tg_tape *tape, const int64_t *repeats, int64_
     int64_t sum = 0;
     for (int64_t i = 0; i < n; i++)
         if (repeats[i] < 0 || __builtin_add_overflow(sum, repeats[i], &sum)) {
-            tg_fail(tape, TG_EINVAL, "repeat_interleave: repeats[%lld] must be 0 or more, and not too large, got %lld",
+            tg_fail(tape, TG_EINVAL,
+                    "repeat_interleave: repeats[%lld] must be 0 or more, and not too large, got %lld",
                     (long long)i, (long long)repeats[i]);
             return NULL;
         }
@@ -456,7 +475,8 @@ static tg_tensor *repeated_indices(tg_tape *tape, const int64_t *repeats, int64_
     return out;
 }
 
-tg_tensor *tg_repeat_interleave_each(tg_tape *tape, tg_tensor *x, tg_tensor *repeats, int64_t dim, int64_t output_size)
+tg_tensor *tg_repeat_interleave_each(tg_tape *tape, tg_tensor *x, tg_tensor *repeats, int64_t dim,
+                                     int64_t output_size)
 {
     const tg_desc *r = tg_argument(tape, repeats, "repeat_interleave", "repeats");
     if (!r || !tg_argument(tape, x, "repeat_interleave", "x"))
@@ -468,9 +488,10 @@ tg_tensor *tg_repeat_interleave_each(tg_tape *tape, tg_tensor *x, tg_tensor *rep
     const int64_t n = tg_desc_count(r), size = d->dim[dim];
     if (r->dtype != TG_I64 || r->ndim > 1 || (n != 1 && n != size)) {
         char text[128];
-        tg_fail(tape, r->dtype == TG_I64 ? TG_ESHAPE : TG_EDTYPE,
-                "repeat_interleave: repeats must be i64, one for each of %lld elements or one for all, got %s",
-                (long long)size, tg_desc_format(r, text, sizeof text));
+        tg_fail(
+            tape, r->dtype == TG_I64 ? TG_ESHAPE : TG_EDTYPE,
+            "repeat_interleave: repeats must be i64, one for each of %lld elements or one for all, got %s",
+            (long long)size, tg_desc_format(r, text, sizeof text));
         return NULL;
     }
     const tg_allocator *a = tg_runtime_allocator(tape->rt);
@@ -489,10 +510,11 @@ tg_tensor *tg_repeat_interleave_each(tg_tape *tape, tg_tensor *x, tg_tensor *rep
     return index ? tg_index_select(tape, x, dim, index) : NULL;
 }
 
-/* -- parts replaced ------------------------------------------------------------------------------------------- */
+/* -- parts replaced
+ * ------------------------------------------------------------------------------------------- */
 
-tg_tensor *tg_slice_scatter(tg_tape *tape, tg_tensor *x, tg_tensor *src, int64_t dim, int64_t start, int64_t end,
-                            int64_t step)
+tg_tensor *tg_slice_scatter(tg_tape *tape, tg_tensor *x, tg_tensor *src, int64_t dim, int64_t start,
+                            int64_t end, int64_t step)
 {
     const tg_desc *d = tg_sliceable(tape, x, "slice_scatter", &dim);
     tg_slice_attrs a;
@@ -503,7 +525,8 @@ tg_tensor *tg_slice_scatter(tg_tape *tape, tg_tensor *x, tg_tensor *src, int64_t
 
 tg_tensor *tg_select_scatter(tg_tape *tape, tg_tensor *x, tg_tensor *src, int64_t dim, int64_t index)
 {
-    const tg_desc *d = tg_sliceable(tape, x, "select_scatter", &dim), *s = tg_argument(tape, src, "select_scatter", "src");
+    const tg_desc *d = tg_sliceable(tape, x, "select_scatter", &dim),
+                  *s = tg_argument(tape, src, "select_scatter", "src");
     if (!d || !s)
         return NULL;
     const int64_t size = d->dim[dim], at = index < 0 ? index + size : index;
@@ -517,11 +540,12 @@ tg_tensor *tg_select_scatter(tg_tape *tape, tg_tensor *x, tg_tensor *src, int64_
     for (int i = 0; i < s->ndim && fits; i++)
         fits = s->dim[i] == d->dim[i < dim ? i : i + 1];
     if (!fits) {
-        tg_fail(tape, TG_ESHAPE, "select_scatter: src must have x's dims but dim %lld, got %s", (long long)dim,
-                tg_desc_format(s, text, sizeof text));
+        tg_fail(tape, TG_ESHAPE, "select_scatter: src must have x's dims but dim %lld, got %s",
+                (long long)dim, tg_desc_format(s, text, sizeof text));
         return NULL;
     }
-    return tg_row2(tape, &row_slice_scatter, x, tg_unsqueeze(tape, src, dim), &(tg_slice_attrs){dim, at, 1, 1}, NULL);
+    return tg_row2(tape, &row_slice_scatter, x, tg_unsqueeze(tape, src, dim),
+                   &(tg_slice_attrs){dim, at, 1, 1}, NULL);
 }
 
 const tg_operator *const tg_ops_arrange[] = {

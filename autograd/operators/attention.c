@@ -17,8 +17,9 @@ static bool need(const attention *a, bool fine, tg_status status, const char *wh
 {
     char q[96], k[96], v[96];
     if (!fine)
-        tg_fail(a->tape, status, "%s: %s, got query %s, key %s, value %s", WHAT, why, tg_desc_format(&a->q, q, sizeof q),
-                tg_desc_format(&a->k, k, sizeof k), tg_desc_format(&a->v, v, sizeof v));
+        tg_fail(a->tape, status, "%s: %s, got query %s, key %s, value %s", WHAT, why,
+                tg_desc_format(&a->q, q, sizeof q), tg_desc_format(&a->k, k, sizeof k),
+                tg_desc_format(&a->v, v, sizeof v));
     return fine;
 }
 
@@ -32,22 +33,26 @@ static bool check(const attention *a)
     const tg_desc *q = &a->q, *k = &a->k, *v = &a->v;
     if (!need(a, q->dtype == k->dtype && q->dtype == v->dtype && tg_dtype_is_float(q->dtype), TG_EDTYPE,
               "expected f32 or f64, all alike") ||
-        !need(a, q->ndim >= 2 && k->ndim >= 2 && v->ndim >= 2, TG_ESHAPE, "expected at least two dims each") ||
+        !need(a, q->ndim >= 2 && k->ndim >= 2 && v->ndim >= 2, TG_ESHAPE,
+              "expected at least two dims each") ||
         !need(a, back(q, 1) == back(k, 1), TG_ESHAPE, "query and key must agree in the last dim") ||
         !need(a, back(k, 2) == back(v, 2), TG_ESHAPE, "key and value must have as many rows"))
         return false;
     if (a->o->enable_gqa) {
-        if (!need(a, q->ndim >= 3 && k->ndim >= 3 && v->ndim >= 3, TG_ESHAPE, "enable_gqa needs three dims each"))
+        if (!need(a, q->ndim >= 3 && k->ndim >= 3 && v->ndim >= 3, TG_ESHAPE,
+                  "enable_gqa needs three dims each"))
             return false;
         const int64_t heads = back(q, 3);
-        return need(a, heads && back(k, 3) && back(v, 3) && heads % back(k, 3) == 0 && heads % back(v, 3) == 0, TG_ESHAPE,
-                    "the query's heads must be a multiple of key's and value's");
+        return need(a,
+                    heads && back(k, 3) && back(v, 3) && heads % back(k, 3) == 0 && heads % back(v, 3) == 0,
+                    TG_ESHAPE, "the query's heads must be a multiple of key's and value's");
     }
     return true;
 }
 
-/* A mask as what is added to the scores. −∞ takes a key out; where it takes all of a query's, the query is dead: its
- * scores stay finite, so that no NaN comes up on the way forth or back, and its result is replaced by 0. */
+/* A mask as what is added to the scores. −∞ takes a key out; where it takes all of a query's, the query is
+ * dead: its scores stay finite, so that no NaN comes up on the way forth or back, and its result is replaced
+ * by 0. */
 static bool take_mask(attention *a, tg_tensor *mask)
 {
     const tg_desc *m = tg_argument(a->tape, mask, WHAT, "attn_mask");
@@ -60,10 +65,11 @@ static bool take_mask(attention *a, tg_tensor *mask)
                 tg_desc_format(m, text, sizeof text));
         return false;
     }
-    const int64_t l = back(&a->q, 2), s = back(&a->k, 2), ml = m->ndim > 1 ? back(m, 2) : 1, ms = m->ndim ? back(m, 1) : 1;
+    const int64_t l = back(&a->q, 2), s = back(&a->k, 2), ml = m->ndim > 1 ? back(m, 2) : 1,
+                  ms = m->ndim ? back(m, 1) : 1;
     if ((ml != l && ml != 1) || (ms != s && ms != 1)) {
-        tg_fail(tape, TG_ESHAPE, "%s: attn_mask must broadcast to […, %lld, %lld], got %s", WHAT, (long long)l, (long long)s,
-                tg_desc_format(m, text, sizeof text));
+        tg_fail(tape, TG_ESHAPE, "%s: attn_mask must broadcast to […, %lld, %lld], got %s", WHAT,
+                (long long)l, (long long)s, tg_desc_format(m, text, sizeof text));
         return false;
     }
     const tg_dtype dtype = (tg_dtype)a->q.dtype;
@@ -83,8 +89,10 @@ static bool take_mask(attention *a, tg_tensor *mask)
 static void take_causal(attention *a)
 {
     const tg_dtype dtype = (tg_dtype)a->q.dtype;
-    tg_tensor *seen = tg_tril(a->tape, tg_full(a->tape, TG_BOOL, (const int64_t[]){back(&a->q, 2), back(&a->k, 2)}, 2, 1), 0);
-    a->bias = tg_where(a->tape, seen, tg_scalar(a->tape, dtype, 0), tg_scalar(a->tape, dtype, -(double)INFINITY));
+    tg_tensor *seen = tg_tril(
+        a->tape, tg_full(a->tape, TG_BOOL, (const int64_t[]){back(&a->q, 2), back(&a->k, 2)}, 2, 1), 0);
+    a->bias =
+        tg_where(a->tape, seen, tg_scalar(a->tape, dtype, 0), tg_scalar(a->tape, dtype, -(double)INFINITY));
 }
 
 /* x·y, where each matrix of y serves `group` neighbouring ones of x: their rows stand one below the other. */
@@ -111,7 +119,8 @@ tg_tensor *tg_scaled_dot_product_attention(tg_tape *tape, tg_tensor *query, tg_t
 {
     static const tg_attention_options plain;
     attention a = {.tape = tape, .o = options ? options : &plain};
-    const tg_desc *q = tg_argument(tape, query, WHAT, "query"), *k = q ? tg_argument(tape, key, WHAT, "key") : NULL,
+    const tg_desc *q = tg_argument(tape, query, WHAT, "query"),
+                  *k = q ? tg_argument(tape, key, WHAT, "key") : NULL,
                   *v = k ? tg_argument(tape, value, WHAT, "value") : NULL;
     if (!v)
         return NULL;
@@ -135,7 +144,8 @@ tg_tensor *tg_scaled_dot_product_attention(tg_tape *tape, tg_tensor *query, tg_t
     const double scale = a.o->has_scale ? a.o->scale : 1 / sqrt((double)back(&a.q, 1));
     const int64_t per_key = a.o->enable_gqa ? back(&a.q, 3) / back(&a.k, 3) : 1,
                   per_value = a.o->enable_gqa ? back(&a.q, 3) / back(&a.v, 3) : 1;
-    tg_tensor *scores = grouped(tape, tg_mul_scalar(tape, query, scale), tg_transpose(tape, key, -2, -1), per_key);
+    tg_tensor *scores =
+        grouped(tape, tg_mul_scalar(tape, query, scale), tg_transpose(tape, key, -2, -1), per_key);
     tg_tensor *weights = tg_softmax(tape, a.bias ? tg_add(tape, scores, a.bias) : scores, -1);
     if (a.o->dropout_p > 0)
         weights = tg_dropout(tape, weights, a.o->dropout_p, TG_TRAIN);

@@ -10,8 +10,8 @@ static tg_status infer_cross(const tg_infer *q)
     const tg_cross_attrs *a = q->attrs;
     const int32_t dtype = q->in[0]->dtype;
     if (dtype != q->in[1]->dtype || (!tg_dtype_is_float(dtype) && dtype != TG_I64))
-        return tg_infer_fail(q, TG_EDTYPE, "expected two of f32, f64 or i64, got %s and %s", tg_dtype_name(dtype),
-                             tg_dtype_name(q->in[1]->dtype));
+        return tg_infer_fail(q, TG_EDTYPE, "expected two of f32, f64 or i64, got %s and %s",
+                             tg_dtype_name(dtype), tg_dtype_name(q->in[1]->dtype));
     tg_status status = tg_infer_broadcast(q, dtype, q->out);
     if (status)
         return status;
@@ -60,7 +60,8 @@ static const tg_operator row_cross = {
 
 const tg_operator *const tg_ops_contraction[] = {&row_cross, NULL};
 
-/* -- arguments -------------------------------------------------------------------------------------------- */
+/* -- arguments --------------------------------------------------------------------------------------------
+ */
 
 /* The descriptors of a and b, of these ranks (−1: any); false: they are not, and said so. */
 static bool ranks(tg_tape *tape, const char *what, tg_tensor *a, tg_tensor *b, int rank_a, int rank_b,
@@ -85,14 +86,14 @@ static bool factors(tg_tape *tape, const char *what, tg_tensor *a, tg_tensor *b,
     if (!ranks(tape, what, a, b, rank_a, rank_b, &da, &db))
         return false;
     const int inner = rank_b > 1 ? rank_b - 2 : 0;
-    const char *wrong = da->dtype != db->dtype                                      ? "be of one dtype"
-                        : da->dim[rank_a - 1] != db->dim[inner]                     ? "agree in the dim that is summed"
-                        : rank_a == 3 && rank_b == 3 && da->dim[0] != db->dim[0]    ? "be batches of one size"
-                                                                                    : NULL;
+    const char *wrong = da->dtype != db->dtype                  ? "be of one dtype"
+                        : da->dim[rank_a - 1] != db->dim[inner] ? "agree in the dim that is summed"
+                        : rank_a == 3 && rank_b == 3 && da->dim[0] != db->dim[0] ? "be batches of one size"
+                                                                                 : NULL;
     char sa[128], sb[128];
     if (wrong)
-        tg_fail(tape, da->dtype != db->dtype ? TG_EDTYPE : TG_ESHAPE, "%s: a and b must %s, got %s and %s", what, wrong,
-                tg_desc_format(da, sa, sizeof sa), tg_desc_format(db, sb, sizeof sb));
+        tg_fail(tape, da->dtype != db->dtype ? TG_EDTYPE : TG_ESHAPE, "%s: a and b must %s, got %s and %s",
+                what, wrong, tg_desc_format(da, sa, sizeof sa), tg_desc_format(db, sb, sizeof sb));
     return !wrong;
 }
 
@@ -101,7 +102,8 @@ static tg_tensor *product(tg_tape *tape, const char *what, tg_tensor *a, tg_tens
     return factors(tape, what, a, b, rank_a, rank_b) ? tg_matmul(tape, a, b) : NULL;
 }
 
-/* -- the functions of ops.h: products of given ranks ------------------------------------------------------- */
+/* -- the functions of ops.h: products of given ranks -------------------------------------------------------
+ */
 
 tg_tensor *tg_mm(tg_tape *tape, tg_tensor *a, tg_tensor *b)
 {
@@ -135,9 +137,11 @@ tg_tensor *tg_outer(tg_tape *tape, tg_tensor *a, tg_tensor *b)
 }
 
 /* beta·x + alpha·y. */
-static tg_tensor *combine(tg_tape *tape, const char *what, tg_tensor *x, tg_tensor *y, double beta, double alpha)
+static tg_tensor *combine(tg_tape *tape, const char *what, tg_tensor *x, tg_tensor *y, double beta,
+                          double alpha)
 {
-    const tg_desc *dx = tg_argument(tape, x, what, "x"), *dy = dx ? tg_argument(tape, y, what, "the product") : NULL;
+    const tg_desc *dx = tg_argument(tape, x, what, "x"),
+                  *dy = dx ? tg_argument(tape, y, what, "the product") : NULL;
     if (!dy)
         return NULL;
     const int lead = dy->ndim - dx->ndim;
@@ -146,8 +150,9 @@ static tg_tensor *combine(tg_tape *tape, const char *what, tg_tensor *x, tg_tens
         fits = dx->dim[d] == 1 || dx->dim[d] == dy->dim[d + lead];
     if (!fits || dx->dtype != dy->dtype) {
         char sx[128], sy[128];
-        tg_fail(tape, fits ? TG_EDTYPE : TG_ESHAPE, "%s: x must broadcast to the product and be of its dtype, got %s for %s",
-                what, tg_desc_format(dx, sx, sizeof sx), tg_desc_format(dy, sy, sizeof sy));
+        tg_fail(tape, fits ? TG_EDTYPE : TG_ESHAPE,
+                "%s: x must broadcast to the product and be of its dtype, got %s for %s", what,
+                tg_desc_format(dx, sx, sizeof sx), tg_desc_format(dy, sy, sizeof sy));
         return NULL;
     }
     if (alpha != 1)
@@ -163,8 +168,8 @@ tg_tensor *tg_addmm(tg_tape *tape, tg_tensor *x, tg_tensor *a, tg_tensor *b, dou
     if (!dx || !factors(tape, "addmm", a, b, 2, 2))
         return NULL;
     /* A linear layer as it is often written: one pass. */
-    if (alpha == 1 && beta == 1 && dx->ndim == 1 && dx->dim[0] == tg_tensor_dim(b, 1) && tg_dtype_is_float(dx->dtype) &&
-        tg_tensor_dtype(a) == (tg_dtype)dx->dtype)
+    if (alpha == 1 && beta == 1 && dx->ndim == 1 && dx->dim[0] == tg_tensor_dim(b, 1) &&
+        tg_dtype_is_float(dx->dtype) && tg_tensor_dtype(a) == (tg_dtype)dx->dtype)
         return tg_linear(tape, a, tg_transpose(tape, b, 0, 1), x);
     return combine(tape, "addmm", x, tg_matmul(tape, a, b), beta, alpha);
 }
@@ -189,13 +194,15 @@ tg_tensor *tg_addbmm(tg_tape *tape, tg_tensor *x, tg_tensor *a, tg_tensor *b, do
 {
     if (!factors(tape, "addbmm", a, b, 3, 3))
         return NULL;
-    const int64_t n = tg_tensor_dim(a, 1), inner = tg_tensor_dim(a, 0) * tg_tensor_dim(a, 2), m = tg_tensor_dim(b, 2);
+    const int64_t n = tg_tensor_dim(a, 1), inner = tg_tensor_dim(a, 0) * tg_tensor_dim(a, 2),
+                  m = tg_tensor_dim(b, 2);
     a = tg_reshape_dims(tape, tg_transpose(tape, a, 0, 1), (const int64_t[]){n, inner}, 2);
     b = tg_reshape_dims(tape, b, (const int64_t[]){inner, m}, 2);
     return combine(tape, "addbmm", x, tg_matmul(tape, a, b), beta, alpha);
 }
 
-/* -- products over chosen dims --------------------------------------------------------------------------------- */
+/* -- products over chosen dims
+ * --------------------------------------------------------------------------------- */
 
 tg_tensor *tg_inner(tg_tape *tape, tg_tensor *a, tg_tensor *b)
 {
@@ -238,8 +245,8 @@ static tg_tensor *as_matrix(tg_tape *tape, tg_tensor *x, const int64_t *chosen, 
 }
 
 /* dims, counted from the front and each once; appends x's other sizes to result. */
-static bool take_summed(tg_tape *tape, const tg_desc *d, const int64_t *dims, size_t n, int64_t *out, int64_t *result,
-                        size_t *n_result)
+static bool take_summed(tg_tape *tape, const tg_desc *d, const int64_t *dims, size_t n, int64_t *out,
+                        int64_t *result, size_t *n_result)
 {
     unsigned taken = 0;
     for (size_t i = 0; i < n; i++) {
@@ -257,17 +264,20 @@ static bool take_summed(tg_tape *tape, const tg_desc *d, const int64_t *dims, si
     return true;
 }
 
-tg_tensor *tg_tensordot(tg_tape *tape, tg_tensor *a, tg_tensor *b, const int64_t *dims_a, const int64_t *dims_b, size_t n)
+tg_tensor *tg_tensordot(tg_tape *tape, tg_tensor *a, tg_tensor *b, const int64_t *dims_a,
+                        const int64_t *dims_b, size_t n)
 {
     const tg_desc *da, *db;
     tg_dims_attrs take;
     int64_t of_a[TG_MAX_DIM], of_b[TG_MAX_DIM], result[2 * TG_MAX_DIM];
     size_t n_result = 0;
-    if (!ranks(tape, "tensordot", a, b, -1, -1, &da, &db) || !tg_take_dims(tape, "tensordot", dims_a, n, &take) ||
+    if (!ranks(tape, "tensordot", a, b, -1, -1, &da, &db) ||
+        !tg_take_dims(tape, "tensordot", dims_a, n, &take) ||
         !tg_take_dims(tape, "tensordot", dims_b, n, &take))
         return NULL;
     if (n > (size_t)da->ndim || n > (size_t)db->ndim) {
-        tg_fail(tape, TG_ESHAPE, "tensordot: a has %d dims and b %d, %zu cannot be summed", da->ndim, db->ndim, n);
+        tg_fail(tape, TG_ESHAPE, "tensordot: a has %d dims and b %d, %zu cannot be summed", da->ndim,
+                db->ndim, n);
         return NULL;
     }
     if (!take_summed(tape, da, dims_a, n, of_a, result, &n_result) ||
@@ -276,8 +286,8 @@ tg_tensor *tg_tensordot(tg_tape *tape, tg_tensor *a, tg_tensor *b, const int64_t
     for (size_t i = 0; i < n; i++) {
         const int64_t p = da->dim[of_a[i]], r = db->dim[of_b[i]];
         if (p != r && p != 1 && r != 1) {
-            tg_fail(tape, TG_ESHAPE, "tensordot: dim %lld of a has size %lld, dim %lld of b %lld", (long long)of_a[i],
-                    (long long)p, (long long)of_b[i], (long long)r);
+            tg_fail(tape, TG_ESHAPE, "tensordot: dim %lld of a has size %lld, dim %lld of b %lld",
+                    (long long)of_a[i], (long long)p, (long long)of_b[i], (long long)r);
             return NULL;
         }
         if (r == 1 && p != 1)
@@ -286,7 +296,8 @@ tg_tensor *tg_tensordot(tg_tape *tape, tg_tensor *a, tg_tensor *b, const int64_t
             b = tg_sum_dims(tape, b, &of_b[i], 1, true);
     }
     if (n_result > TG_MAX_DIM) {
-        tg_fail(tape, TG_ESHAPE, "tensordot: the result would have %zu dims, at most %d", n_result, TG_MAX_DIM);
+        tg_fail(tape, TG_ESHAPE, "tensordot: the result would have %zu dims, at most %d", n_result,
+                TG_MAX_DIM);
         return NULL;
     }
     tg_tensor *y = tg_matmul(tape, as_matrix(tape, a, of_a, n, true), as_matrix(tape, b, of_b, n, false));
@@ -331,8 +342,8 @@ tg_tensor *tg_cross(tg_tape *tape, tg_tensor *a, tg_tensor *b, int64_t dim)
     const bool first = dim == TG_NONE_INT;
     char sa[128], sb[128];
     if (da->ndim != db->ndim) {
-        tg_fail(tape, TG_ESHAPE, "cross: a and b must have as many dims, got %s and %s", tg_desc_format(da, sa, sizeof sa),
-                tg_desc_format(db, sb, sizeof sb));
+        tg_fail(tape, TG_ESHAPE, "cross: a and b must have as many dims, got %s and %s",
+                tg_desc_format(da, sa, sizeof sa), tg_desc_format(db, sb, sizeof sb));
         return NULL;
     }
     if (first)
@@ -341,8 +352,9 @@ tg_tensor *tg_cross(tg_tape *tape, tg_tensor *a, tg_tensor *b, int64_t dim)
     else if (!tg_resolve_dim(tape, "cross", dim, da->ndim, &dim))
         return NULL;
     if (dim >= da->ndim || da->dim[dim] != 3 || db->dim[dim] != 3) {
-        tg_fail(tape, TG_ESHAPE, "cross: a and b must have size 3 %s, got %s and %s", first ? "in one dim" : "in dim",
-                tg_desc_format(da, sa, sizeof sa), tg_desc_format(db, sb, sizeof sb));
+        tg_fail(tape, TG_ESHAPE, "cross: a and b must have size 3 %s, got %s and %s",
+                first ? "in one dim" : "in dim", tg_desc_format(da, sa, sizeof sa),
+                tg_desc_format(db, sb, sizeof sb));
         return NULL;
     }
     return tg_row2(tape, &row_cross, a, b, &(tg_cross_attrs){dim}, NULL);

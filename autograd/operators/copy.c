@@ -71,8 +71,8 @@ static tg_status infer_full(const tg_infer *q)
     return tg_infer_dims(q, attrs->dtype, &attrs->dims);
 }
 
-/* Sorted by stride, does each dim step over all that lies in those before it? Views that tapegrad makes are so
- * unless they overlap. */
+/* Sorted by stride, does each dim step over all that lies in those before it? Views that tapegrad makes are
+ * so unless they overlap. */
 static bool overlaps(const tg_desc *x)
 {
     unsigned seen = 0;
@@ -358,7 +358,8 @@ static tg_tensor *at_least(tg_tape *tape, tg_tensor *x, const tg_desc *d, int nd
 }
 
 /* Joined along dim once all have `ndim` dims. */
-static tg_tensor *join(tg_tape *tape, const char *what, tg_tensor *const xs[], size_t n, int ndim, int vector, int64_t dim)
+static tg_tensor *join(tg_tape *tape, const char *what, tg_tensor *const xs[], size_t n, int ndim, int vector,
+                       int64_t dim)
 {
     tg_tensor **raised = handles(tape, what, xs, n);
     for (size_t i = 0; raised && i < n; i++) {

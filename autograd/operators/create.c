@@ -5,7 +5,8 @@ static tg_status infer_range(const tg_infer *q)
 {
     const tg_range_attrs *a = q->attrs;
     if (a->dtype != TG_F32 && a->dtype != TG_F64 && a->dtype != TG_I64 && a->dtype != TG_BOOL)
-        return tg_infer_fail(q, TG_EDTYPE, "dtype must be f32, f64, i64 or bool, not %s", tg_dtype_name((int32_t)a->dtype));
+        return tg_infer_fail(q, TG_EDTYPE, "dtype must be f32, f64, i64 or bool, not %s",
+                             tg_dtype_name((int32_t)a->dtype));
     return tg_infer_dims(q, a->dtype, &(tg_ints){1, {a->n}});
 }
 
@@ -28,11 +29,13 @@ static const tg_attr_spec range_specs[] = {
     TG_ROW(name_, doc_), .flags = TG_OP_NONDIFF, .n_in = 0, .n_out = 1, .n_scalars = scalars,                \
                          .infer = infer_range, .samples = ranges, TG_ATTRS(tg_range_attrs, range_specs)
 static const tg_operator row_arange = {FROM_NOTHING("arange", "start, start + step, ...", 2)};
-static const tg_operator row_linspace = {FROM_NOTHING("linspace", "n numbers from start to end, or base to these", 3)};
+static const tg_operator row_linspace = {
+    FROM_NOTHING("linspace", "n numbers from start to end, or base to these", 3)};
 
 /* -- the functions of ops.h ----------------------------------------------------------------------------- */
 
-static tg_tensor *range(tg_tape *tape, const tg_operator *op, const tg_range_attrs *attrs, const double *scalars)
+static tg_tensor *range(tg_tape *tape, const tg_operator *op, const tg_range_attrs *attrs,
+                        const double *scalars)
 {
     tg_tensor *out = NULL;
     tg_apply(tape, op, &out, 0, attrs, scalars, &out);
@@ -43,13 +46,15 @@ tg_tensor *tg_arange(tg_tape *tape, tg_dtype dtype, double start, double end, do
 {
     const double n = ceil((end - start) / step);
     if (!isfinite(start) || !isfinite(end) || !isfinite(step) || step == 0 || !(n >= 0 && n < 9e18)) {
-        tg_fail(tape, TG_EINVAL, "arange: no finite number of steps of %g leads from %g to %g", step, start, end);
+        tg_fail(tape, TG_EINVAL, "arange: no finite number of steps of %g leads from %g to %g", step, start,
+                end);
         return NULL;
     }
     return range(tape, &row_arange, &(tg_range_attrs){dtype, (int64_t)n, 0}, (const double[]){start, step});
 }
 
-static tg_tensor *spaced(tg_tape *tape, const char *what, tg_dtype dtype, int64_t steps, bool power, const double *scalars)
+static tg_tensor *spaced(tg_tape *tape, const char *what, tg_dtype dtype, int64_t steps, bool power,
+                         const double *scalars)
 {
     if (steps >= 0)
         return range(tape, &row_linspace, &(tg_range_attrs){dtype, steps, power}, scalars);
@@ -71,7 +76,8 @@ tg_tensor *tg_eye(tg_tape *tape, tg_dtype dtype, int64_t n, int64_t m)
 {
     const int64_t least = n < m ? n : m;
     if (least < 0) {
-        tg_fail(tape, TG_EINVAL, "eye: n and m must be 0 or more, got %lld and %lld", (long long)n, (long long)m);
+        tg_fail(tape, TG_EINVAL, "eye: n and m must be 0 or more, got %lld and %lld", (long long)n,
+                (long long)m);
         return NULL;
     }
     tg_tensor *ones = tg_full(tape, dtype, &least, 1, 1);

@@ -46,14 +46,16 @@ static bool refuse(const einsum *e, tg_status status, const char *why, const cha
     return false;
 }
 
-/* -- the equation ------------------------------------------------------------------------------------------- */
+/* -- the equation -------------------------------------------------------------------------------------------
+ */
 
 static int label_of(char c)
 {
     return c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : -1;
 }
 
-/* One term, up to a comma, an arrow or the end. Writes at most TG_MAX_DIM labels; *ellipsis is how many stand before the
+/* One term, up to a comma, an arrow or the end. Writes at most TG_MAX_DIM labels; *ellipsis is how many stand
+ * before the
  * "...", −1: there is none. */
 static const char *read_term(const einsum *e, const char *s, uint8_t *label, int *n, int *ellipsis)
 {
@@ -154,7 +156,8 @@ static bool read_result(einsum *e, const char *s)
         return refuse(e, TG_ESHAPE, "the result has more than 8 dims", e->equation);
     for (int k = 0; k < n; k++) {
         if (e->size[label[k]] < 0)
-            return refuse(e, TG_EINVAL, "the result names a letter that no operand has", strstr(e->equation, "->"));
+            return refuse(e, TG_EINVAL, "the result names a letter that no operand has",
+                          strstr(e->equation, "->"));
         if (seen & bit(label[k]))
             return refuse(e, TG_EINVAL, "the result names a letter twice", strstr(e->equation, "->"));
         seen |= bit(label[k]);
@@ -180,8 +183,8 @@ static bool read_equation(einsum *e, tg_tensor *const xs[])
         if (!s)
             return false;
         if ((i + 1 < e->n) != (*s == ',')) {
-            tg_fail(e->tape, TG_EINVAL, "einsum: \"%s\" has %s terms than there are operands, %zu", e->equation,
-                    *s == ',' ? "more" : "fewer", e->n);
+            tg_fail(e->tape, TG_EINVAL, "einsum: \"%s\" has %s terms than there are operands, %zu",
+                    e->equation, *s == ',' ? "more" : "fewer", e->n);
             return false;
         }
         s += *s == ',';
@@ -189,7 +192,8 @@ static bool read_equation(einsum *e, tg_tensor *const xs[])
     return read_result(e, s);
 }
 
-/* -- operands ------------------------------------------------------------------------------------------------- */
+/* -- operands
+ * ------------------------------------------------------------------------------------------------- */
 
 /* Repeated labels become diagonals, and dims of size 1 go: they broadcast by not being there. */
 static void tidy(einsum *e, operand *o)
@@ -286,7 +290,8 @@ static bool contract(einsum *e, operand *a, operand *b, uint64_t kept)
 {
     sum_but(e, a, kept | labels_of(b));
     sum_but(e, b, kept | labels_of(a));
-    const uint64_t in_a = labels_of(a), in_b = labels_of(b), summed = in_a & in_b & ~kept, batch = in_a & in_b & kept;
+    const uint64_t in_a = labels_of(a), in_b = labels_of(b), summed = in_a & in_b & ~kept,
+                   batch = in_a & in_b & kept;
     uint8_t all[3 * TG_MAX_DIM], second[2 * TG_MAX_DIM];
     const int n_batch = append(all, 0, a, batch), n_a = append(all, n_batch, a, in_a & ~in_b),
               n_all = append(all, n_a, b, in_b & ~in_a);
@@ -321,7 +326,8 @@ static bool contract(einsum *e, operand *a, operand *b, uint64_t kept)
     return a->x != NULL;
 }
 
-/* -- the function of ops.h ------------------------------------------------------------------------------------ */
+/* -- the function of ops.h
+ * ------------------------------------------------------------------------------------ */
 
 static tg_tensor *run(einsum *e)
 {
@@ -349,7 +355,9 @@ tg_tensor *tg_einsum(tg_tape *tape, const char *equation, tg_tensor *const xs[],
     einsum e = {.tape = tape, .equation = equation, .n = n};
     if (!tape || !equation || !xs || !n) {
         tg_fail(tape, TG_EINVAL, "einsum: %s",
-                !tape ? "tape is NULL" : !equation ? "equation is NULL" : "needs at least one operand");
+                !tape       ? "tape is NULL"
+                : !equation ? "equation is NULL"
+                            : "needs at least one operand");
         return NULL;
     }
     for (int l = 0; l < LABELS; l++)

@@ -79,8 +79,8 @@ static unsigned shared_batch(const tg_desc *x, const tg_desc *gy)
     return shared;
 }
 
-/* t, a batch of matrices of at most `ndim` dims, as one whose rows are also those of the shared batch dims: what is
- * multiplied over rows is then summed over these. Shared dims are left out. */
+/* t, a batch of matrices of at most `ndim` dims, as one whose rows are also those of the shared batch dims:
+ * what is multiplied over rows is then summed over these. Shared dims are left out. */
 static tg_tensor *rows_of_shared(tg_tape *tape, tg_tensor *t, int ndim, unsigned shared)
 {
     tg_desc d;
@@ -105,7 +105,8 @@ static tg_tensor *rows_of_shared(tg_tape *tape, tg_tensor *t, int ndim, unsigned
     return tg_reshape_dims(tape, tg_permute_dims(tape, t, order, n), dims, kept);
 }
 
-/* Σ over rows of x[…, r, i]·gy[…, r, j], and over the batch dims that `to`, whose gradient this is, shares. */
+/* Σ over rows of x[…, r, i]·gy[…, r, j], and over the batch dims that `to`, whose gradient this is, shares.
+ */
 static tg_tensor *over_rows(tg_tape *tape, tg_tensor *x, tg_tensor *gy, const tg_desc *to, const tg_desc *g)
 {
     const unsigned shared = shared_batch(to, g);
@@ -132,7 +133,9 @@ static tg_status vjp_matmul(tg_tape *tape, const tg_node *node, tg_tensor *const
     if (tg_node_needs(node, 0) && !shared_batch(&da, &g))
         gx[0] = tg_matmul(tape, gy[0], tg_transpose(tape, b, -2, -1));
     else if (tg_node_needs(node, 0))
-        gx[0] = tg_transpose(tape, over_rows(tape, tg_transpose(tape, b, -2, -1), tg_transpose(tape, gy[0], -2, -1), &da, &g), -2, -1);
+        gx[0] = tg_transpose(
+            tape, over_rows(tape, tg_transpose(tape, b, -2, -1), tg_transpose(tape, gy[0], -2, -1), &da, &g),
+            -2, -1);
     if (tg_node_needs(node, 1))
         gx[1] = over_rows(tape, a, gy[0], &db, &g);
     return tg_tape_status(tape);

@@ -474,8 +474,8 @@ tg_tensor *tg_narrow(tg_tape *tape, tg_tensor *x, int64_t dim, int64_t start, in
     return tg_row1(tape, &row_slice, x, &(tg_slice_attrs){dim, from, length, 1}, NULL);
 }
 
-bool tg_clip_slice(tg_tape *tape, const char *what, int64_t size, int64_t dim, int64_t start, int64_t end, int64_t step,
-                   tg_slice_attrs *out)
+bool tg_clip_slice(tg_tape *tape, const char *what, int64_t size, int64_t dim, int64_t start, int64_t end,
+                   int64_t step, tg_slice_attrs *out)
 {
     if (step < 1) {
         tg_fail(tape, TG_EINVAL, "%s: step must be 1 or more, got %lld", what, (long long)step);
@@ -491,7 +491,9 @@ tg_tensor *tg_slice(tg_tape *tape, tg_tensor *x, int64_t dim, int64_t start, int
 {
     const tg_desc *d = tg_sliceable(tape, x, "slice", &dim);
     tg_slice_attrs a;
-    return d && tg_clip_slice(tape, "slice", d->dim[dim], dim, start, end, step, &a) ? tg_slice_of(tape, x, &a) : NULL;
+    return d && tg_clip_slice(tape, "slice", d->dim[dim], dim, start, end, step, &a)
+               ? tg_slice_of(tape, x, &a)
+               : NULL;
 }
 
 tg_tensor *tg_select(tg_tape *tape, tg_tensor *x, int64_t dim, int64_t index)

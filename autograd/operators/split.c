@@ -51,7 +51,8 @@ static size_t even_pieces(pieces *p, int64_t size, int64_t each, size_t n, size_
 
 /* -- the functions of ops.h ----------------------------------------------------------------------------- */
 
-size_t tg_split(tg_tape *tape, tg_tensor *x, int64_t split_size, int64_t dim, tg_tensor *out[], size_t capacity)
+size_t tg_split(tg_tape *tape, tg_tensor *x, int64_t split_size, int64_t dim, tg_tensor *out[],
+                size_t capacity)
 {
     const tg_desc *d = tg_sliceable(tape, x, "split", &dim);
     if (!d)
@@ -79,8 +80,8 @@ size_t tg_chunk(tg_tape *tape, tg_tensor *x, int64_t chunks, int64_t dim, tg_ten
     return even_pieces(&p, size, each, (size_t)(size ? (size - 1) / each + 1 : chunks), capacity);
 }
 
-size_t tg_split_with_sizes(tg_tape *tape, tg_tensor *x, const int64_t *sizes, size_t n, int64_t dim, tg_tensor *out[],
-                           size_t capacity)
+size_t tg_split_with_sizes(tg_tape *tape, tg_tensor *x, const int64_t *sizes, size_t n, int64_t dim,
+                           tg_tensor *out[], size_t capacity)
 {
     const tg_desc *d = tg_sliceable(tape, x, "split_with_sizes", &dim);
     if (!d)
@@ -94,8 +95,10 @@ size_t tg_split_with_sizes(tg_tape *tape, tg_tensor *x, const int64_t *sizes, si
     for (size_t i = 0; i < n && fits; i++)
         fits = sizes[i] >= 0 && !__builtin_add_overflow(sum, sizes[i], &sum);
     if (!fits || sum != d->dim[dim]) {
-        tg_fail(tape, TG_EINVAL, "split_with_sizes: %zu sizes of 0 or more must add up to %lld, dim %lld's size, got %lld%s",
-                n, (long long)d->dim[dim], (long long)dim, (long long)sum, fits ? "" : " before one that is not");
+        tg_fail(tape, TG_EINVAL,
+                "split_with_sizes: %zu sizes of 0 or more must add up to %lld, dim %lld's size, got %lld%s",
+                n, (long long)d->dim[dim], (long long)dim, (long long)sum,
+                fits ? "" : " before one that is not");
         return 0;
     }
     pieces p = {tape, x, out, "split_with_sizes", dim, 0, 0};
@@ -106,7 +109,8 @@ size_t tg_split_with_sizes(tg_tape *tape, tg_tensor *x, const int64_t *sizes, si
     return close_pieces(&p);
 }
 
-size_t tg_tensor_split(tg_tape *tape, tg_tensor *x, int64_t sections, int64_t dim, tg_tensor *out[], size_t capacity)
+size_t tg_tensor_split(tg_tape *tape, tg_tensor *x, int64_t sections, int64_t dim, tg_tensor *out[],
+                       size_t capacity)
 {
     const tg_desc *d = tg_sliceable(tape, x, "tensor_split", &dim);
     if (!d)
@@ -177,7 +181,8 @@ tg_tensor *tg_narrow_at(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *sta
         return NULL;
     if (d->dtype != TG_I64 || tg_desc_count(d) != 1) {
         char text[128];
-        tg_fail(tape, TG_EDTYPE, "narrow: start must be one i64, got %s", tg_desc_format(d, text, sizeof text));
+        tg_fail(tape, TG_EDTYPE, "narrow: start must be one i64, got %s",
+                tg_desc_format(d, text, sizeof text));
         return NULL;
     }
     const tg_status status = tg_tensor_read(start, &from, sizeof from);

@@ -20,8 +20,8 @@ static int64_t diagonal_length(int64_t rows, int64_t columns, int64_t offset)
 static tg_status need_two_dims(const tg_infer *q, int ndim, int64_t dim1, int64_t dim2)
 {
     if (dim1 < 0 || dim1 >= ndim || dim2 < 0 || dim2 >= ndim || dim1 == dim2)
-        return tg_infer_fail(q, TG_EINVAL, "dim1 and dim2 must be two of the %d dims, got %lld and %lld", ndim,
-                             (long long)dim1, (long long)dim2);
+        return tg_infer_fail(q, TG_EINVAL, "dim1 and dim2 must be two of the %d dims, got %lld and %lld",
+                             ndim, (long long)dim1, (long long)dim2);
     return TG_OK;
 }
 
@@ -69,10 +69,12 @@ static tg_status infer_diagonal_backward(const tg_infer *q)
                                 tg_format_dims(a->dims.v, a->dims.n, text, sizeof text));
 }
 
-static tg_status need_windows(const tg_infer *q, int ndim, int64_t dim, int64_t size, int64_t step, int64_t length)
+static tg_status need_windows(const tg_infer *q, int ndim, int64_t dim, int64_t size, int64_t step,
+                              int64_t length)
 {
     if (dim < 0 || dim >= ndim)
-        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", ndim - 1, (long long)dim);
+        return tg_infer_fail(q, TG_EINVAL, "dim must be between 0 and %d, got %lld", ndim - 1,
+                             (long long)dim);
     if (step < 1)
         return tg_infer_fail(q, TG_EINVAL, "step must be 1 or more, got %lld", (long long)step);
     if (size < 0 || size > length)
@@ -114,7 +116,8 @@ static tg_status infer_unfold_dim_backward(const tg_infer *q)
     if (status)
         return status;
     if (gy->dim[gy->ndim - 1] != a->size || gy->dim[a->dim] != (a->length - a->size) / a->step + 1)
-        return tg_infer_fail(q, TG_ESHAPE, "these are not the windows of %lld elements", (long long)a->length);
+        return tg_infer_fail(q, TG_ESHAPE, "these are not the windows of %lld elements",
+                             (long long)a->length);
     int64_t dims[TG_MAX_DIM];
     memcpy(dims, gy->dim, sizeof dims);
     dims[a->dim] = a->length;
@@ -164,16 +167,21 @@ TG_RULE(unfold_dim_backward)
 #define MATRIX TG_DIM2(3, 5), TG_RANGE(-2, 2)
 #define CUBE TG_DIM3(2, 3, 4), TG_RANGE(-2, 2)
 #define STRIDED .flags = TG_SAMPLE_STRIDED
-static const tg_diagonal_attrs main_diagonal = {0, 0, 1}, above = {1, 2, 0}, below = {-1, 0, 2}, nothing = {7, 0, 1};
-TG_SAMPLES(diagonals,
-           {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &main_diagonal},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &main_diagonal},
-           {.label = "above", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &above},
-           {.label = "below", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &below},
-           {.label = "nothing", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &nothing})
-static const tg_diagonal_backward_attrs into_square = {{2, {4, 4}}, -1, 0, 1}, into_cube = {{3, {2, 3, 4}}, 1, 2, 0};
+static const tg_diagonal_attrs main_diagonal = {0, 0, 1}, above = {1, 2, 0}, below = {-1, 0, 2},
+                               nothing = {7, 0, 1};
+TG_SAMPLES(
+    diagonals, {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &main_diagonal},
+    {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &main_diagonal},
+    {.label = "above", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &above},
+    {.label = "below", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &below},
+    {.label = "nothing", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &nothing})
+static const tg_diagonal_backward_attrs into_square = {{2, {4, 4}}, -1, 0, 1},
+                                        into_cube = {{3, {2, 3, 4}}, 1, 2, 0};
 TG_SAMPLES(diagonals_back,
-           {.label = "square", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM1(3), TG_RANGE(-2, 2)}), .attrs = &into_square},
+           {.label = "square",
+            .n_in = 1,
+            .in = TG_SAMPLE_INPUTS({TG_DIM1(3), TG_RANGE(-2, 2)}),
+            .attrs = &into_square},
            {.label = "cube",
             .n_in = 1,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), TG_RANGE(-2, 2), STRIDED}),
@@ -186,7 +194,10 @@ TG_SAMPLES(windows,
            {.label = "last", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &last})
 static const tg_unfold_dim_backward_attrs back_rows = {0, 3, 1, 5}, back_last = {1, 2, 3, 7};
 TG_SAMPLES(windows_back,
-           {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM3(3, 2, 3), TG_RANGE(-2, 2)}), .attrs = &back_rows},
+           {.label = "rows",
+            .n_in = 1,
+            .in = TG_SAMPLE_INPUTS({TG_DIM3(3, 2, 3), TG_RANGE(-2, 2)}),
+            .attrs = &back_rows},
            {.label = "last, strided",
             .n_in = 1,
             .in = TG_SAMPLE_INPUTS({TG_DIM3(3, 2, 2), TG_RANGE(-2, 2), STRIDED}),
@@ -197,12 +208,16 @@ TG_SAMPLES(windows_back,
         .name = #member, .type = TG_ATTR_INT, .offset = offsetof(struct_, member), .doc = doc_               \
     }
 #define DIAGONAL_SPECS(type)                                                                                 \
-    INT_OF(type, offset, "above the main one"), INT_OF(type, dim1, "the rows"), INT_OF(type, dim2, "the columns")
+    INT_OF(type, offset, "above the main one"), INT_OF(type, dim1, "the rows"),                              \
+        INT_OF(type, dim2, "the columns")
 #define WINDOW_SPECS(type)                                                                                   \
     INT_OF(type, dim, "along this dim"), INT_OF(type, size, "of a window"), INT_OF(type, step, "1 or more")
 static const tg_attr_spec diagonal_specs[] = {DIAGONAL_SPECS(tg_diagonal_attrs), {0}};
 static const tg_attr_spec diagonal_backward_specs[] = {
-    {.name = "dims", .type = TG_ATTR_INTS, .offset = offsetof(tg_diagonal_backward_attrs, dims), .doc = "of the result"},
+    {.name = "dims",
+     .type = TG_ATTR_INTS,
+     .offset = offsetof(tg_diagonal_backward_attrs, dims),
+     .doc = "of the result"},
     DIAGONAL_SPECS(tg_diagonal_backward_attrs),
     {0},
 };
@@ -235,7 +250,8 @@ static const tg_operator row_unfold_dim_backward = {
 
 /* -- the functions of ops.h ----------------------------------------------------------------------------- */
 
-tg_tensor *tg_diagonal_back(tg_tape *tape, tg_tensor *gy, const int64_t *dims, int64_t ndim, const tg_diagonal_attrs *a)
+tg_tensor *tg_diagonal_back(tg_tape *tape, tg_tensor *gy, const int64_t *dims, int64_t ndim,
+                            const tg_diagonal_attrs *a)
 {
     tg_diagonal_backward_attrs back = {{.n = ndim}, a->offset, a->dim1, a->dim2};
     memcpy(back.dims.v, dims, (size_t)ndim * sizeof *dims);
@@ -279,17 +295,20 @@ tg_tensor *tg_t(tg_tape *tape, tg_tensor *x)
         return d ? x : NULL;
     if (d->ndim > 2) {
         char text[128];
-        tg_fail(tape, TG_ESHAPE, "t: x must have at most two dims, got %s", tg_desc_format(d, text, sizeof text));
+        tg_fail(tape, TG_ESHAPE, "t: x must have at most two dims, got %s",
+                tg_desc_format(d, text, sizeof text));
         return NULL;
     }
     return tg_transpose(tape, x, 0, 1);
 }
 
-tg_tensor *tg_movedim(tg_tape *tape, tg_tensor *x, const int64_t *source, const int64_t *destination, size_t n)
+tg_tensor *tg_movedim(tg_tape *tape, tg_tensor *x, const int64_t *source, const int64_t *destination,
+                      size_t n)
 {
     const tg_desc *d = tg_argument(tape, x, "movedim", "x");
     tg_dims_attrs from, to;
-    if (!d || !tg_take_dims(tape, "movedim", source, n, &from) || !tg_take_dims(tape, "movedim", destination, n, &to))
+    if (!d || !tg_take_dims(tape, "movedim", source, n, &from) ||
+        !tg_take_dims(tape, "movedim", destination, n, &to))
         return NULL;
     int64_t order[TG_MAX_DIM], next = 0;
     unsigned taken = 0, placed = 0;
@@ -299,7 +318,8 @@ tg_tensor *tg_movedim(tg_tape *tape, tg_tensor *x, const int64_t *source, const 
             !tg_resolve_dim(tape, "movedim", destination[i], d->ndim, &t))
             return NULL;
         if ((taken & 1u << s) || (placed & 1u << t)) {
-            tg_fail(tape, TG_EINVAL, "movedim: dim %lld is listed twice", (long long)(taken & 1u << s ? s : t));
+            tg_fail(tape, TG_EINVAL, "movedim: dim %lld is listed twice",
+                    (long long)(taken & 1u << s ? s : t));
             return NULL;
         }
         order[t] = s;

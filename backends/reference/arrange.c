@@ -1,5 +1,5 @@
-/* Rearranging: flips, rolls, triangles, diagonals, windows, and parts replaced. Nothing is computed but the sums of
- * windows. */
+/* Rearranging: flips, rolls, triangles, diagonals, windows, and parts replaced. Nothing is computed but the
+ * sums of windows. */
 #include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 
@@ -92,8 +92,7 @@ static tg_status run_triangle(const tg_call *c, const tg_run *r, bool upper)
     const int64_t count = ref_count(x);
     if (!count)
         return TG_OK;
-    const triangle t = {x,           r->in[0], r->out[0], x->dim[x->ndim - 2], x->dim[x->ndim - 1],
-                        a->diagonal, upper};
+    const triangle t = {x, r->in[0], r->out[0], x->dim[x->ndim - 2], x->dim[x->ndim - 1], a->diagonal, upper};
     tg_ref_each(count > PARALLEL ? r->threads : 1, count / t.columns, triangle_row, &t);
     return TG_OK;
 }
@@ -110,7 +109,8 @@ static tg_status run_triu(tg_backend_state *s, const tg_call *c, const tg_prepar
     return run_triangle(c, r, true);
 }
 
-static tg_status run_slice_scatter(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_slice_scatter(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                   const tg_run *r)
 {
     (void)s, (void)p;
     const tg_slice_attrs *a = c->attrs;
@@ -128,22 +128,24 @@ static tg_status run_slice_scatter(tg_backend_state *s, const tg_call *c, const 
     return TG_OK;
 }
 
-static tg_status run_diagonal_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_diagonal_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                       const tg_run *r)
 {
     (void)s, (void)p;
     const tg_diagonal_backward_attrs *a = c->attrs;
     const tg_desc *gy = c->in[0], *gx = &c->out[0];
-    const int64_t down = a->offset < 0 ? -a->offset : 0, across = a->offset > 0 ? a->offset : 0;
     int64_t stride[TG_MAX_DIM];
     int n = 0;
     tg_ref_fill(gx, r->out[0], 0, r->threads);
     if (!ref_count(gy))
         return TG_OK;
+    const int64_t down = a->offset < 0 ? -a->offset : 0, across = a->offset > 0 ? a->offset : 0;
     for (int d = 0; d < gx->ndim; d++)
         if (d != a->dim1 && d != a->dim2)
             stride[n++] = gx->stride[d];
     stride[n] = gx->stride[a->dim1] + gx->stride[a->dim2];
-    char *dst = (char *)r->out[0] + (down * gx->stride[a->dim1] + across * gx->stride[a->dim2]) * size_of(gx->dtype);
+    char *dst =
+        (char *)r->out[0] + (down * gx->stride[a->dim1] + across * gx->stride[a->dim2]) * size_of(gx->dtype);
     tg_ref_copy_strided(gy->ndim, gy->dim, gy->dtype, dst, stride, r->in[0], gy->stride, r->threads);
     return TG_OK;
 }
@@ -155,7 +157,8 @@ typedef struct window_sum {
     void *dst;
 } window_sum;
 
-/* The sum over the windows that hold element i of dim; `at` is where window 0 would have its first element. */
+/* The sum over the windows that hold element i of dim; `at` is where window 0 would have its first element.
+ */
 static double sum_windows(const window_sum *w, int64_t at, int64_t i)
 {
     const int64_t size = w->a->size, step = w->a->step, n = w->gy->dim[w->a->dim];
@@ -164,7 +167,8 @@ static double sum_windows(const window_sum *w, int64_t at, int64_t i)
     double sum = 0;
     for (; k < n && k * step <= i; k++) {
         const int64_t from = at + k * between + (i - k * step) * inside;
-        sum += w->gx->dtype == TG_F64 ? ((const double *)w->src)[from] : (double)((const float *)w->src)[from];
+        sum +=
+            w->gx->dtype == TG_F64 ? ((const double *)w->src)[from] : (double)((const float *)w->src)[from];
     }
     return sum;
 }
@@ -184,7 +188,8 @@ static void window_row(const void *arg, int64_t row)
             at += k * w->gy->stride[d];
     }
     for (int64_t j = 0; j < columns; j++) {
-        const double sum = dim == last ? sum_windows(w, at, j) : sum_windows(w, at + j * w->gy->stride[last], i);
+        const double sum =
+            dim == last ? sum_windows(w, at, j) : sum_windows(w, at + j * w->gy->stride[last], i);
         if (w->gx->dtype == TG_F64)
             ((double *)w->dst)[row * columns + j] = sum;
         else
@@ -192,7 +197,8 @@ static void window_row(const void *arg, int64_t row)
     }
 }
 
-static tg_status run_unfold_dim_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_unfold_dim_backward(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
+                                         const tg_run *r)
 {
     (void)s, (void)p;
     const window_sum w = {c->attrs, c->in[0], &c->out[0], r->in[0], r->out[0]};

@@ -44,9 +44,9 @@ static tg_status run_cross(tg_backend_state *s, const tg_call *c, const tg_prepa
     (void)s, (void)p;
     const tg_cross_attrs *x = c->attrs;
     const tg_desc *a = c->in[0], *b = c->in[1], *y = &c->out[0];
-    const crossing t = {without(a, x->dim), without(b, x->dim), without(y, x->dim), a->stride[x->dim],
-                        b->stride[x->dim],  y->stride[x->dim],  r->in[0],           r->in[1],
-                        r->out[0]};
+    const crossing t = {without(a, x->dim), without(b, x->dim), without(y, x->dim),
+                        a->stride[x->dim],  b->stride[x->dim],  y->stride[x->dim],
+                        r->in[0],           r->in[1],           r->out[0]};
     const int64_t n = ref_count(&t.y);
     tg_ref_each(n > PARALLEL ? r->threads : 1, n,
                 y->dtype == TG_F64   ? cross_f64

@@ -11,7 +11,8 @@ static void put(void *dst, int32_t dtype, int64_t i, double x)
     else if (dtype == TG_F32)
         ((float *)dst)[i] = (float)x;
     else if (dtype == TG_I64)
-        ((int64_t *)dst)[i] = x >= -9223372036854775808.0 && x < 9223372036854775808.0 ? (int64_t)x : INT64_MIN;
+        ((int64_t *)dst)[i] =
+            x >= -9223372036854775808.0 && x < 9223372036854775808.0 ? (int64_t)x : INT64_MIN;
     else
         ((uint8_t *)dst)[i] = x != 0;
 }
@@ -40,7 +41,8 @@ static void linspace_chunk(const void *arg, int64_t k)
     const int64_t n = t->a->n, end = (k + 1) * CHUNK < n ? (k + 1) * CHUNK : n;
     for (int64_t i = k * CHUNK; i < end; i++) {
         const bool front = i < n / 2 || n == 1;
-        const double x = front ? t->scalars[0] + t->step * (double)i : t->scalars[1] - t->step * (double)(n - 1 - i);
+        const double x =
+            front ? t->scalars[0] + t->step * (double)i : t->scalars[1] - t->step * (double)(n - 1 - i);
         put(t->dst, (int32_t)t->a->dtype, i, t->a->power ? pow(t->scalars[2], x) : x);
     }
 }

@@ -4,8 +4,13 @@
  * one check at its end. Errors that any of these can give: TG_EINVAL (a NULL tensor, a dim or number out of range),
  * TG_EDTYPE, TG_ESHAPE, TG_ESTALE, TG_ENOMEM, TG_ENOKERNEL; others are named where they occur.
  *
- * Inputs may have any strides. Values are f32 or f64, and all of one call are of the same dtype: there is no promotion,
- * tg_to converts. Results are row-major unless they are views. A dim counts from the end when negative. */
+ * Inputs may have any strides. Values are f32 or f64, and i64 or bool where the function says so or where counting,
+ * comparing and moving them makes sense. Where a function takes several dtypes, torch.result_type is what they are
+ * brought to, by recorded conversions: the highest of bool, i64, f32, f64 among the tensors with dims; a tensor without
+ * dims counts only where it is of a higher kind (bool, integer, float), so an f64 scalar leaves an f32 tensor f32 and
+ * makes an i64 one f64. Functions whose results are no integers (sin, div, mean) take integers and bools as the
+ * runtime's dtype (tg_runtime_set_dtype). A number among the arguments never changes a float's dtype.
+ * Results are row-major unless they are views. A dim counts from the end when negative. */
 #ifndef TAPEGRAD_OPS_H
 #define TAPEGRAD_OPS_H
 
@@ -23,6 +28,9 @@
 #define tg_reshape(tape, x, ...) tg_reshape_dims(tape, x, TG_DIMS(__VA_ARGS__))
 #define tg_permute(tape, x, ...) tg_permute_dims(tape, x, TG_DIMS(__VA_ARGS__))
 #define tg_expand(tape, x, ...) tg_expand_dims(tape, x, TG_DIMS(__VA_ARGS__))
+#define tg_flip(tape, x, ...) tg_flip_dims(tape, x, TG_DIMS(__VA_ARGS__))
+#define tg_repeat(tape, x, ...) tg_repeat_dims(tape, x, TG_DIMS(__VA_ARGS__))
+#define tg_tile(tape, x, ...) tg_tile_dims(tape, x, TG_DIMS(__VA_ARGS__))
 #define TG_TENSORS(...) (tg_tensor *const[]){__VA_ARGS__}, sizeof((tg_tensor *const[]){__VA_ARGS__}) / sizeof(tg_tensor *)
 #define tg_cat(tape, dim, ...) tg_cat_n(tape, TG_TENSORS(__VA_ARGS__), dim)
 #define tg_stack(tape, dim, ...) tg_stack_n(tape, TG_TENSORS(__VA_ARGS__), dim)

@@ -1,4 +1,5 @@
-/* Diagonals, windows, pieces, joins, rearrangements, ranges: what they share, what they hold, gradients, refusals. */
+/* Diagonals, windows, pieces, joins, rearrangements, ranges: what they share, what they hold, gradients,
+ * refusals. */
 #include "operators/rig.h"
 
 static tg_tensor *counting(tg_dtype dtype, const int64_t *dims, size_t ndim)
@@ -99,18 +100,24 @@ START_TEST(diagonals)
     expect(tg_diagonal(tape, x, INT64_MAX, 0, 1), 0, DIMS(0), VALUES(0));
     expect(weighted_gradient(tg_diagonal(tape, x, 1, 0, -1), x), 0, DIMS(2, 3), VALUES(0, 1, 0, 0, 0, 2));
     expect(weighted_gradient(tg_diagonal(tape, x, 5, 0, -1), x), 0, DIMS(2, 3), VALUES(0));
-    expect(tg_diag(tape, tg_select(tape, x, 0, 0), -1), 0, DIMS(4, 4), VALUES(0, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0));
+    expect(tg_diag(tape, tg_select(tape, x, 0, 0), -1), 0, DIMS(4, 4),
+           VALUES(0, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0));
     expect(tg_diag(tape, x, 1), 0, DIMS(2), VALUES(2, 6));
     expect(tg_trace(tape, x), 0, SCALAR, VALUES(6));
-    expect(tg_diag_embed(tape, tensor(TG_I64, DIMS(2), VALUES(7, 8)), 0, 0, 1), 0, DIMS(2, 2), VALUES(7, 0, 0, 8));
+    expect(tg_trace(tape, tensor(TG_I64, DIMS(2, 2), VALUES(1, 2, 3, 4))), 0, SCALAR, VALUES(5));
+    expect(tg_diag_embed(tape, tensor(TG_I64, DIMS(2), VALUES(7, 8)), 0, 0, 1), 0, DIMS(2, 2),
+           VALUES(7, 0, 0, 8));
     expect(tg_diag_embed(tape, tensor(TG_BOOL, DIMS(2, 1), VALUES(1, 0)), 1, 0, 2), 0, DIMS(2, 2, 2),
            VALUES(0, 1, 0, 0, 0, 0, 0, 0));
-    expect_error(tg_diagonal(tape, x, 0, 1, -1), TG_EINVAL, "diagonal: takes two different dims, got 1 and -1");
+    expect_error(tg_diagonal(tape, x, 0, 1, -1), TG_EINVAL,
+                 "diagonal: takes two different dims, got 1 and -1");
     expect_error(tg_diagonal(tape, x, 0, 0, 2), TG_EINVAL, "diagonal: dim must be between -2 and 1, got 2");
-    expect_error(tg_diag(tape, wanted(DIMS(1, 2, 2)), 0), TG_ESHAPE, "diag: x must be a vector or a matrix, got f64[1, 2, 2]");
+    expect_error(tg_diag(tape, wanted(DIMS(1, 2, 2)), 0), TG_ESHAPE,
+                 "diag: x must be a vector or a matrix, got f64[1, 2, 2]");
     expect_error(tg_trace(tape, wanted(DIMS(2))), TG_ESHAPE, "trace: x must be a matrix");
     expect_error(tg_diag_embed(tape, x, INT64_MAX, 0, 1), TG_EINVAL, "offset");
-    expect_error(tg_diag_embed(tape, tg_sum(tape, x), 0, 0, 1), TG_ESHAPE, "diag_embed: x must have 1 to 7 dims");
+    expect_error(tg_diag_embed(tape, tg_sum(tape, x), 0, 0, 1), TG_ESHAPE,
+                 "diag_embed: x must have 1 to 7 dims");
 }
 END_TEST
 
@@ -120,41 +127,50 @@ START_TEST(windows)
     expect(tg_unfold_dim(tape, x, 0, 3, 1), 0, DIMS(3, 3), VALUES(1, 2, 3, 2, 3, 4, 3, 4, 5));
     expect(tg_unfold_dim(tape, x, 0, 2, 3), 0, DIMS(2, 2), VALUES(1, 2, 4, 5));
     expect(tg_unfold_dim(tape, x, 0, 0, 2), 0, DIMS(3, 0), VALUES(0));
-    expect(weighted_gradient(tg_unfold_dim(tape, x, 0, 3, 1), x), 0, DIMS(5), VALUES(1, 2 + 4, 3 + 5 + 7, 6 + 8, 9));
+    expect(weighted_gradient(tg_unfold_dim(tape, x, 0, 3, 1), x), 0, DIMS(5),
+           VALUES(1, 2 + 4, 3 + 5 + 7, 6 + 8, 9));
     expect(weighted_gradient(tg_unfold_dim(tape, x, 0, 2, 3), x), 0, DIMS(5), VALUES(1, 2, 0, 3, 4));
     tg_tensor *m = wanted(DIMS(3, 2));
     expect(tg_unfold_dim(tape, m, 0, 2, 1), 0, DIMS(2, 2, 2), VALUES(1, 3, 2, 4, 3, 5, 4, 6));
-    expect(weighted_gradient(tg_unfold_dim(tape, m, 0, 2, 1), m), 0, DIMS(3, 2), VALUES(1, 3, 2 + 5, 4 + 7, 6, 8));
+    expect(weighted_gradient(tg_unfold_dim(tape, m, 0, 2, 1), m), 0, DIMS(3, 2),
+           VALUES(1, 3, 2 + 5, 4 + 7, 6, 8));
     expect(tg_unfold_dim(tape, tg_sum(tape, x), 0, 1, 1), 0, DIMS(1), VALUES(15));
-    expect_error(tg_unfold_dim(tape, x, 0, 6, 1), TG_EINVAL, "size must be between 0 and 5, dim 0's size, got 6");
+    expect_error(tg_unfold_dim(tape, x, 0, 6, 1), TG_EINVAL,
+                 "size must be between 0 and 5, dim 0's size, got 6");
     expect_error(tg_unfold_dim(tape, x, 0, 2, 0), TG_EINVAL, "step must be 1 or more, got 0");
     expect_error(tg_unfold_dim(tape, x, 1, 2, 1), TG_EINVAL, "unfold: dim must be");
-    expect_error(tg_unfold_dim(tape, tg_reshape(tape, x, 1, 1, 1, 1, 1, 1, 1, 5), 7, 2, 1), TG_ESHAPE, "8 dims");
+    expect_error(tg_unfold_dim(tape, tg_reshape(tape, x, 1, 1, 1, 1, 1, 1, 1, 5), 7, 2, 1), TG_ESHAPE,
+                 "8 dims");
 }
 END_TEST
 
 START_TEST(orders)
 {
     tg_tensor *x = wanted(DIMS(2, 3));
-    expect(tg_movedim(tape, tg_unsqueeze(tape, x, 0), (const int64_t[]){0, -1}, (const int64_t[]){2, 0}, 2), 0, DIMS(3, 2, 1),
-           VALUES(1, 4, 2, 5, 3, 6));
+    expect(tg_movedim(tape, tg_unsqueeze(tape, x, 0), (const int64_t[]){0, -1}, (const int64_t[]){2, 0}, 2),
+           0, DIMS(3, 2, 1), VALUES(1, 4, 2, 5, 3, 6));
     expect_error(tg_movedim(tape, x, (const int64_t[]){0, 0}, (const int64_t[]){0, 1}, 2), TG_EINVAL,
                  "movedim: dim 0 is listed twice");
     expect(tg_t(tape, x), 0, DIMS(3, 2), VALUES(1, 4, 2, 5, 3, 6));
     expect_error(tg_t(tape, tg_unsqueeze(tape, x, 0)), TG_ESHAPE, "t: x must have at most two dims");
-    expect(tg_unflatten(tape, x, 1, (const int64_t[]){-1, 1, 3}, 3), 0, DIMS(2, 1, 1, 3), VALUES(1, 2, 3, 4, 5, 6));
+    expect(tg_unflatten(tape, x, 1, (const int64_t[]){-1, 1, 3}, 3), 0, DIMS(2, 1, 1, 3),
+           VALUES(1, 2, 3, 4, 5, 6));
     expect_error(tg_unflatten(tape, x, 1, (const int64_t[]){2, 2}, 2), TG_ESHAPE,
                  "unflatten: dim 1 of size 3 does not fit [2, 2]");
     expect_error(tg_unflatten(tape, x, 1, (const int64_t[]){0, -1}, 2), TG_ESHAPE, "in one way only");
     expect_error(tg_unflatten(tape, x, 1, (const int64_t[]){-1, -1}, 2), TG_ESHAPE, "[-1, -1]");
     expect_error(tg_unflatten(tape, x, 1, NULL, 0), TG_ESHAPE, "[]");
-    expect_error(tg_unflatten(tape, x, 1, (const int64_t[]){3, 1, 1, 1, 1, 1, 1, 1}, 8), TG_ESHAPE, "at most 8 dims");
+    expect_error(tg_unflatten(tape, x, 1, (const int64_t[]){3, 1, 1, 1, 1, 1, 1, 1}, 8), TG_ESHAPE,
+                 "at most 8 dims");
     tg_tensor *thin = tg_unsqueeze(tape, tg_unsqueeze(tape, x, 0), 2);
-    expect(tg_squeeze_dims(tape, thin, (const int64_t[]){0, -1}, 2), 0, DIMS(2, 1, 3), VALUES(1, 2, 3, 4, 5, 6));
+    expect(tg_squeeze_dims(tape, thin, (const int64_t[]){0, -1}, 2), 0, DIMS(2, 1, 3),
+           VALUES(1, 2, 3, 4, 5, 6));
     expect(tg_squeeze_dims(tape, thin, NULL, 0), 0, DIMS(1, 2, 1, 3), VALUES(1, 2, 3, 4, 5, 6));
     expect(tg_squeeze_all(tape, thin), 0, DIMS(2, 3), VALUES(1, 2, 3, 4, 5, 6));
-    expect_error(tg_squeeze_dims(tape, thin, (const int64_t[]){0, -4}, 2), TG_EINVAL, "squeeze: dim 0 is listed twice");
-    expect(tg_narrow_at(tape, x, 1, tensor(TG_I64, SCALAR, VALUES(-2)), 2), 0, DIMS(2, 2), VALUES(2, 3, 5, 6));
+    expect_error(tg_squeeze_dims(tape, thin, (const int64_t[]){0, -4}, 2), TG_EINVAL,
+                 "squeeze: dim 0 is listed twice");
+    expect(tg_narrow_at(tape, x, 1, tensor(TG_I64, SCALAR, VALUES(-2)), 2), 0, DIMS(2, 2),
+           VALUES(2, 3, 5, 6));
     expect_error(tg_narrow_at(tape, x, 1, x, 1), TG_EDTYPE, "narrow: start must be one i64, got f64[2, 3]");
 }
 END_TEST
@@ -225,7 +241,8 @@ START_TEST(joins)
     expect(tg_stack(tape, 0, none, none), 0, DIMS(2, 0), VALUES(0));
     expect_error(tg_hstack_n(tape, NULL, 2), TG_EINVAL, "hstack: needs at least one tensor");
     expect_error(tg_vstack_n(tape, TG_TENSORS(v, NULL)), TG_EINVAL, "vstack: a tensor is NULL");
-    expect_error(tg_vstack_n(tape, TG_TENSORS(v, wanted(DIMS(3)))), TG_ESHAPE, "number 1 has 3 for 2 in dim 1");
+    expect_error(tg_vstack_n(tape, TG_TENSORS(v, wanted(DIMS(3)))), TG_ESHAPE,
+                 "number 1 has 3 for 2 in dim 1");
 }
 END_TEST
 
@@ -233,22 +250,27 @@ START_TEST(turning)
 {
     tg_tensor *x = wanted(DIMS(2, 3)), *t = tg_transpose(tape, x, 0, 1);
     expect(tg_flip_dims(tape, x, (const int64_t[]){0, -1}, 2), 0, DIMS(2, 3), VALUES(6, 5, 4, 3, 2, 1));
-    expect(tg_fliplr(tape, t), 0, DIMS(3, 2), VALUES(4, 1, 5, 2, 6, 3));
+    expect(tg_flip(tape, t, -1), 0, DIMS(3, 2), VALUES(4, 1, 5, 2, 6, 3));
     expect(tg_flipud(tape, t), 0, DIMS(3, 2), VALUES(3, 6, 2, 5, 1, 4));
     expect(tg_flip_dims(tape, tensor(TG_BOOL, DIMS(3), VALUES(1, 0, 0)), (const int64_t[]){0}, 1), 0, DIMS(3),
            VALUES(0, 0, 1));
     expect(weighted_gradient(tg_fliplr(tape, x), x), 0, DIMS(2, 3), VALUES(3, 2, 1, 6, 5, 4));
-    expect_error(tg_flip_dims(tape, x, (const int64_t[]){1, -1}, 2), TG_EINVAL, "flip: dim 1 is listed twice");
+    expect_error(tg_flip_dims(tape, x, (const int64_t[]){1, -1}, 2), TG_EINVAL,
+                 "flip: dim 1 is listed twice");
     expect_error(tg_fliplr(tape, wanted(DIMS(3))), TG_ESHAPE, "fliplr: x must have at least 2 dims, got 1");
-    expect(tg_roll(tape, x, (const int64_t[]){1}, (const int64_t[]){-1}, 1), 0, DIMS(2, 3), VALUES(3, 1, 2, 6, 4, 5));
+    expect(tg_roll(tape, x, (const int64_t[]){1}, (const int64_t[]){-1}, 1), 0, DIMS(2, 3),
+           VALUES(3, 1, 2, 6, 4, 5));
     expect(tg_roll(tape, x, (const int64_t[]){-1}, NULL, 1), 0, DIMS(2, 3), VALUES(2, 3, 4, 5, 6, 1));
-    expect(tg_roll(tape, t, (const int64_t[]){1, -1}, (const int64_t[]){0, 1}, 2), 0, DIMS(3, 2), VALUES(6, 3, 4, 1, 5, 2));
+    expect(tg_roll(tape, t, (const int64_t[]){1, -1}, (const int64_t[]){0, 1}, 2), 0, DIMS(3, 2),
+           VALUES(6, 3, 4, 1, 5, 2));
     /* Twice along one dim, and by numbers that do not fit twice into an integer. */
-    expect(tg_roll(tape, x, (const int64_t[]){INT64_MAX, INT64_MIN}, (const int64_t[]){1, 1}, 2), 0, DIMS(2, 3),
-           VALUES(2, 3, 1, 5, 6, 4));
+    expect(tg_roll(tape, x, (const int64_t[]){INT64_MAX, INT64_MIN}, (const int64_t[]){1, 1}, 2), 0,
+           DIMS(2, 3), VALUES(2, 3, 1, 5, 6, 4));
     expect(tg_roll(tape, tg_sum(tape, x), (const int64_t[]){3}, NULL, 1), 0, SCALAR, VALUES(21));
-    expect_error(tg_roll(tape, x, (const int64_t[]){1, 2}, NULL, 2), TG_EINVAL, "roll: without dims there is one shift");
-    expect_error(tg_roll(tape, x, (const int64_t[]){1}, (const int64_t[]){2}, 1), TG_EINVAL, "roll: dim must be");
+    expect_error(tg_roll(tape, x, (const int64_t[]){1, 2}, NULL, 2), TG_EINVAL,
+                 "roll: without dims there is one shift");
+    expect_error(tg_roll(tape, x, (const int64_t[]){1}, (const int64_t[]){2}, 1), TG_EINVAL,
+                 "roll: dim must be");
     expect(tg_rot90(tape, x, 1, 0, 1), 0, DIMS(3, 2), VALUES(3, 6, 2, 5, 1, 4));
     expect(tg_rot90(tape, x, -1, 0, 1), 0, DIMS(3, 2), VALUES(4, 1, 5, 2, 6, 3));
     expect(tg_rot90(tape, x, INT64_MIN, 0, 1), 0, DIMS(2, 3), VALUES(1, 2, 3, 4, 5, 6));
@@ -279,21 +301,27 @@ START_TEST(repeating)
             at |= (i >> (2 * d) & 1) << d;
         want[i] = at;
     }
-    expect(tg_repeat_dims(tape, five, (const int64_t[]){2, 2, 2, 2, 2}, 5), 0, DIMS(4, 4, 4, 4, 4), want, 1024);
+    expect(tg_repeat_dims(tape, five, (const int64_t[]){2, 2, 2, 2, 2}, 5), 0, DIMS(4, 4, 4, 4, 4), want,
+           1024);
     expect(tg_repeat_dims(tape, s, (const int64_t[]){0, 3}, 2), 0, DIMS(0, 3), VALUES(0));
-    expect_error(tg_repeat_dims(tape, x, (const int64_t[]){2}, 1), TG_EINVAL, "repeat: takes a number of 0 or more");
+    expect_error(tg_repeat_dims(tape, x, (const int64_t[]){2}, 1), TG_EINVAL,
+                 "repeat: takes a number of 0 or more");
     expect_error(tg_repeat_dims(tape, x, (const int64_t[]){2, -1}, 2), TG_EINVAL, "[2, -1]");
-    expect_error(tg_repeat_dims(tape, x, (const int64_t[]){INT64_MAX / 2, INT64_MAX / 2}, 2), TG_ESHAPE, "too large");
+    expect_error(tg_repeat_dims(tape, x, (const int64_t[]){INT64_MAX / 2, INT64_MAX / 2}, 2), TG_ESHAPE,
+                 "too large");
     expect(tg_repeat_interleave(tape, x, 2, 1), 0, DIMS(2, 4), VALUES(1, 1, 2, 2, 3, 3, 4, 4));
     expect(tg_repeat_interleave(tape, x, 2, TG_NONE_INT), 0, DIMS(8), VALUES(1, 1, 2, 2, 3, 3, 4, 4));
     expect(tg_repeat_interleave(tape, s, 3, TG_NONE_INT), 0, DIMS(3), VALUES(7));
-    expect_error(tg_repeat_interleave(tape, x, -1, 0), TG_EINVAL, "repeats must be 0 or more, and not too large, got -1");
+    expect_error(tg_repeat_interleave(tape, x, -1, 0), TG_EINVAL,
+                 "repeats must be 0 or more, and not too large, got -1");
     tg_tensor *each = tensor(TG_I64, DIMS(2), VALUES(0, 3));
     expect(tg_repeat_interleave_each(tape, x, each, 0, -1), 0, DIMS(3, 2), VALUES(3, 4));
-    expect(weighted_gradient(tg_repeat_interleave_each(tape, x, each, 0, 3), x), 0, DIMS(2, 2), VALUES(0, 0, 9, 12));
+    expect(weighted_gradient(tg_repeat_interleave_each(tape, x, each, 0, 3), x), 0, DIMS(2, 2),
+           VALUES(0, 0, 9, 12));
     expect(tg_repeat_interleave_each(tape, x, tensor(TG_I64, SCALAR, VALUES(2)), 1, -1), 0, DIMS(2, 4),
            VALUES(1, 1, 2, 2, 3, 3, 4, 4));
-    expect_error(tg_repeat_interleave_each(tape, x, each, 0, 4), TG_EINVAL, "output_size is 4, but repeats add up to 3");
+    expect_error(tg_repeat_interleave_each(tape, x, each, 0, 4), TG_EINVAL,
+                 "output_size is 4, but repeats add up to 3");
     expect_error(tg_repeat_interleave_each(tape, x, tensor(TG_I64, DIMS(2), VALUES(1, -3)), 0, -1), TG_EINVAL,
                  "repeats[1] must be 0 or more, and not too large, got -3");
     expect_error(tg_repeat_interleave_each(tape, x, tensor(TG_I64, DIMS(3), VALUES(1)), 0, -1), TG_ESHAPE,
@@ -313,17 +341,22 @@ START_TEST(triangles)
     expect(tg_tril(tape, x, INT64_MAX), 0, DIMS(2, 3), VALUES(1, 2, 3, 4, 5, 6));
     expect(tg_triu(tape, x, INT64_MAX), 0, DIMS(2, 3), VALUES(0));
     /* Selected, not multiplied. */
-    expect(tg_tril(tape, tensor(TG_F32, DIMS(2, 2), VALUES(1, NAN, 2, 3)), 0), 0, DIMS(2, 2), VALUES(1, 0, 2, 3));
+    expect(tg_tril(tape, tensor(TG_F32, DIMS(2, 2), VALUES(1, NAN, 2, 3)), 0), 0, DIMS(2, 2),
+           VALUES(1, 0, 2, 3));
     expect(tg_triu(tape, tensor(TG_BOOL, DIMS(2, 2), VALUES(1)), 0), 0, DIMS(2, 2), VALUES(1, 1, 0, 1));
     expect_error(tg_tril(tape, wanted(DIMS(3)), 0), TG_ESHAPE, "tril(f64[3]): x must have at least two dims");
-    expect(tg_slice_scatter(tape, x, tensor(TG_F64, DIMS(2, 2), VALUES(-1, -2, -3, -4)), 1, 0, INT64_MAX, 2), 0, DIMS(2, 3),
-           VALUES(-1, 2, -2, -3, 5, -4));
+    expect(tg_slice_scatter(tape, x, tensor(TG_F64, DIMS(2, 2), VALUES(-1, -2, -3, -4)), 1, 0, INT64_MAX, 2),
+           0, DIMS(2, 3), VALUES(-1, 2, -2, -3, 5, -4));
     expect(tg_select_scatter(tape, x, tensor(TG_F64, DIMS(2), VALUES(-1, -2)), 1, -1), 0, DIMS(2, 3),
            VALUES(1, 2, -1, 4, 5, -2));
-    expect_error(tg_slice_scatter(tape, x, x, 1, 0, 2, 1), TG_ESHAPE, "src must have the dims of what it replaces, [2, 2]");
-    expect_error(tg_slice_scatter(tape, x, x, 1, 0, 2, 0), TG_EINVAL, "slice_scatter: step must be 1 or more, got 0");
-    expect_error(tg_slice_scatter(tape, x, tg_to(tape, x, TG_F32), 1, 0, 3, 1), TG_EDTYPE, "src must be of x's dtype");
-    expect_error(tg_select_scatter(tape, x, x, 0, 0), TG_ESHAPE, "select_scatter: src must have x's dims but dim 0");
+    expect_error(tg_slice_scatter(tape, x, x, 1, 0, 2, 1), TG_ESHAPE,
+                 "src must have the dims of what it replaces, [2, 2]");
+    expect_error(tg_slice_scatter(tape, x, x, 1, 0, 2, 0), TG_EINVAL,
+                 "slice_scatter: step must be 1 or more, got 0");
+    expect_error(tg_slice_scatter(tape, x, tg_to(tape, x, TG_F32), 1, 0, 3, 1), TG_EDTYPE,
+                 "src must be of x's dtype");
+    expect_error(tg_select_scatter(tape, x, x, 0, 0), TG_ESHAPE,
+                 "select_scatter: src must have x's dims but dim 0");
     expect_error(tg_select_scatter(tape, x, x, 0, 2), TG_EINDEX, "select_scatter: index 2 is outside dim 0");
 }
 END_TEST
@@ -333,7 +366,8 @@ START_TEST(numbers)
     expect(tg_arange(tape, TG_I64, -1, 5, 2), 0, DIMS(3), VALUES(-1, 1, 3));
     expect(tg_arange(tape, TG_F32, 1, 0, -0.25), 0, DIMS(4), VALUES(1, 0.75, 0.5, 0.25));
     expect(tg_arange(tape, TG_F64, 1, 1, 1), 0, DIMS(0), VALUES(0));
-    expect_error(tg_arange(tape, TG_F64, 0, 3, -1), TG_EINVAL, "arange: no finite number of steps of -1 leads from 0 to 3");
+    expect_error(tg_arange(tape, TG_F64, 0, 3, -1), TG_EINVAL,
+                 "arange: no finite number of steps of -1 leads from 0 to 3");
     expect_error(tg_arange(tape, TG_F64, 0, 3, 0), TG_EINVAL, "arange");
     expect_error(tg_arange(tape, TG_F64, 0, INFINITY, 1), TG_EINVAL, "arange");
     expect_error(tg_arange(tape, TG_F64, 0, 1e300, 1), TG_EINVAL, "arange");
