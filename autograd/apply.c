@@ -151,7 +151,7 @@ static tg_status resolve_inputs(tg_tape *tape, application *a, tg_tensor *const 
         one_dtype = one_dtype && (dtype < 0 || dtype == v->desc->dtype);
         dtype = v->desc->dtype;
     }
-    if (status == TG_OK && a->op->promotes && !(one_dtype && tg_dtype_is_float(dtype)))
+    if (status == TG_OK && a->op->promotes && !(one_dtype && (dtype == TG_F32 || dtype == TG_F64)))
         status = promote(tape, a);
     if (status == TG_OK && (a->op->flags & TG_OP_DENSE))
         status = make_dense(tape, a);

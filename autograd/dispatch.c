@@ -27,7 +27,7 @@ static uint64_t key_hash(const tg_operator *op, tg_value *const in[], size_t n_i
 {
     uint64_t h = ((uint64_t)(uintptr_t)op >> 4) * 0x9e3779b97f4a7c15u + n_in + ((uint64_t)threads << 32);
     for (size_t i = 0; i < n_in; i++)
-        h = ((h << 13 | h >> 51) ^ (in[i] ? in[i]->hash : 0x5bd1e995u)) * 0x9e3779b97f4a7c15u;
+        h = (h ^ h >> 32 ^ (in[i] ? in[i]->hash : 0x5bd1e995u)) * 0x9e3779b97f4a7c15u;
     if (op->attrs_size)
         h = tg_hash_bytes(h, attrs, op->attrs_size);
     return h ^ h >> 31;
@@ -273,25 +273,11 @@ static tg_status fill(tg_tape *tape, tg_entry *e)
     return choose(tape, e, 0, NULL);
 }
 
-tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in,
-                      const void *attrs)
+/* A new entry at the head of its bucket. */
+static tg_entry *add_entry(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in,
+                           const void *attrs, int threads, uint64_t hash)
 {
     struct tg_cache *c = tape->cache;
-    int threads = omp_in_parallel() ? 1 : tape->threads;
-    uint64_t hash = key_hash(op, in, n_in, attrs, threads);
-    tg_entry **bucket = &c->bucket[hash % BUCKETS];
-    for (tg_entry *e = *bucket; e; e = e->next_in_bucket)
-        if (e->hash == hash && key_equal(e, op, in, n_in, attrs, threads)) {
-            if (e->step != c->step) {
-                e->step = c->step;
-                unlink_age(c, e);
-                link_newest(c, e);
-            }
-            /* After a kernel failed when run, and no other might take over. */
-            if (!e->kernel && !(op->flags & TG_OP_VIEW) && choose(tape, e, 0, NULL))
-                return NULL;
-            return e;
-        }
     tg_entry *e = entry_new(tape, op, in, n_in, attrs);
     if (!e)
         return NULL;
@@ -302,10 +288,33 @@ tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[]
         entry_free(tape, e);
         return NULL;
     }
+    tg_entry **bucket = &c->bucket[hash % BUCKETS];
     e->next_in_bucket = *bucket;
     *bucket = e;
     link_newest(c, e);
     c->n++;
+    return e;
+}
+
+tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in,
+                      const void *attrs)
+{
+    struct tg_cache *c = tape->cache;
+    int threads = tape->threads > 1 && omp_in_parallel() ? 1 : tape->threads;
+    uint64_t hash = key_hash(op, in, n_in, attrs, threads);
+    tg_entry *e = c->bucket[hash % BUCKETS];
+    while (e && !(e->hash == hash && key_equal(e, op, in, n_in, attrs, threads)))
+        e = e->next_in_bucket;
+    if (!e)
+        return add_entry(tape, op, in, n_in, attrs, threads, hash);
+    if (e->step != c->step) {
+        e->step = c->step;
+        unlink_age(c, e);
+        link_newest(c, e);
+    }
+    /* After a kernel failed when run, and no other might take over. */
+    if (!e->kernel && !(op->flags & TG_OP_VIEW) && choose(tape, e, 0, NULL))
+        return NULL;
     return e;
 }
 
@@ -372,7 +381,7 @@ tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_valu
         src[i] = in[i] ? tg_value_data(in[i]) : NULL;
     for (uint32_t o = 0; o < e->op->n_out; o++)
         dst[o] = tg_value_data(out[o]);
-    bool timed = tape->rt->report_to_stderr || tape->rt->report_path[0];
+    const bool timed = tape->rt->timed;
     for (;;) {
         tg_storage *saved = NULL;
         tg_status status = scratch(tape, e->prepared.scratch_size);

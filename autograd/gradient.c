@@ -59,12 +59,10 @@ void *tg_sweep_block(tg_tape *tape, size_t size, tg_storage **out)
     return memset((*out)->data, 0, size);
 }
 
-tg_status tg_sweep_reserve(sweep *s, size_t n)
+tg_status tg_sweep_grow(sweep *s, size_t n)
 {
-    size_t n_old = s->leaves ? s->mask + 1 : 0, want = 2 * (s->n_leaves + n), capacity = 16;
-    if (want <= n_old)
-        return TG_OK;
-    while (capacity < want || capacity <= n_old)
+    size_t n_old = s->leaves ? s->mask + 1 : 0, capacity = 16;
+    while (capacity <= 2 * (s->n_leaves + n) || capacity <= n_old)
         capacity *= 2;
     const leaf_edge *old = s->leaves;
     tg_storage *block;

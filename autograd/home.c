@@ -81,17 +81,24 @@ static tg_value *add_slot(tg_home *home)
 
 tg_value *tg_home_new(tg_home *home)
 {
-    tg_value *v = home->n_free                    ? tg_home_slot(home, home->free_slots[--home->n_free])
-                  : home->n_fresh < home->n_slots ? tg_home_slot(home, home->n_fresh)
-                                                  : add_slot(home);
-    if (!v)
-        return NULL;
-    home->n_fresh = v->slot < home->n_fresh ? home->n_fresh : v->slot + 1;
-    *v = (tg_value){.gen = (v->gen + 1u) & 0xfffffffu,
-                    .slot = v->slot,
-                    .home = home,
-                    .node = TG_NO_NODE,
-                    .flags = TG_V_LEAF};
+    tg_value *v;
+    if (home->n_free) {
+        v = tg_home_slot(home, home->free_slots[--home->n_free]);
+    } else {
+        v = home->n_fresh < home->n_slots ? tg_home_slot(home, home->n_fresh) : add_slot(home);
+        if (!v)
+            return NULL;
+        home->n_fresh++;
+    }
+    v->gen = (v->gen + 1u) & 0xfffffffu;
+    v->flags = TG_V_LEAF;
+    v->refs = 0;
+    v->node = TG_NO_NODE;
+    v->hash = 0;
+    v->desc = NULL;
+    v->storage = NULL;
+    v->offset = 0;
+    v->grad = NULL;
     return v;
 }
 

@@ -236,8 +236,19 @@ typedef struct tg_arena_block tg_arena_block;
 typedef struct tg_arena {
     const tg_allocator *allocator;
     tg_arena_block *first, *current;
+    char *next, *end; /* what is left of the current block */
 } tg_arena;
-void *tg_arena_get(tg_arena *arena, size_t size);
+/* In a later block, or a new one. */
+void *tg_arena_more(tg_arena *arena, size_t size);
+/* Aligned to 16 bytes, not zeroed. */
+static inline void *tg_arena_get(tg_arena *arena, size_t size)
+{
+    if (size >= (size_t)(arena->end - arena->next))
+        return tg_arena_more(arena, size);
+    void *p = arena->next;
+    arena->next += (size + 15) & ~(size_t)15; /* blocks end on a multiple */
+    return p;
+}
 void tg_arena_reset(tg_arena *arena);
 void tg_arena_close(tg_arena *arena);
 
@@ -453,6 +464,7 @@ struct tg_runtime {
     mtx_t tape_lock, lock;
     tg_tape *open_tapes;
     bool frozen, fallback_is_error, report_to_stderr;
+    bool timed; /* a report is wanted: runs are timed */
     tg_anomaly anomaly;      /* of tapes at their opening */
     struct tg_sink *profile; /* profile.c; NULL: off      */
     char report_path[512];

@@ -65,46 +65,48 @@ const tg_allocator *tg_runtime_allocator(const tg_runtime *rt)
 
 struct tg_arena_block {
     tg_arena_block *next;
-    size_t size, used;
+    size_t size;
 };
 
 enum { HEADER = 64 };
 
-void *tg_arena_get(tg_arena *arena, size_t size)
+static void begin_block(tg_arena *arena, tg_arena_block *b)
 {
-    size = (size + 15) & ~(size_t)15;
+    arena->current = b;
+    arena->next = b ? (char *)b + HEADER : NULL;
+    arena->end = b ? (char *)b + b->size : NULL;
+}
+
+void *tg_arena_more(tg_arena *arena, size_t size)
+{
     tg_arena_block *b = arena->current;
-    while (b && b->used + size > b->size && b->next) {
-        b = b->next;
-        b->used = HEADER;
+    if (size > SIZE_MAX / 2) {
+        tg_fail(NULL, TG_ENOMEM, "out of memory: %zu bytes were asked for", size);
+        return NULL;
     }
-    if (!b || b->used + size > b->size) {
+    while (b && b->next && size >= b->next->size - HEADER)
+        b = b->next;
+    if (!b || !b->next) {
         size_t want = b ? b->size * 2 : 16384;
         if (want > (size_t)1 << 24)
             want = (size_t)1 << 24;
-        if (want < size + HEADER)
-            want = size + HEADER;
+        if (want <= size + HEADER)
+            want = (size + HEADER + 16) & ~(size_t)15;
         tg_arena_block *fresh = tg_alloc(arena->allocator, want);
         if (!fresh)
             return NULL;
-        *fresh = (tg_arena_block){.size = want, .used = HEADER};
-        if (b)
-            b->next = fresh;
-        else
-            arena->first = fresh;
-        b = fresh;
+        *fresh = (tg_arena_block){.size = want};
+        *(b ? &b->next : &arena->first) = fresh;
+        begin_block(arena, fresh);
+    } else {
+        begin_block(arena, b->next);
     }
-    arena->current = b;
-    void *p = (char *)b + b->used;
-    b->used += size;
-    return p;
+    return tg_arena_get(arena, size);
 }
 
 void tg_arena_reset(tg_arena *arena)
 {
-    arena->current = arena->first;
-    if (arena->first)
-        arena->first->used = HEADER;
+    begin_block(arena, arena->first);
 }
 
 void tg_arena_close(tg_arena *arena)
@@ -113,5 +115,6 @@ void tg_arena_close(tg_arena *arena)
         next = b->next;
         tg_free(arena->allocator, b);
     }
-    arena->first = arena->current = NULL;
+    arena->first = NULL;
+    begin_block(arena, NULL);
 }

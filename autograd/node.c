@@ -43,37 +43,30 @@ tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[]
     return node;
 }
 
-static uint32_t keep(const tg_tape *tape, tg_value *v, bool saved)
+static inline void keep(const tg_tape *tape, tg_value *v, bool saved, uint32_t *version)
 {
-    if (v->home == &tape->home) {
-        v->flags |= TG_V_RECORDED;
-        v->refs += saved;
-    }
-    return v->storage ? v->storage->version : 0;
+    *version = saved && v->storage ? v->storage->version : 0;
+    if (v->home != &tape->home)
+        return;
+    v->flags |= TG_V_RECORDED;
+    v->refs += saved;
 }
 
-static void keep_input(const tg_tape *tape, tg_node *node, uint32_t i, tg_value *v)
+static inline void keep_output(const tg_tape *tape, tg_node *node, uint32_t o, tg_value *v)
 {
-    node->needs[i] = v && (v->flags & TG_V_REQUIRES_GRAD);
-    node->version[i] = v ? keep(tape, v, tg_node_saves(node, false, i)) : 0;
-}
-
-static void keep_output(const tg_tape *tape, tg_node *node, uint32_t o, tg_value *v)
-{
+    const bool carries = !(o < 16 && (node->op->nondiff_out & (1u << o)));
     v->node = node->index;
     v->flags &= ~(uint32_t)TG_V_LEAF;
-    node->version[node->n_in + o] = keep(tape, v, tg_node_saves(node, true, o));
-    if (tg_dtype_is_float(v->desc->dtype) && !(o < 16 && (node->op->nondiff_out & (1u << o))))
+    keep(tape, v, tg_node_saves(node, true, o), &node->version[node->n_in + o]);
+    if (carries && (v->desc->dtype == TG_F32 || v->desc->dtype == TG_F64))
         v->flags |= TG_V_REQUIRES_GRAD;
 }
 
-void tg_node_commit(tg_tape *tape, tg_node *node)
+static inline void keep_input(const tg_tape *tape, tg_node *node, uint32_t i, tg_value *v)
 {
-    for (uint32_t i = 0; i < node->n_in; i++)
-        keep_input(tape, node, i, node->in[i] ? tg_resolve(node->in[i]) : NULL);
-    for (uint32_t o = 0; o < node->n_out; o++)
-        keep_output(tape, node, o, tg_resolve(node->out[o]));
-    tape->nodes[tape->n_nodes++] = node;
+    node->needs[i] = v && (v->flags & TG_V_REQUIRES_GRAD);
+    if (v)
+        keep(tape, v, tg_node_saves(node, false, i), &node->version[i]);
 }
 
 void tg_node_commit_values(tg_tape *tape, tg_node *node, tg_value *const in[], tg_value *const out[])
@@ -82,6 +75,15 @@ void tg_node_commit_values(tg_tape *tape, tg_node *node, tg_value *const in[], t
         keep_input(tape, node, i, in[i]);
     for (uint32_t o = 0; o < node->n_out; o++)
         keep_output(tape, node, o, out[o]);
+    tape->nodes[tape->n_nodes++] = node;
+}
+
+void tg_node_commit(tg_tape *tape, tg_node *node)
+{
+    for (uint32_t i = 0; i < node->n_in; i++)
+        keep_input(tape, node, i, node->in[i] ? tg_resolve(node->in[i]) : NULL);
+    for (uint32_t o = 0; o < node->n_out; o++)
+        keep_output(tape, node, o, tg_resolve(node->out[o]));
     tape->nodes[tape->n_nodes++] = node;
 }
 

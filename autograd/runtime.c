@@ -61,6 +61,7 @@ static tg_status read_environment(tg_runtime *rt, const tg_runtime_options *o)
                 tg_fail(NULL, TG_EINVAL, "TAPEGRAD_FALLBACK=%s: 'error' or 'allow' is expected", fallback);
     }
     if (report && *report && strcmp(report, "0")) {
+        rt->timed = true;
         rt->report_to_stderr = !strcmp(report, "1");
         if (!rt->report_to_stderr)
             snprintf(rt->report_path, sizeof rt->report_path, "%s", report);

@@ -32,7 +32,11 @@ typedef struct sweep {
 } sweep;
 
 /* Room for the edges of n more leaves outside the tape. */
-tg_status tg_sweep_reserve(sweep *s, size_t n);
+tg_status tg_sweep_grow(sweep *s, size_t n);
+static inline tg_status tg_sweep_reserve(sweep *s, size_t n)
+{
+    return s->leaves && 2 * (s->n_leaves + n) <= s->mask ? TG_OK : tg_sweep_grow(s, n);
+}
 /* The edge of a value (of the tape's at the start, or a leaf outside it, for which there is room). */
 edge *tg_sweep_edge(sweep *s, tg_value *v);
 /* Is v asked for, or does it lead there? */

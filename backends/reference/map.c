@@ -192,17 +192,6 @@ static void run_planned(const tg_call *c, const tg_run *r, tg_ref_map_fn fn, int
         run_range(&p, 0, p.count);
 }
 
-/* Less than a block's bytes, without a call. */
-static inline void copy_few(char *dst, const char *src, size_t n)
-{
-    for (; n >= 16; n -= 16, dst += 16, src += 16)
-        memcpy(dst, src, 16);
-    for (; n >= 4; n -= 4, dst += 4, src += 4)
-        memcpy(dst, src, 4);
-    for (; n; n--)
-        *dst++ = *src++;
-}
-
 /* Less than a block, row-major: one padded block, and no plan for it. */
 static void run_few(const tg_call *c, const tg_run *r, tg_ref_map_fn fn, int64_t count)
 {
@@ -210,12 +199,14 @@ static void run_few(const tg_call *c, const tg_run *r, tg_ref_map_fn fn, int64_t
     const void *in[TG_REF_MAP_SRC];
     for (uint32_t s = 0; s < c->n_in; s++) {
         const size_t size = size_of(c->in[s]->dtype);
-        memset(pad[s], 0, sizeof pad[s]);
-        copy_few((char *)pad[s], r->in[s], (size_t)count * size);
+        memset(pad[s], 0, sizeof pad[s] / 2);
+        if (size == sizeof *pad[s])
+            memset(pad[s] + TG_REF_BLOCK / 2, 0, sizeof pad[s] / 2);
+        memcpy(pad[s], r->in[s], (size_t)count * size);
         in[s] = pad[s];
     }
     fn(1, out, in, r->scalars);
-    copy_few(r->out[0], (const char *)out, (size_t)count * size_of(c->out[0].dtype));
+    memcpy(r->out[0], out, (size_t)count * size_of(c->out[0].dtype));
 }
 
 tg_status tg_ref_map(const tg_call *c, const tg_run *r, tg_ref_map_fn fn)
