@@ -177,7 +177,8 @@ static void cap_sizes(fuzz_call *c)
 
 static int64_t some_integer(fuzz_source *s, int64_t near)
 {
-    return fuzz_chance(s, 30) ? near + fuzz_below(s, 5) - 2 : PICK(s, some_integers);
+    return fuzz_chance(s, 30) ? (int64_t)((uint64_t)near + (uint64_t)fuzz_below(s, 5) - 2u)
+                              : PICK(s, some_integers);
 }
 
 static void change_attribute(fuzz_call *c, const tg_attr_spec *spec, fuzz_source *s)
