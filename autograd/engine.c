@@ -138,6 +138,21 @@ static tg_status hand_on(sweep *s, tg_node *node, tg_tensor *const gy[], tg_tens
     return status;
 }
 
+/* The gradients of the node's outputs are complete. */
+static tg_status hooked(sweep *s, const tg_node *node, tg_tensor *gy[])
+{
+    for (uint32_t o = 0; o < node->n_out; o++) {
+        tg_value *v = gy[o] ? tg_resolve(node->out[o]) : NULL;
+        if (!v || !(v->flags & TG_V_HOOKED))
+            continue;
+        tg_status status = tg_sweep_hooks(s, v);
+        if (status)
+            return status;
+        gy[o] = tg_handle(s->slots[v->slot].grad);
+    }
+    return TG_OK;
+}
+
 static tg_status visit(sweep *s, tg_node *node)
 {
     tg_tape *tape = s->tape;
@@ -152,6 +167,8 @@ static tg_status visit(sweep *s, tg_node *node)
                        "backward a second time through %s (recorded at %s:%d), whose saved values an earlier "
                        "backward gave back: pass TG_RETAIN to the first",
                        node->op->name, node->file ? node->file : "?", node->line);
+    if (tape->hooks.n && hooked(s, node, gy))
+        return tape->status;
     if (node->n_in > 16 && !(gx = tg_arena_get(&tape->arena, node->n_in * sizeof *gx)))
         return tg_fail_again(tape, TG_ENOMEM);
     tg_status status = tg_sweep_reserve(s, node->n_in);
@@ -170,6 +187,8 @@ tg_status tg_sweep_walk(sweep *s, uint32_t from)
     for (uint32_t i = from + 1; i-- > s->first;) {
         tg_node *node = tape->nodes[i];
         tg_status status = visit(s, node);
+        if (status == TG_OK && s->leaf_hooks)
+            status = tg_sweep_leaves_of(s, node);
         if (status)
             return status;
         let_go(s, node);

@@ -79,16 +79,20 @@ tg_status tg_sweep_grow(sweep *s, size_t n)
     return TG_OK;
 }
 
-static void hand_over(sweep *s, tg_tensor *const wrt[], size_t n, tg_tensor *out[])
+static tg_status hand_over(sweep *s, tg_tensor *const wrt[], size_t n, tg_tensor *out[])
 {
     for (size_t i = 0; i < n; i++) {
-        const edge *e = tg_sweep_edge(s, tg_resolve(wrt[i]));
+        tg_value *v = tg_resolve(wrt[i]);
+        if (v->flags & TG_V_HOOKED && tg_sweep_hooks(s, v))
+            return s->tape->status;
+        const edge *e = tg_sweep_edge(s, v);
         out[i] = e->grad ? tg_handle(e->grad) : NULL;
         if (e->grad && !(e->grad->flags & (TG_V_HELD | TG_V_PERSISTENT))) {
             e->grad->flags |= TG_V_HELD;
             tg_value_hold(e->grad);
         }
     }
+    return TG_OK;
 }
 
 static tg_status missing(tg_tape *tape, tg_tensor *const out[], size_t n, unsigned flags)
@@ -179,13 +183,16 @@ static tg_status run_sweep(tg_tape *tape, uint32_t first, const roots *r, tg_ten
     s.reach = wrt ? (bool *)(p + slots) : NULL;
     sweep *around = tape->sweep;
     tape->sweep = &s;
-    tg_status status = start(&s, r, wrt, n);
+    tg_status status = outer ? TG_OK : tg_sweep_watch_leaves(&s, r->end);
+    if (status == TG_OK)
+        status = start(&s, r, wrt, n);
     tape->sweep = around;
     if (outer) {
         give_back(&s, wrt, n);
     } else if (status == TG_OK && wrt) {
-        hand_over(&s, wrt, n, out);
-        status = missing(tape, out, n, flags);
+        status = hand_over(&s, wrt, n, out);
+        if (status == TG_OK)
+            status = missing(tape, out, n, flags);
     } else if (status == TG_OK) {
         status = tg_sweep_deliver(&s);
     }

@@ -252,6 +252,19 @@ static inline void *tg_arena_get(tg_arena *arena, size_t size)
 void tg_arena_reset(tg_arena *arena);
 void tg_arena_close(tg_arena *arena);
 
+/* hooks.c: those of the tensors of one home. */
+typedef struct tg_hook_entry {
+    tg_tensor *tensor;
+    tg_tensor *(*fn)(void *arg, tg_tape *tape, tg_tensor *grad);
+    tg_status (*accumulated)(void *arg, tg_tape *tape, tg_tensor *leaf);
+    void *arg;
+    uint64_t id;
+} tg_hook_entry;
+typedef struct tg_hooks {
+    tg_hook_entry *at;
+    size_t n, capacity;
+} tg_hooks;
+
 struct tg_tape {
     tg_runtime *rt;
     tg_home home;
@@ -286,6 +299,7 @@ struct tg_tape {
     const tg_operator *suspect; /* in the rule that runs, the first that made a NaN or an infinity */
     struct tg_profile *profile; /* profile.c                                                      */
     struct sweep *sweep;    /* the innermost under way                  */
+    tg_hooks hooks;         /* of tensors of this tape                  */
     struct tg_modes *modes; /* replay.c                                 */
 };
 
@@ -476,6 +490,8 @@ struct tg_runtime {
     const tg_layer_class **layers;
     size_t n_layers, layer_capacity;
     tg_core_rows rows;
+    tg_hooks hooks; /* of tensors of the program's */
+    uint64_t last_hook;
     tg_report_row *report;
     size_t n_report, report_capacity;
 };

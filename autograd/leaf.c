@@ -66,6 +66,11 @@ static tg_status collect(sweep *s, pending *p, size_t *n)
             leaf = tg_home_slot(&tape->home, (uint32_t)i);
         if (!(leaf->flags & TG_V_LEAF))
             continue;
+        if (leaf->flags & TG_V_HOOKED) {
+            if (tg_sweep_hooks(s, leaf))
+                return tape->status;
+            e = tg_sweep_edge(s, leaf);
+        }
         pending *q = &p[(*n)++];
         *q = (pending){.leaf = leaf, .grad = for_leaf(tape, leaf, e->grad)};
         if (!q->grad)
@@ -101,6 +106,8 @@ tg_status tg_sweep_deliver(sweep *s)
         if (p[i].grad)
             tg_value_release(p[i].grad);
     }
+    for (size_t i = 0; i < n && status == TG_OK; i++)
+        status = tg_hooks_accumulated(tape, p[i].leaf);
     tg_pool_put(tape->pool, block);
     return status;
 }

@@ -189,6 +189,7 @@ void tg_runtime_close(tg_runtime *rt)
     tg_allocator a = rt->allocator;
     tg_free(&a, rt->operators);
     tg_free(&a, rt->layers);
+    tg_free(&a, rt->hooks.at);
     tg_free(&a, rt->report);
     tg_free(&a, rt);
 }

@@ -9,6 +9,8 @@ typedef struct edge {
     tg_value *grad;
     bool owned; /* made by our own sum: may be added to in place */
     bool asked; /* tg_grad wants it                              */
+    bool hooked;   /* its hooks have run                         */
+    uint32_t last; /* of a leaf with hooks: 1 + the last reader that is visited */
 } edge;
 
 /* Leaves that live outside the tape, by pointer: open addressing. */
@@ -28,6 +30,7 @@ typedef struct sweep {
     uint32_t first; /* the sweep ends at this node */
     bool *reach;    /* by node: leads to one that is asked for; NULL: all do */
     unsigned flags;
+    bool leaf_hooks; /* some leaf has hooks */
     struct sweep *outer; /* that one's gradients are gone on with: tg_sweep_through */
 } sweep;
 
@@ -49,6 +52,12 @@ tg_status tg_sweep_add(sweep *s, tg_value *target, tg_value *g);
 bool tg_sweep_wants(sweep *s, const tg_node *node, uint32_t i);
 /* Makes the leaves' new gradients, all of them before the first leaf changes. */
 tg_status tg_sweep_deliver(sweep *s);
+/* hooks.c: runs those of v, whose gradient is complete, once. */
+tg_status tg_sweep_hooks(sweep *s, tg_value *v);
+tg_status tg_sweep_watch_leaves(sweep *s, uint32_t end);
+/* The node was visited: of leaves that no other will read, the gradient is complete. */
+tg_status tg_sweep_leaves_of(sweep *s, const tg_node *node);
+tg_status tg_hooks_accumulated(tg_tape *tape, tg_value *leaf);
 /* Zeroed bytes from the pool; NULL: tg_fail has been called. */
 void *tg_sweep_block(tg_tape *tape, size_t size, tg_storage **out);
 

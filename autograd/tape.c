@@ -22,6 +22,7 @@ static void free_parts(tg_tape *tape)
     tg_pool_close(tape->pool);
     tg_arena_close(&tape->arena);
     tg_free(a, tape->nodes);
+    tg_free(a, tape->hooks.at);
     tg_free(a, tape->values);
     tg_free(a, tape->staged);
     tg_home_close(&tape->home);
@@ -76,6 +77,7 @@ static void forget(tg_tape *tape)
     tg_staged_drop(tape, 0, tape->committed);
     tape->forward_depth = tape->step_depth = 0;
     tg_scope_undo(tape, &(tg_scope){0});
+    tape->hooks.n = 0;
     tg_home_rewind(&tape->home);
     tg_arena_reset(&tape->arena);
     tg_cache_trim(tape);

@@ -43,6 +43,8 @@ struct tg_module {
     tg_mode mode;
     unsigned frozen;
     bool started, ready; /* init was reached; has succeeded */
+    struct tg_module_hook *hooks; /* module_hooks.c */
+    size_t n_hooks, hook_capacity;
     uint64_t version;    /* of everything below: each change counts it up in all parents too */
     tg_list lists[TG_N_LISTS];
 };
@@ -57,6 +59,12 @@ void tg_module_drop_lists(tg_module *module);
 int64_t tg_parts_allow(int64_t elements);
 /* module_parts.c */
 void tg_module_drop_parts(tg_module *module);
+
+/* module_forward.c. The class's forward of the tape's mode: as one node where it has a backward of its own. */
+tg_status tg_module_call(tg_module *m, tg_tape *tape, const tg_scope *scope, tg_tensor *const in[], tg_tensor *out[]);
+/* module_hooks.c: the same between the module's hooks. */
+tg_status tg_module_call_hooked(tg_module *m, tg_tape *tape, const tg_scope *scope, tg_tensor *const in[],
+                                tg_tensor *out[]);
 
 /* Fails with the module's path in front. */
 tg_status tg_layer_fail(const tg_module *module, tg_tape *tape, tg_status status, const char *format, ...)

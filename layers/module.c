@@ -119,6 +119,7 @@ static void destroy_tree(tg_module *m)
     tg_module_drop_lists(m);
     tg_module_drop_parts(m);
     const tg_allocator *a = tg_runtime_allocator(m->rt);
+    tg_free(a, m->hooks);
     tg_free(a, m->attrs);
     tg_free(a, m->self);
     tg_free(a, m->name);

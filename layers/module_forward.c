@@ -164,17 +164,22 @@ static tg_status forward_as_one(tg_module *m, tg_tape *tape, const tg_scope *sco
     return tg_record_layer(tape, m, all, n, out, cls->n_out, draw);
 }
 
+tg_status tg_module_call(tg_module *m, tg_tape *tape, const tg_scope *scope, tg_tensor *const in[], tg_tensor *out[])
+{
+    const tg_layer_class *cls = m->cls;
+    if (cls->backward[tape->mode] && tape->recording && wants_gradient(m, in))
+        return forward_as_one(m, tape, scope, in, out);
+    return cls->forward[tape->mode](m, tape, in, cls->n_in, out);
+}
+
 static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *out[])
 {
     const tg_layer_class *cls = m->cls;
     const tg_mode mode = m->mode;
     tg_scope scope;
     tg_forward_enter(tape, &scope, mode);
-    tg_status status;
-    if (cls->backward[mode] && tape->recording && wants_gradient(m, in))
-        status = forward_as_one(m, tape, &scope, in, out);
-    else
-        status = cls->forward[mode](m, tape, in, cls->n_in, out);
+    tg_status status = m->n_hooks ? tg_module_call_hooked(m, tape, &scope, in, out)
+                                  : tg_module_call(m, tape, &scope, in, out);
     if (!status)
         status = tape->status;
     for (size_t o = 0; o < cls->n_out && !status; o++)

@@ -6,6 +6,7 @@
  *   tape.h     one step: recording, going back, transactions
  *   ops.h      operators
  *   module.h   modules: forward, modes, freezing, names
+ *   hooks.h    your functions where gradients and modules pass
  *   memory.h   what a tape holds, activation checkpointing
  *   layers.h   torch.nn's layers
  *   optim.h    optimizers, schedulers, clipping
@@ -36,6 +37,7 @@
 #include <tapegrad/tape.h>
 #include <tapegrad/ops.h>
 #include <tapegrad/module.h>
+#include <tapegrad/hooks.h>
 #include <tapegrad/layers.h>
 #include <tapegrad/memory.h>
 #include <tapegrad/optim.h>
