@@ -1,6 +1,6 @@
 /* Activations. Each f has a fused row gy·f′ which the rule uses, and which has a rule of its own: it is
  * linear in gy, so its derivative by gy is itself, and by x it is gz·gy·f″ written in public operators. */
-#include "autograd/operators/rows.h"
+#include "autograd/operators/elementwise.h"
 
 /* -- samples -------------------------------------------------------------------------------------------- */
 
@@ -121,18 +121,24 @@ static tg_tensor *one_minus(tg_tape *tape, tg_tensor *x)
         .samples = table,                                                                                    \
     };
 /* The row itself; `reads` is what its fused row takes beside gy: input or output. */
-#define FORWARD_ROW(name, saved, reads, table, n_scalars_, text)                                             \
+#define FORWARD_ROW(name, flags_, infer_, saved, reads, table, n_scalars_, text)                             \
     TG_RULE(name)                                                                                            \
     {                                                                                                        \
         const scalars3 s = scalars_of(node);                                                                 \
         gx[0] = tg_row2(tape, &row_##name##_backward, gy[0], reads(node, 0), NULL, s.k);                     \
         return tg_tape_status(tape);                                                                         \
     }                                                                                                        \
-    static const tg_operator row_##name =                                                                    \
-        {                                                                                                    \
-            TG_ROW(#name, text),     .n_in = 1,        .n_out = 1,                                           \
-            .n_scalars = n_scalars_, .saves = saved,   .infer = tg_infer_like,                               \
-            .vjp = name##_vjp,       .samples = table,                                                       \
+    static const tg_operator row_##name = {                                                                  \
+        TG_ROW(#name, text),                                                                                 \
+        .flags = flags_,                                                                                     \
+        .n_in = 1,                                                                                           \
+        .n_out = 1,                                                                                          \
+        .n_scalars = n_scalars_,                                                                             \
+        .saves = saved,                                                                                      \
+        .promotes = TG_OP_IN(0),                                                                             \
+        .infer = infer_,                                                                                     \
+        .vjp = name##_vjp,                                                                                   \
+        .samples = table,                                                                                    \
     };
 
 /* -- of y ----------------------------------------------------------------------------------------------- */
@@ -143,7 +149,7 @@ static tg_tensor *sigmoid_slope(tg_tape *tape, const tg_node *node, tg_tensor *y
     return tg_add_scalar(tape, tg_mul_scalar(tape, y, -2), 1);
 }
 BACKWARD_ROW(sigmoid, sigmoid_slope, unit_pairs, 0, "gy*y*(1 - y)")
-FORWARD_ROW(sigmoid, TG_OP_OUT(0), tg_node_output, smooth_values, 0, "1/(1 + exp(-x))")
+FORWARD_ROW(sigmoid, TG_OP_FLOAT, tg_infer_like, TG_OP_OUT(0), tg_node_output, smooth_values, 0, "1/(1 + exp(-x))")
 
 static tg_tensor *tanh_slope(tg_tape *tape, const tg_node *node, tg_tensor *y)
 {
@@ -151,26 +157,26 @@ static tg_tensor *tanh_slope(tg_tape *tape, const tg_node *node, tg_tensor *y)
     return tg_mul_scalar(tape, y, -2);
 }
 BACKWARD_ROW(tanh, tanh_slope, unit_pairs, 0, "gy*(1 - y*y)")
-FORWARD_ROW(tanh, TG_OP_OUT(0), tg_node_output, smooth_values, 0, "(exp(x) - exp(-x))/(exp(x) + exp(-x))")
+FORWARD_ROW(tanh, TG_OP_FLOAT, tg_infer_like, TG_OP_OUT(0), tg_node_output, smooth_values, 0, "(exp(x) - exp(-x))/(exp(x) + exp(-x))")
 
 BACKWARD_ROW(relu, NULL, kinked_pairs, 0, "y <= 0 ? 0 : gy")
-FORWARD_ROW(relu, TG_OP_OUT(0), tg_node_output, kinked_values, 0, "x <= 0 ? 0 : x; the derivative at 0 is 0")
+FORWARD_ROW(relu, 0, tg_infer_like, TG_OP_OUT(0), tg_node_output, kinked_values, 0, "x <= 0 ? 0 : x; the derivative at 0 is 0")
 
 /* -- of x ----------------------------------------------------------------------------------------------- */
 
 BACKWARD_ROW(leaky_relu, NULL, leaky_pairs, 1, "x > 0 ? gy : gy*s")
-FORWARD_ROW(leaky_relu, TG_OP_IN(0), tg_node_input, leaky_values, 1, "x > 0 ? x : x*s")
+FORWARD_ROW(leaky_relu, 0, tg_infer_like, TG_OP_IN(0), tg_node_input, leaky_values, 1, "x > 0 ? x : x*s")
 
-/* f″ = input_scale·f′ where x ≤ 0, else 0; f′ is the fused row of ones. */
+/* f″ = input_scale·f′ where x < 0, else 0; f′ is the fused row of ones. */
 static tg_tensor *elu_slope(tg_tape *tape, const tg_node *node, tg_tensor *x)
 {
     const scalars3 s = scalars_of(node);
     tg_tensor *zero = tg_constant_like(tape, x, 0);
     tg_tensor *first = tg_row2(tape, tg_node_operator(node), tg_ones_like(tape, x), x, NULL, s.k);
-    return tg_where(tape, tg_gt(tape, x, zero), zero, tg_mul_scalar(tape, first, s.k[2]));
+    return tg_where(tape, tg_ge(tape, x, zero), zero, tg_mul_scalar(tape, first, s.k[2]));
 }
 BACKWARD_ROW(elu, elu_slope, elu_pairs, 3, "x > 0 ? gy*t : gy*s*t*u*exp(u*x)")
-FORWARD_ROW(elu, TG_OP_IN(0), tg_node_input, elu_values, 3, "x > 0 ? t*x : s*t*(exp(u*x) - 1)")
+FORWARD_ROW(elu, 0, tg_infer_like, TG_OP_IN(0), tg_node_input, elu_values, 3, "x > 0 ? t*x : s*t*(exp(u*x) - 1)")
 
 /* σ(1 − σ)(2 + x(1 − 2σ)) */
 static tg_tensor *silu_slope(tg_tape *tape, const tg_node *node, tg_tensor *x)
@@ -182,7 +188,7 @@ static tg_tensor *silu_slope(tg_tape *tape, const tg_node *node, tg_tensor *x)
     return tg_mul(tape, bell, tg_add_scalar(tape, tilt, 2));
 }
 BACKWARD_ROW(silu, silu_slope, smooth_pairs, 0, "gy*p*(1 + x*(1 - p)), p = sigmoid(x)")
-FORWARD_ROW(silu, TG_OP_IN(0), tg_node_input, smooth_values, 0, "x*sigmoid(x)")
+FORWARD_ROW(silu, 0, tg_infer_like, TG_OP_IN(0), tg_node_input, smooth_values, 0, "x*sigmoid(x)")
 
 /* With w = tanh(softplus(x)): (1 − w²)·σ·(2 + x·(1 − σ − 2·w·σ)) */
 static tg_tensor *mish_slope(tg_tape *tape, const tg_node *node, tg_tensor *x)
@@ -194,7 +200,17 @@ static tg_tensor *mish_slope(tg_tape *tape, const tg_node *node, tg_tensor *x)
     return tg_mul(tape, bell, tg_add_scalar(tape, tg_mul(tape, x, tilt), 2));
 }
 BACKWARD_ROW(mish, mish_slope, smooth_pairs, 0, "gy*(w + x*sigmoid(x)*(1 - w*w)), w = tanh(softplus(x))")
-FORWARD_ROW(mish, TG_OP_IN(0), tg_node_input, smooth_values, 0, "x*tanh(log(1 + exp(x)))")
+FORWARD_ROW(mish, 0, tg_infer_like, TG_OP_IN(0), tg_node_input, smooth_values, 0, "x*tanh(log(1 + exp(x)))")
+
+/* −2·sign(x)/(1 + |x|)³ */
+static tg_tensor *softsign_slope(tg_tape *tape, const tg_node *node, tg_tensor *x)
+{
+    (void)node;
+    tg_tensor *over = tg_pow_scalar(tape, tg_add_scalar(tape, tg_abs(tape, x), 1), -3);
+    return tg_mul(tape, over, tg_mul_scalar(tape, tg_sign(tape, x), -2));
+}
+BACKWARD_ROW(softsign, softsign_slope, kinked_pairs, 0, "gy/(1 + |x|)^2; NaN at an infinity")
+FORWARD_ROW(softsign, 0, tg_infer_like, TG_OP_IN(0), tg_node_input, kinked_values, 0, "x/(1 + |x|)")
 
 /* beta·σ(1 − σ) of beta·x, 0 past the threshold. */
 static tg_tensor *softplus_slope(tg_tape *tape, const tg_node *node, tg_tensor *x)
@@ -206,13 +222,13 @@ static tg_tensor *softplus_slope(tg_tape *tape, const tg_node *node, tg_tensor *
     return tg_where(tape, linear, tg_constant_like(tape, x, 0), bell);
 }
 BACKWARD_ROW(softplus, softplus_slope, softplus_pairs, 2, "s*x > t ? gy : gy*sigmoid(s*x)")
-FORWARD_ROW(softplus, TG_OP_IN(0), tg_node_input, softplus_values, 2, "s*x > t ? x : log(1 + exp(s*x))/s")
+FORWARD_ROW(softplus, 0, tg_infer_like, TG_OP_IN(0), tg_node_input, softplus_values, 2, "s*x > t ? x : log(1 + exp(s*x))/s")
 
-BACKWARD_ROW(clamp, NULL, bounded_pairs, 2, "s <= x <= t ? gy : 0; a NaN scalar is no bound")
-FORWARD_ROW(clamp, TG_OP_IN(0), tg_node_input, bounded_values, 2,
+BACKWARD_ROW(clamp, NULL, bounded_pairs, 2, "s < x < t ? gy : 0; a NaN scalar is no bound")
+FORWARD_ROW(clamp, 0, tg_infer_like_number, TG_OP_IN(0), tg_node_input, bounded_values, 2,
             "min(max(x, s), t); a NaN scalar is no bound")
 BACKWARD_ROW(hardtanh, NULL, bounded_pairs, 2, "s < x < t ? gy : 0")
-FORWARD_ROW(hardtanh, TG_OP_IN(0), tg_node_input, bounded_values, 2,
+FORWARD_ROW(hardtanh, 0, tg_infer_like, TG_OP_IN(0), tg_node_input, bounded_values, 2,
             "min(max(x, s), t); the derivative at s and t is 0")
 
 /* -- gelu ----------------------------------------------------------------------------------------------- */
@@ -311,23 +327,6 @@ static const tg_operator row_hardswish = {
 
 /* -- without a fused row -------------------------------------------------------------------------------- */
 
-TG_RULE(softsign)
-{
-    tg_tensor *below = tg_add_scalar(tape, tg_abs(tape, tg_node_input(node, 0)), 1);
-    gx[0] = tg_div(tape, gy[0], tg_square(tape, below));
-    return tg_tape_status(tape);
-}
-
-static const tg_operator row_softsign = {
-    TG_ROW("softsign", "x/(1 + |x|)"),
-    .n_in = 1,
-    .n_out = 1,
-    .saves = TG_OP_IN(0),
-    .infer = tg_infer_like,
-    .vjp = softsign_vjp,
-    .samples = kinked_values,
-};
-
 TG_RULE(log_sigmoid)
 {
     gx[0] = tg_mul(tape, gy[0], tg_sigmoid(tape, tg_neg(tape, tg_node_input(node, 0))));
@@ -343,6 +342,55 @@ static const tg_operator row_log_sigmoid = {
     .vjp = log_sigmoid_vjp,
     .samples = smooth_values,
 };
+
+/* -- prelu ---------------------------------------------------------------------------------------------- */
+
+/* The slope is w wherever x is not above 0. */
+TG_RULE(prelu)
+{
+    tg_tensor *x = tg_node_input(node, 0), *w = tg_node_input(node, 1), *zero = tg_constant_like(tape, gy[0], 0);
+    if (tg_node_needs(node, 0))
+        gx[0] = tg_where(tape, tg_gt(tape, x, zero), gy[0], tg_mul(tape, w, gy[0]));
+    if (tg_node_needs(node, 1))
+        gx[1] = tg_where(tape, tg_ge(tape, x, zero), zero, tg_mul(tape, x, gy[0]));
+    return tg_tape_status(tape);
+}
+
+TG_SAMPLES(weighted,
+           {.label = "strided, a weight a column",
+            .n_in = 2,
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, TG_RANGE(-2, 2), TG_AWAY(0, 0.2)},
+                                   {TG_DIM2(1, 3), TG_RANGE(0, 1)})})
+
+static const tg_operator row_prelu = {
+    TG_ROW("prelu", "x > 0 ? x : w*x"),
+    .flags = TG_OP_BROADCAST,
+    .n_in = 2,
+    .n_out = 1,
+    .saves = BOTH,
+    .promotes = BOTH,
+    .infer = tg_infer_broadcast_float,
+    .vjp = prelu_vjp,
+    .samples = weighted,
+};
+
+tg_tensor *tg_prelu(tg_tape *tape, tg_tensor *x, tg_tensor *weight)
+{
+    const tg_desc *d = tg_argument(tape, x, "prelu", "x"), *w = tg_argument(tape, weight, "prelu", "weight");
+    if (!d || !w)
+        return NULL;
+    const int64_t n = tg_desc_count(w), channels = d->ndim < 2 ? 1 : d->dim[1];
+    if (w->ndim > 1 || (n != 1 && n != channels)) {
+        char text[112];
+        tg_fail(tape, TG_ESHAPE, "prelu: weight is %s, expected one value or x's %lld channels",
+                tg_desc_format(w, text, sizeof text), (long long)channels);
+        return NULL;
+    }
+    int64_t dims[TG_MAX_DIM] = {0};
+    for (int i = 0; i < d->ndim; i++)
+        dims[i] = i == 1 ? n : 1;
+    return tg_row2(tape, &row_prelu, x, tg_reshape_dims(tape, weight, dims, (size_t)d->ndim), NULL, NULL);
+}
 
 /* -- the functions of ops.h ----------------------------------------------------------------------------- */
 
@@ -440,8 +488,21 @@ tg_tensor *tg_hardtanh(tg_tape *tape, tg_tensor *x, double min_val, double max_v
     return tg_row1(tape, &row_hardtanh, x, NULL, (const double[]){min_val, max_val});
 }
 
+/* No bound, or one that integers can have. */
+static bool bounds_integers(double bound)
+{
+    return isnan(bound) || isinf(bound) || bound == floor(bound);
+}
+
 tg_tensor *tg_clamp(tg_tape *tape, tg_tensor *x, double min, double max)
 {
+    const tg_desc *d = tg_argument(tape, x, "clamp", "x");
+    if (!d)
+        return NULL;
+    if (d->dtype == TG_I64 && (!bounds_integers(min) || !bounds_integers(max))) {
+        tg_fail(tape, TG_EINVAL, "clamp: the bounds of i64 must be whole, got %g and %g; convert x with tg_to", min, max);
+        return NULL;
+    }
     return tg_row1(tape, &row_clamp, x, NULL, (const double[]){min, max});
 }
 
@@ -452,6 +513,6 @@ const tg_operator *const tg_ops_activation[] = {
     &row_elu,      &row_elu_backward,      &row_gelu,       &row_gelu_backward,
     &row_silu,     &row_silu_backward,     &row_mish,       &row_mish_backward,
     &row_softplus, &row_softplus_backward, &row_clamp,      &row_clamp_backward,
-    &row_hardtanh, &row_hardtanh_backward, &row_softsign,   &row_log_sigmoid,
-    NULL,
+    &row_hardtanh, &row_hardtanh_backward, &row_softsign,   &row_softsign_backward, &row_log_sigmoid,
+    &row_prelu,    NULL,
 };

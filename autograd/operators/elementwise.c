@@ -1,22 +1,27 @@
-#include "autograd/operators/rows.h"
+#include "autograd/operators/elementwise.h"
 
 /* -- infer ---------------------------------------------------------------------------------------------- */
 
-static tg_status need_one_float(const tg_infer *q)
+/* Inputs from `first` on: of one dtype, of this kind at least. */
+static tg_status need_one(const tg_infer *q, size_t first, int kind)
 {
-    for (size_t i = 0; i < q->n_in; i++) {
-        if (!tg_dtype_is_float(q->in[i]->dtype))
-            return tg_infer_fail(q, TG_EDTYPE, "input %zu must be f32 or f64, not %s", i,
-                                 tg_dtype_name(q->in[i]->dtype));
-        if (q->in[i]->dtype != q->in[0]->dtype)
-            return tg_infer_fail(q, TG_EDTYPE, "inputs must be of one dtype; convert one with tg_to");
+    static const char *const takes[] = {"f32, f64, i64 or bool", "f32, f64 or i64", "f32 or f64"};
+    for (size_t i = first; i < q->n_in; i++) {
+        const int32_t dtype = q->in[i]->dtype;
+        const bool known = dtype == TG_F32 || dtype == TG_F64 || dtype == TG_I64 || dtype == TG_BOOL;
+        if (!known || tg_dtype_kind(dtype) < kind)
+            return tg_infer_fail(q, TG_EDTYPE, "input %zu must be %s, not %s", i, takes[kind - TG_KIND_BOOL],
+                                 tg_dtype_name(dtype));
+        if (dtype != q->in[first]->dtype)
+            return tg_infer_fail(q, TG_EDTYPE, "inputs must be of one dtype, not %s and %s; convert one with tg_to",
+                                 tg_dtype_name(q->in[first]->dtype), tg_dtype_name(dtype));
     }
     return TG_OK;
 }
 
-tg_status tg_infer_like(const tg_infer *q)
+static tg_status infer_like(const tg_infer *q, int kind)
 {
-    tg_status status = need_one_float(q);
+    tg_status status = need_one(q, 0, kind);
     if (status)
         return status;
     for (size_t i = 1; i < q->n_in; i++)
@@ -25,38 +30,51 @@ tg_status tg_infer_like(const tg_infer *q)
     return tg_desc_make(q->out, (tg_dtype)q->in[0]->dtype, q->in[0]->dim, (size_t)q->in[0]->ndim);
 }
 
-tg_status tg_infer_broadcast_float(const tg_infer *q)
+tg_status tg_infer_like(const tg_infer *q)
 {
-    tg_status status = need_one_float(q);
+    return infer_like(q, TG_KIND_FLOAT);
+}
+
+tg_status tg_infer_like_number(const tg_infer *q)
+{
+    return infer_like(q, TG_KIND_INTEGER);
+}
+
+tg_status tg_infer_like_any(const tg_infer *q)
+{
+    return infer_like(q, TG_KIND_BOOL);
+}
+
+static tg_status infer_broadcast(const tg_infer *q, int kind)
+{
+    tg_status status = need_one(q, 0, kind);
     return status ? status : tg_infer_broadcast(q, q->in[0]->dtype, q->out);
 }
 
-static tg_status infer_arithmetic(const tg_infer *q)
+tg_status tg_infer_broadcast_float(const tg_infer *q)
 {
-    if (q->in[0]->dtype == TG_I64 && q->in[1]->dtype == TG_I64)
-        return tg_infer_broadcast(q, TG_I64, q->out);
-    return tg_infer_broadcast_float(q);
+    return infer_broadcast(q, TG_KIND_FLOAT);
 }
 
-static bool has_kernels(int32_t dtype)
+tg_status tg_infer_broadcast_number(const tg_infer *q)
 {
-    return dtype == TG_F32 || dtype == TG_F64 || dtype == TG_I64 || dtype == TG_BOOL;
+    return infer_broadcast(q, TG_KIND_INTEGER);
 }
 
-static tg_status need_same(const tg_infer *q, const tg_desc *a, const tg_desc *b)
+tg_status tg_infer_broadcast_any(const tg_infer *q)
 {
-    if (!has_kernels(a->dtype) || !has_kernels(b->dtype))
-        return tg_infer_fail(q, TG_EDTYPE, "values must be f32, f64, i64 or bool");
-    if (a->dtype != b->dtype)
-        return tg_infer_fail(q, TG_EDTYPE,
-                             "values must be of one dtype, not %s and %s; convert one with tg_to",
-                             tg_dtype_name(a->dtype), tg_dtype_name(b->dtype));
-    return TG_OK;
+    return infer_broadcast(q, TG_KIND_BOOL);
 }
 
-static tg_status infer_comparison(const tg_infer *q)
+tg_status tg_infer_test(const tg_infer *q)
 {
-    tg_status status = need_same(q, q->in[0], q->in[1]);
+    tg_status status = need_one(q, 0, TG_KIND_BOOL);
+    return status ? status : tg_desc_make(q->out, TG_BOOL, q->in[0]->dim, (size_t)q->in[0]->ndim);
+}
+
+tg_status tg_infer_comparison(const tg_infer *q)
+{
+    tg_status status = need_one(q, 0, TG_KIND_BOOL);
     return status ? status : tg_infer_broadcast(q, TG_BOOL, q->out);
 }
 
@@ -64,15 +82,16 @@ static tg_status infer_where(const tg_infer *q)
 {
     if (q->in[0]->dtype != TG_BOOL)
         return tg_infer_fail(q, TG_EDTYPE, "condition must be bool, not %s", tg_dtype_name(q->in[0]->dtype));
-    tg_status status = need_same(q, q->in[1], q->in[2]);
+    tg_status status = need_one(q, 1, TG_KIND_BOOL);
     return status ? status : tg_infer_broadcast(q, q->in[1]->dtype, q->out);
 }
 
 static tg_status infer_to(const tg_infer *q)
 {
     const tg_to_attrs *attrs = q->attrs;
-    if (!has_kernels(q->in[0]->dtype) || attrs->dtype < TG_F32 || attrs->dtype > TG_BOOL ||
-        !has_kernels((int32_t)attrs->dtype))
+    const bool to = attrs->dtype == TG_F32 || attrs->dtype == TG_F64 || attrs->dtype == TG_I64 || attrs->dtype == TG_BOOL;
+    const int32_t from = q->in[0]->dtype;
+    if (!to || (from != TG_F32 && from != TG_F64 && from != TG_I64 && from != TG_BOOL))
         return tg_infer_fail(q, TG_EDTYPE, "converts among f32, f64, i64 and bool, not to %s",
                              tg_dtype_name((int32_t)attrs->dtype));
     return tg_desc_make(q->out, (tg_dtype)attrs->dtype, q->in[0]->dim, (size_t)q->in[0]->ndim);
@@ -80,20 +99,21 @@ static tg_status infer_to(const tg_infer *q)
 
 /* -- samples -------------------------------------------------------------------------------------------- */
 
-#define UNARY_SAMPLES(name, scalars_, ...)                                                                   \
-    TG_SAMPLES(name,                                                                                         \
-               {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), __VA_ARGS__}), .scalars = scalars_},    \
-               {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_NO_DIMS, __VA_ARGS__}), .scalars = scalars_},       \
-               {.label = "strided",                                                                          \
-                .n_in = 1,                                                                                   \
-                .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}),                            \
-                .scalars = scalars_})
-UNARY_SAMPLES(real, NULL, TG_RANGE(-2, 2))
-UNARY_SAMPLES(positive, NULL, TG_RANGE(0.5, 3))
-UNARY_SAMPLES(above_minus_one, NULL, TG_RANGE(-0.6, 2))
-UNARY_SAMPLES(not_zero, NULL, TG_RANGE(-2, 2), TG_AWAY(0, 0.3))
 static const double one_scalar[] = {1.75}, cubic[] = {3}, minus_half[] = {-0.5};
-UNARY_SAMPLES(with_scalar, one_scalar, TG_RANGE(-2, 2))
+TG_UNARY_SAMPLES(real, TG_RANGE(-2, 2))
+TG_UNARY_SAMPLES(positive, TG_RANGE(0.5, 3))
+TG_UNARY_SAMPLES(above_minus_one, TG_RANGE(-0.6, 2))
+TG_UNARY_SAMPLES(not_zero, TG_RANGE(-2, 2), TG_AWAY(0, 0.3))
+
+TG_SAMPLES(with_scalar,
+           {.label = "strided",
+            .n_in = 1,
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, TG_RANGE(-2, 2)}),
+            .scalars = one_scalar},
+           {.label = "i64",
+            .n_in = 1,
+            .in = TG_SAMPLE_INPUTS({TG_DIM1(5), .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(-4, 5)}),
+            .scalars = cubic})
 TG_SAMPLES(
     powers,
     {.label = "power 1.75", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_RANGE(0.5, 2)}), .scalars = one_scalar},
@@ -103,19 +123,22 @@ TG_SAMPLES(
      .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), TG_RANGE(0.5, 2), .flags = TG_SAMPLE_STRIDED}),
      .scalars = minus_half})
 
-/* Each operand with its own range: B is the second's. */
-#define BINARY_SAMPLES(name, A, B)                                                                           \
-    TG_SAMPLES(name, {.label = "same dims", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), A}, {TG_DIM2(3, 4), B})},      \
-               {.label = "row and column", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), A}, {TG_DIM3(2, 1, 4), B})},    \
-               {.label = "scalar", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM1(5), A}, {TG_NO_DIMS, B})},                     \
-               {.label = "strided",                                                                          \
-                .n_in = 2,                                                                                   \
-                .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, A}, {TG_DIM1(3), B})})
 #define REAL TG_RANGE(-2, 2)
+#define INTEGERS .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(-4, 5)
 #define POSITIVE TG_RANGE(0.5, 2)
 #define NOT_ZERO TG_RANGE(-2, 2), TG_AWAY(0, 0.4)
-BINARY_SAMPLES(pairs, REAL, REAL)
-BINARY_SAMPLES(quotients, REAL, NOT_ZERO)
+TG_SAMPLES(pairs, {.label = "same dims", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), REAL}, {TG_DIM2(3, 4), REAL})},
+           {.label = "row and column",
+            .n_in = 2,
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), REAL}, {TG_DIM3(2, 1, 4), REAL})},
+           {.label = "scalar", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM1(5), REAL}, {TG_NO_DIMS, REAL})},
+           {.label = "strided",
+            .n_in = 2,
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, REAL}, {TG_DIM1(3), REAL})},
+           {.label = "i64",
+            .n_in = 2,
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), INTEGERS}, {TG_DIM1(3), INTEGERS})})
+TG_BINARY_SAMPLES(quotients, REAL, NOT_ZERO)
 /* Where the formula is 0·∞, too: the bases, then the exponents, are all 0. */
 TG_SAMPLES(powers_of_two,
            {.label = "same dims", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), POSITIVE}, {TG_DIM2(3, 4), REAL})},
@@ -134,7 +157,7 @@ TG_SAMPLES(powers_of_two,
 /* Ranges that interleave without touching: no ties between the operands. */
 #define LOW_OR_HIGH TG_RANGE(-2, 2), .n_kinks = 1, .kinks = {0}, .distance = 0.6
 #define MIDDLE TG_RANGE(-0.4, 0.4)
-BINARY_SAMPLES(no_ties, LOW_OR_HIGH, MIDDLE)
+TG_BINARY_SAMPLES(no_ties, LOW_OR_HIGH, MIDDLE)
 
 #define CONDITION .dtype = TG_BOOL, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(0, 2)
 TG_SAMPLES(choices,
@@ -194,8 +217,9 @@ TG_RULE(abs)
     return tg_tape_status(tape);
 }
 
-TG_RULE(sign)
+tg_status tg_zero_vjp(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
 {
+    (void)node;
     gx[0] = tg_zeros_like(tape, gy[0]);
     return tg_tape_status(tape);
 }
@@ -293,43 +317,96 @@ TG_RULE(pow_scalar)
     return tg_tape_status(tape);
 }
 
-/* A row and the function of ops.h that applies it. */
-#define UNARY(name, saved, table, text)                                                                      \
-    static const tg_operator row_##name = {                                                                  \
-        TG_ROW(#name, text),    .n_in = 1,         .n_out = 1,       .saves = saved,                         \
-        .infer = tg_infer_like, .vjp = name##_vjp, .samples = table,                                         \
-    };                                                                                                       \
-    tg_tensor *tg_##name(tg_tape *tape, tg_tensor *x)                                                        \
-    {                                                                                                        \
-        return tg_row1(tape, &row_##name, x, NULL, NULL);                                                    \
-    }
-UNARY(neg, 0, real, "-x")
-UNARY(abs, TG_OP_IN(0), not_zero, "|x|; the derivative at 0 is 0")
-UNARY(sign, 0, not_zero, "-1, 0 or 1; the derivative is 0")
-UNARY(exp, TG_OP_OUT(0), real, "e^x")
-UNARY(expm1, TG_OP_OUT(0), real, "e^x - 1")
-UNARY(log, TG_OP_IN(0), positive, "the natural logarithm")
-UNARY(log1p, TG_OP_IN(0), above_minus_one, "log(1 + x)")
-UNARY(sqrt, TG_OP_OUT(0), positive, "the square root")
-UNARY(rsqrt, TG_OP_OUT(0), positive, "1/sqrt(x)")
-UNARY(square, TG_OP_IN(0), real, "x*x")
-UNARY(reciprocal, TG_OP_OUT(0), not_zero, "1/x")
-UNARY(sin, TG_OP_IN(0), real, "sin x")
-UNARY(cos, TG_OP_IN(0), real, "cos x")
-UNARY(erf, TG_OP_IN(0), real, "2/sqrt(pi) * the integral of exp(-t*t) from 0 to x")
+TG_UNARY_ROW(neg, 0, tg_infer_like_number, neg_vjp, 0, real, "-x")
+TG_UNARY_ROW(abs, 0, tg_infer_like_number, abs_vjp, TG_OP_IN(0), not_zero, "|x|; the derivative at 0 is 0")
+TG_UNARY_ROW(sign, 0, tg_infer_like_any, tg_zero_vjp, 0, not_zero, "-1, 0 or 1; the derivative is 0")
+TG_UNARY(exp, TG_OP_OUT(0), real, "e^x")
+TG_UNARY(expm1, TG_OP_OUT(0), real, "e^x - 1")
+TG_UNARY(log, TG_OP_IN(0), positive, "the natural logarithm")
+TG_UNARY(log1p, TG_OP_IN(0), above_minus_one, "log(1 + x)")
+TG_UNARY(sqrt, TG_OP_OUT(0), positive, "the square root")
+TG_UNARY(rsqrt, TG_OP_OUT(0), positive, "1/sqrt(x)")
+TG_UNARY_ROW(square, 0, tg_infer_like_number, square_vjp, TG_OP_IN(0), real, "x*x")
+TG_UNARY(reciprocal, TG_OP_OUT(0), not_zero, "1/x")
+TG_UNARY(sin, TG_OP_IN(0), real, "sin x")
+TG_UNARY(cos, TG_OP_IN(0), real, "cos x")
+TG_UNARY(erf, TG_OP_IN(0), real, "2/sqrt(pi) * the integral of exp(-t*t) from 0 to x")
 
-#define WITH_SCALAR(name, saved, table, text)                                                                \
+/* Integers stay what they are, so a scalar that meets them is whole. */
+static tg_tensor *with_scalar_row(tg_tape *tape, const tg_operator *op, tg_tensor *x, double s, double least)
+{
+    const tg_desc *d = tg_argument(tape, x, op->name, "x");
+    const bool whole = s >= least && s < 0x1p63 && s == floor(s);
+    if (d && tg_dtype_kind(d->dtype) < TG_KIND_FLOAT && !whole) {
+        tg_fail(tape, TG_EINVAL, "%s: with %s, the scalar must be a whole number%s, not %g; convert x with tg_to", op->name,
+                tg_dtype_name(d->dtype), least == 0 ? " from 0" : "", s);
+        return NULL;
+    }
+    if (d && d->dtype == TG_BOOL)
+        x = tg_to(tape, x, TG_I64);
+    return d ? tg_row1(tape, op, x, NULL, &s) : NULL;
+}
+
+#define WITH_SCALAR(name, saved, least, table, text)                                                         \
     static const tg_operator row_##name = {                                                                  \
-        TG_ROW(#name, text),    .n_in = 1,         .n_out = 1,       .n_scalars = 1, .saves = saved,         \
-        .infer = tg_infer_like, .vjp = name##_vjp, .samples = table,                                         \
+        TG_ROW(#name, text),                                                                                 \
+        .n_in = 1,                                                                                           \
+        .n_out = 1,                                                                                          \
+        .n_scalars = 1,                                                                                      \
+        .saves = saved,                                                                                      \
+        .infer = tg_infer_like_number,                                                                       \
+        .vjp = name##_vjp,                                                                                   \
+        .samples = table,                                                                                    \
     };                                                                                                       \
     tg_tensor *tg_##name(tg_tape *tape, tg_tensor *x, double s)                                              \
     {                                                                                                        \
-        return tg_row1(tape, &row_##name, x, NULL, &s);                                                      \
+        return with_scalar_row(tape, &row_##name, x, s, least);                                              \
     }
-WITH_SCALAR(add_scalar, 0, with_scalar, "x + s")
-WITH_SCALAR(mul_scalar, 0, with_scalar, "x*s")
-WITH_SCALAR(pow_scalar, TG_OP_IN(0), powers, "x^s; the derivative for s = 0 is 0")
+WITH_SCALAR(add_scalar, 0, -0x1p63, with_scalar, "x + s")
+WITH_SCALAR(mul_scalar, 0, -0x1p63, with_scalar, "x*s")
+WITH_SCALAR(pow_scalar, TG_OP_IN(0), 0, powers, "x^s; the derivative for s = 0 is 0")
+
+tg_tensor *tg_sub_scalar(tg_tape *tape, tg_tensor *x, double s)
+{
+    return tg_add_scalar(tape, x, -s);
+}
+
+tg_tensor *tg_as_float(tg_tape *tape, tg_tensor *x, const char *what, const char *argument)
+{
+    const tg_desc *d = tg_argument(tape, x, what, argument);
+    return d && tg_dtype_kind(d->dtype) < TG_KIND_FLOAT ? tg_to(tape, x, (tg_dtype)tape->rt->dtype) : d ? x : NULL;
+}
+
+/* x and the scalar as a tensor without dims of x's dtype, integers as floats. */
+static tg_tensor *scalar_beside(tg_tape *tape, const char *what, tg_tensor **x, double s)
+{
+    *x = tg_as_float(tape, *x, what, "x");
+    return *x ? tg_constant_like(tape, *x, s) : NULL;
+}
+
+tg_tensor *tg_div_scalar(tg_tape *tape, tg_tensor *x, double s)
+{
+    tg_tensor *k = scalar_beside(tape, "div_scalar", &x, s);
+    return k ? tg_div(tape, x, k) : NULL;
+}
+
+tg_tensor *tg_rsub_scalar(tg_tape *tape, double s, tg_tensor *x)
+{
+    tg_tensor *k = scalar_beside(tape, "rsub_scalar", &x, s);
+    return k ? tg_sub(tape, k, x) : NULL;
+}
+
+tg_tensor *tg_rdiv_scalar(tg_tape *tape, double s, tg_tensor *x)
+{
+    tg_tensor *k = scalar_beside(tape, "rdiv_scalar", &x, s);
+    return k ? tg_div(tape, k, x) : NULL;
+}
+
+tg_tensor *tg_rpow_scalar(tg_tape *tape, double base, tg_tensor *x)
+{
+    tg_tensor *k = scalar_beside(tape, "rpow_scalar", &x, base);
+    return k ? tg_pow(tape, k, x) : NULL;
+}
 
 /* -- two inputs ----------------------------------------------------------------------------------------- */
 
@@ -403,54 +480,32 @@ static tg_status extremum_vjp(tg_tape *tape, const tg_node *node, tg_tensor *gy,
     return tg_tape_status(tape);
 }
 
-TG_RULE(maximum)
+tg_status tg_maximum_vjp(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
 {
     return extremum_vjp(tape, node, gy[0], gx, true);
 }
 
-TG_RULE(minimum)
+tg_status tg_minimum_vjp(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
 {
     return extremum_vjp(tape, node, gy[0], gx, false);
 }
 
-#define BINARY(name, infer_, saved, table, text)                                                             \
-    static const tg_operator row_##name = {                                                                  \
-        TG_ROW(#name, text), .flags = TG_OP_BROADCAST, .n_in = 2,         .n_out = 1,                        \
-        .saves = saved,      .infer = infer_,          .vjp = name##_vjp, .samples = table,                  \
-    };                                                                                                       \
-    tg_tensor *tg_##name(tg_tape *tape, tg_tensor *a, tg_tensor *b)                                          \
-    {                                                                                                        \
-        return tg_row2(tape, &row_##name, a, b, NULL, NULL);                                                 \
-    }
-#define BOTH (TG_OP_IN(0) | TG_OP_IN(1))
-BINARY(add, infer_arithmetic, 0, pairs, "a + b")
-BINARY(sub, infer_arithmetic, 0, pairs, "a - b")
-BINARY(mul, infer_arithmetic, BOTH, pairs, "a*b")
-BINARY(div, tg_infer_broadcast_float, TG_OP_IN(1) | TG_OP_OUT(0), quotients, "a/b")
-BINARY(pow, tg_infer_broadcast_float, BOTH | TG_OP_OUT(0), powers_of_two, "a^b")
-BINARY(maximum, tg_infer_broadcast_float, BOTH, no_ties, "the larger; NaN if one is; ties halve the gradient")
-BINARY(minimum, tg_infer_broadcast_float, BOTH, no_ties,
-       "the smaller; NaN if one is; ties halve the gradient")
+static tg_status infer_sub(const tg_infer *q)
+{
+    if (q->in[0]->dtype == TG_BOOL)
+        return tg_infer_fail(q, TG_EDTYPE, "bools have no difference; take logical_xor");
+    return tg_infer_broadcast_number(q);
+}
 
-#define COMPARISON(name, text)                                                                               \
-    static const tg_operator row_##name = {                                                                  \
-        TG_ROW(#name, text),                                                                                 \
-        .flags = TG_OP_BROADCAST | TG_OP_NONDIFF,                                                            \
-        .n_in = 2,                                                                                           \
-        .n_out = 1,                                                                                          \
-        .infer = infer_comparison,                                                                           \
-        .samples = no_ties,                                                                                  \
-    };                                                                                                       \
-    tg_tensor *tg_##name(tg_tape *tape, tg_tensor *a, tg_tensor *b)                                          \
-    {                                                                                                        \
-        return tg_row2(tape, &row_##name, a, b, NULL, NULL);                                                 \
-    }
-COMPARISON(eq, "a == b")
-COMPARISON(ne, "a != b")
-COMPARISON(lt, "a < b")
-COMPARISON(le, "a <= b")
-COMPARISON(gt, "a > b")
-COMPARISON(ge, "a >= b")
+TG_BINARY_ROW(add, 0, tg_infer_broadcast_any, add_vjp, 0, pairs, "a + b")
+TG_BINARY_ROW(sub, 0, infer_sub, sub_vjp, 0, pairs, "a - b")
+TG_BINARY_ROW(mul, 0, tg_infer_broadcast_any, mul_vjp, BOTH, pairs, "a*b")
+TG_BINARY(div, TG_OP_IN(1) | TG_OP_OUT(0), quotients, "a/b")
+TG_BINARY_ROW(pow, 0, tg_infer_broadcast_number, pow_vjp, BOTH | TG_OP_OUT(0), powers_of_two, "a^b")
+TG_BINARY_ROW(maximum, 0, tg_infer_broadcast_any, tg_maximum_vjp, BOTH, no_ties,
+              "the larger; NaN if one is; ties halve the gradient")
+TG_BINARY_ROW(minimum, 0, tg_infer_broadcast_any, tg_minimum_vjp, BOTH, no_ties,
+              "the smaller; NaN if one is; ties halve the gradient")
 
 /* -- the rest ------------------------------------------------------------------------------------------- */
 
@@ -470,6 +525,7 @@ static const tg_operator row_where = {
     .n_in = 3,
     .n_out = 1,
     .saves = TG_OP_IN(0),
+    .promotes = TG_OP_IN(1) | TG_OP_IN(2),
     .infer = infer_where,
     .vjp = where_vjp,
     .samples = choices,
@@ -512,6 +568,5 @@ const tg_operator *const tg_ops_elementwise[] = {
     &row_neg,        &row_abs,        &row_sign,       &row_exp,        &row_expm1, &row_log, &row_log1p,
     &row_sqrt,       &row_rsqrt,      &row_square,     &row_reciprocal, &row_sin,   &row_cos, &row_erf,
     &row_add_scalar, &row_mul_scalar, &row_pow_scalar, &row_add,        &row_sub,   &row_mul, &row_div,
-    &row_pow,        &row_maximum,    &row_minimum,    &row_eq,         &row_ne,    &row_lt,  &row_le,
-    &row_gt,         &row_ge,         &row_where,      &row_to,         NULL,
+    &row_pow,        &row_maximum,    &row_minimum,    &row_where,      &row_to,    NULL,
 };

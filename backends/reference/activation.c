@@ -1,6 +1,6 @@
-#include "backends/reference/map.h"
+#include "backends/reference/through.h"
 
-/* Conditions are written so that NaN passes through. A function in a branch would keep its vector form from
+/* Conditions are written so that NaN passes through; + (b - b) makes a slope NaN where torch's is 0·∞, at ±∞. A function in a branch would keep its vector form from
  * being used, so it is evaluated always and selected from. */
 
 #define SIGMOID(x) (1 / (1 + EXP(-(x))))
@@ -36,7 +36,7 @@ TG_REF_MAP2(gelu_tanh_backward, ,
                         : b < -10 ? -10
                                   : b;
             const T t = TANH(GELU_INNER(c)); const T slope = GELU_K * (1 + (T)0.134145 * c * c);
-            y = a * ((T)0.5 * (1 + t) + (T)0.5 * c * (1 - t * t) * slope))
+            y = a * ((T)0.5 * (1 + t) + (T)0.5 * c * (1 - t * t) * slope + (b - b)))
 
 static tg_status run_gelu_kind(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
@@ -61,7 +61,7 @@ TG_REF_MAP1(hardswish, , const T up = x < -3 ? 0 : x + 3; y = x > 3 ? x : x * up
 TG_REF_MAP1(mish, , const T e = EXP(x); const T n = e * (e + 2); y = x > 20 ? x : x * (n / (n + 2)))
 TG_REF_MAP2(mish_backward, , const T e = EXP(b); const T n = e * (e + 2); const T w = n / (n + 2);
             const T v = 2 / (n + 2) * (1 + w); /* 1 − w² */
-            y = b > 20 ? a : a * (w + b * SIGMOID(b) * v))
+            y = b > 20 ? a + (b - b) : a * (w + b * SIGMOID(b) * v))
 
 TG_REF_MAP1(softplus, const T beta = (T)k[0]; const T threshold = (T)k[1], const T z = x * beta;
             const T l = LOG1P(EXP(z)) / beta; y = z > threshold ? x : l)
@@ -69,16 +69,40 @@ TG_REF_MAP2(softplus_backward, const T beta = (T)k[0]; const T threshold = (T)k[
             const T p = SIGMOID(z); y = z > threshold ? a : a * p)
 
 TG_REF_MAP1(softsign, , y = x / (1 + FABS(x)))
+TG_REF_MAP2(softsign_backward, , const T below = 1 + FABS(b); y = a / (below * below) + (b - b))
 TG_REF_MAP1(log_sigmoid, , const T l = LOG1P(EXP(-FABS(x))); y = (x > 0 ? 0 : x) - l)
 
 #define BOUNDS                                                                                               \
     const T low = isnan(k[0]) ? (T)-INFINITY : (T)k[0];                                                      \
     const T high = isnan(k[1]) ? (T)INFINITY : (T)k[1]
 TG_REF_MAP1(clamp, BOUNDS, const T t = x < low ? low : x; y = t > high ? high : t)
-TG_REF_MAP2(clamp_backward, BOUNDS, y = b < low || b > high ? 0 : a)
+/* An infinity is inside where there is no bound on its side. */
+TG_REF_MAP2(clamp_backward, BOUNDS, y = (b > low || low == -(T)INFINITY) && (b < high || high == (T)INFINITY) ? a : 0)
 TG_REF_MAP2(hardtanh_backward, BOUNDS, y = b <= low || b >= high ? 0 : a)
 
+/* Of integers, whose bounds are whole; one that no i64 reaches is the last i64. NaN is no bound. */
+static int64_t bound(double x, int64_t otherwise)
+{
+    return isnan(x) ? otherwise : x >= 0x1p63 ? INT64_MAX : x < -0x1p63 ? INT64_MIN : (int64_t)x;
+}
+
+static int64_t clamp_whole(const int64_t *x, const double *k)
+{
+    const int64_t low = bound(k[0], INT64_MIN), high = bound(k[1], INT64_MAX), t = x[0] < low ? low : x[0];
+    return t > high ? high : t;
+}
+
+static tg_status run_any_clamp(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    if (c->in[0]->dtype != TG_I64)
+        return run_clamp(s, c, p, r);
+    return tg_ref_through(c, r, r->scalars, NULL, clamp_whole);
+}
+
+TG_REF_MAP2(prelu, , y = a > 0 ? a : b * a)
+
 const tg_kernel tg_ref_activation[] = {
+    TG_REF_KERNEL("prelu", run_prelu),
     TG_REF_KERNEL("sigmoid", run_sigmoid),
     TG_REF_KERNEL("sigmoid_backward", run_sigmoid_backward),
     TG_REF_KERNEL("tanh_backward", run_tanh_backward),
@@ -98,8 +122,9 @@ const tg_kernel tg_ref_activation[] = {
     TG_REF_KERNEL("softplus", run_softplus),
     TG_REF_KERNEL("softplus_backward", run_softplus_backward),
     TG_REF_KERNEL("softsign", run_softsign),
+    TG_REF_KERNEL("softsign_backward", run_softsign_backward),
     TG_REF_KERNEL("log_sigmoid", run_log_sigmoid),
-    TG_REF_KERNEL("clamp", run_clamp),
+    TG_REF_KERNEL("clamp", run_any_clamp),
     TG_REF_KERNEL("clamp_backward", run_clamp_backward),
     TG_REF_KERNEL("hardtanh", run_clamp),
     TG_REF_KERNEL("hardtanh_backward", run_hardtanh_backward),

@@ -1,4 +1,4 @@
-#include "backends/reference/map.h"
+#include "backends/reference/through.h"
 
 TG_REF_MAP1(neg, , y = -x)
 TG_REF_MAP1(abs, , y = FABS(x))
@@ -45,61 +45,57 @@ TG_REF_MAP2(pow, , y = POW(a, b))
 TG_REF_MAP2(maximum, , y = a > b || a != a ? a : b)
 TG_REF_MAP2(minimum, , y = a < b || a != a ? a : b)
 
-/* Integers: through unsigned, where overflow wraps. */
-#define INTEGER(name, op)                                                                                    \
-    static void name##_i64(int64_t blocks, void *out, const void *const *in, const double *k)                \
-    {                                                                                                        \
-        uint64_t *restrict dst = out;                                                                        \
-        const uint64_t *restrict a = in[0];                                                                  \
-        const uint64_t *restrict b = in[1];                                                                  \
-        (void)k;                                                                                             \
-        for (int64_t i = 0; i < TG_REF_BLOCK * blocks; i++)                                                  \
-            dst[i] = a[i] op b[i];                                                                           \
-    }                                                                                                        \
+/* -- integers and bools: through unsigned, where overflow wraps ------------------------------------------ */
+
+#define WRAP(a, op, b) ((int64_t)((uint64_t)(a)op(uint64_t)(b)))
+TG_REF_WHOLE(neg, WRAP(0, -, x[0]))
+TG_REF_WHOLE(abs, x[0] < 0 ? WRAP(0, -, x[0]) : x[0])
+TG_REF_WHOLE(sign, (x[0] > 0) - (x[0] < 0))
+TG_REF_WHOLE(square, WRAP(x[0], *, x[0]))
+TG_REF_WHOLE(add, WRAP(x[0], +, x[1]))
+TG_REF_WHOLE(sub, WRAP(x[0], -, x[1]))
+TG_REF_WHOLE(mul, WRAP(x[0], *, x[1]))
+TG_REF_WHOLE(maximum, x[0] > x[1] ? x[0] : x[1])
+TG_REF_WHOLE(minimum, x[0] < x[1] ? x[0] : x[1])
+TG_REF_WHOLE(add_scalar, WRAP(x[0], +, (int64_t)k[0]))
+TG_REF_WHOLE(mul_scalar, WRAP(x[0], *, (int64_t)k[0]))
+
+/* By squaring; of a negative exponent only the powers of ±1 are whole. */
+static int64_t power(int64_t a, int64_t b)
+{
+    uint64_t y = 1, base = (uint64_t)a;
+    if (b < 0)
+        return a == 1 ? 1 : a == -1 ? (b % 2 ? -1 : 1) : 0;
+    for (; b; b >>= 1, base *= base)
+        if (b & 1)
+            y *= base;
+    return (int64_t)y;
+}
+TG_REF_WHOLE(pow, power(x[0], x[1]))
+TG_REF_WHOLE(pow_scalar, power(x[0], (int64_t)k[0]))
+
+#define OR_WHOLE(name)                                                                                       \
     static tg_status run_any_##name(tg_backend_state *s, const tg_call *c, const tg_prepared *p,             \
                                     const tg_run *r)                                                         \
     {                                                                                                        \
-        if (c->in[0]->dtype == TG_I64)                                                                       \
-            return tg_ref_map(c, r, name##_i64);                                                             \
+        const int32_t dtype = c->in[0]->dtype;                                                               \
+        if (dtype == TG_I64 || dtype == TG_BOOL)                                                             \
+            return tg_ref_through(c, r, r->scalars, NULL, name##_whole);                                     \
         return run_##name(s, c, p, r);                                                                       \
     }
-INTEGER(add, +)
-INTEGER(sub, -)
-INTEGER(mul, *)
-
-/* Comparisons give bool; bool itself is compared as bytes 0 and 1. */
-#define COMPARE_LOOP(name, suffix, TYPE, op)                                                                 \
-    static void name##_##suffix(int64_t blocks, void *out, const void *const *in, const double *k)           \
-    {                                                                                                        \
-        uint8_t *restrict dst = out;                                                                         \
-        const TYPE *restrict a = in[0];                                                                      \
-        const TYPE *restrict b = in[1];                                                                      \
-        (void)k;                                                                                             \
-        for (int64_t i = 0; i < TG_REF_BLOCK * blocks; i++)                                                  \
-            dst[i] = a[i] op b[i];                                                                           \
-    }
-#define COMPARE(name, op)                                                                                    \
-    COMPARE_LOOP(name, f32, float, op)                                                                       \
-    COMPARE_LOOP(name, f64, double, op)                                                                      \
-    COMPARE_LOOP(name, i64, int64_t, op)                                                                     \
-    COMPARE_LOOP(name, bool, uint8_t, op)                                                                    \
-    static tg_status run_##name(tg_backend_state *s, const tg_call *c, const tg_prepared *p,                 \
-                                const tg_run *r)                                                             \
-    {                                                                                                        \
-        (void)s, (void)p;                                                                                    \
-        const int32_t dtype = c->in[0]->dtype;                                                               \
-        return tg_ref_map(c, r,                                                                              \
-                          dtype == TG_F32   ? name##_f32                                                     \
-                          : dtype == TG_F64 ? name##_f64                                                     \
-                          : dtype == TG_I64 ? name##_i64                                                     \
-                                            : name##_bool);                                                  \
-    }
-COMPARE(eq, ==)
-COMPARE(ne, !=)
-COMPARE(lt, <)
-COMPARE(le, <=)
-COMPARE(gt, >)
-COMPARE(ge, >=)
+OR_WHOLE(neg)
+OR_WHOLE(abs)
+OR_WHOLE(sign)
+OR_WHOLE(square)
+OR_WHOLE(add)
+OR_WHOLE(sub)
+OR_WHOLE(mul)
+OR_WHOLE(pow)
+OR_WHOLE(maximum)
+OR_WHOLE(minimum)
+OR_WHOLE(add_scalar)
+OR_WHOLE(mul_scalar)
+OR_WHOLE(pow_scalar)
 
 /* where selects bits, so it needs to know sizes only. */
 #define WHERE_LOOP(suffix, TYPE)                                                                             \
@@ -180,37 +176,33 @@ static tg_status run_to(tg_backend_state *s, const tg_call *c, const tg_prepared
 }
 
 const tg_kernel tg_ref_elementwise[] = {
-    TG_REF_KERNEL("neg", run_neg),
-    TG_REF_KERNEL("abs", run_abs),
-    TG_REF_KERNEL("sign", run_sign),
+    TG_REF_KERNEL("neg", run_any_neg),
+    TG_REF_KERNEL("abs", run_any_abs),
+    TG_REF_KERNEL("sign", run_any_sign),
     TG_REF_KERNEL("exp", run_exp),
     TG_REF_KERNEL("expm1", run_expm1),
     TG_REF_KERNEL("log", run_log),
     TG_REF_KERNEL("log1p", run_log1p),
     TG_REF_KERNEL("sqrt", run_sqrt),
     TG_REF_KERNEL("rsqrt", run_rsqrt),
-    TG_REF_KERNEL("square", run_square),
+    TG_REF_KERNEL("square", run_any_square),
     TG_REF_KERNEL("reciprocal", run_reciprocal),
     TG_REF_KERNEL("sin", run_sin),
     TG_REF_KERNEL("cos", run_cos),
     TG_REF_KERNEL("tanh", run_tanh),
     TG_REF_KERNEL("erf", run_erf),
-    TG_REF_KERNEL("add_scalar", run_add_scalar),
-    TG_REF_KERNEL("mul_scalar", run_mul_scalar),
-    TG_REF_KERNEL("pow_scalar", run_pow_scalar),
+    TG_REF_KERNEL("add_scalar", run_any_add_scalar),
+    TG_REF_KERNEL("mul_scalar", run_any_mul_scalar),
+    TG_REF_KERNEL("pow_scalar", run_any_pow_scalar),
     TG_REF_KERNEL("add", run_any_add),
     TG_REF_KERNEL("sub", run_any_sub),
     TG_REF_KERNEL("mul", run_any_mul),
     TG_REF_KERNEL("div", run_div),
-    TG_REF_KERNEL("pow", run_pow),
-    TG_REF_KERNEL("maximum", run_maximum),
-    TG_REF_KERNEL("minimum", run_minimum),
-    TG_REF_KERNEL("eq", run_eq),
-    TG_REF_KERNEL("ne", run_ne),
-    TG_REF_KERNEL("lt", run_lt),
-    TG_REF_KERNEL("le", run_le),
-    TG_REF_KERNEL("gt", run_gt),
-    TG_REF_KERNEL("ge", run_ge),
+    TG_REF_KERNEL("pow", run_any_pow),
+    TG_REF_KERNEL("maximum", run_any_maximum),
+    TG_REF_KERNEL("minimum", run_any_minimum),
+    TG_REF_KERNEL("clamp_min", run_any_maximum),
+    TG_REF_KERNEL("clamp_max", run_any_minimum),
     TG_REF_KERNEL("where", run_where),
     TG_REF_KERNEL("to", run_to),
     {0},
