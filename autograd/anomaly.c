@@ -150,6 +150,21 @@ static const char *inputs_text(tg_tensor *const in[], size_t n_in, char *text, s
     return text;
 }
 
+static const char *node_name(const tg_node *node)
+{
+    return node->layer ? tg_module_class_name(node->layer) : node->op->name;
+}
+
+/* "mul (of the backward of pow, called at net.c:12)". */
+static const char *who_text(const tg_tape *tape, const tg_node *node, char *text, size_t size)
+{
+    const tg_node *origin = tg_watch_origin(tape, node);
+    const bool own = origin == node;
+    snprintf(text, size, "%s (%s%s%scalled at %s:%d)", node_name(node), own ? "" : "of the backward of ",
+             own ? "" : node_name(origin), own ? "" : ", ", origin->file ? origin->file : "?", origin->line);
+    return text;
+}
+
 /* -- around a row ---------------------------------------------------------------------------------------- */
 
 static bool writes(const tg_operator *op, size_t i)
@@ -308,15 +323,14 @@ tg_status tg_anomaly_rule(tg_tape *tape, const tg_node *node, tg_tensor *const g
             return status;
         if (!is_culprit(tape, &made, &given))
             continue;
-        char text[400], inputs[400];
+        char who[400], text[400], inputs[400];
         const tg_operator *suspect = tape->suspect;
-        return tg_fail(tape, TG_ENUMERIC,
-                       "anomaly: the backward of %s (called at %s:%d) made it%s%s: its gradient of input %u "
-                       "%s; the call was given %s",
-                       node->layer ? tg_module_class_name(node->layer) : node->op->name,
-                       node->file ? node->file : "?", node->line, suspect ? ", first in " : "",
-                       suspect ? suspect->name : "", i, count_text(gx[i], &made, text, sizeof text),
-                       inputs_text(node->in, node->n_in, inputs, sizeof inputs));
+        return tg_fail(
+            tape, TG_ENUMERIC,
+            "anomaly: the backward of %s made it%s%s: its gradient of input %u %s; the call was given %s",
+            who_text(tape, node, who, sizeof who), suspect ? ", first in " : "", suspect ? suspect->name : "",
+            i, count_text(gx[i], &made, text, sizeof text),
+            inputs_text(node->in, node->n_in, inputs, sizeof inputs));
     }
     return TG_OK;
 }

@@ -266,7 +266,8 @@ static void put_times(struct tg_profile *p, const char *category, uint64_t start
     put(p,
         "\",\"cat\":\"%s\",\"ph\":\"X\",\"ts\":%.3f,\"dur\":%.3f,\"pid\":%d,\"tid\":%d,\"args\":{\"place\":"
         "\"",
-        category, (double)(start - p->sink->start) / 1e3, (double)(end - start) / 1e3, (int)p->sink->pid, p->tid);
+        category, (double)(start - p->sink->start) / 1e3, (double)(end - start) / 1e3, (int)p->sink->pid,
+        p->tid);
 }
 
 static void put_place(struct tg_profile *p, const char *file, int line)
@@ -300,7 +301,8 @@ void tg_profile_operator(tg_tape *tape, const tg_watched *w, tg_tensor *const ou
     put(p, ",\n{\"name\":\"");
     put_escaped(p, w->op->name);
     put_times(p, tape->sweep_depth ? "backward" : "forward", w->start, end);
-    put_place(p, of ? of->file : tg_here_file(), of ? of->line : tg_here_line());
+    const tg_node *origin = of ? tg_watch_origin(tape, of) : NULL;
+    put_place(p, origin ? origin->file : tg_here_file(), origin ? origin->line : tg_here_line());
     if (of) {
         put(p, ",\"backward_of\":\"");
         put_escaped(p, name_of(of));
@@ -327,11 +329,19 @@ void tg_profile_rule(tg_tape *tape, const tg_node *node, uint64_t start)
     struct tg_profile *p = tape->profile;
     const uint64_t end = tg_profile_now();
     reserve(tape);
+    const tg_node *origin = tg_watch_origin(tape, node);
     put(p, ",\n{\"name\":\"backward of ");
     put_escaped(p, name_of(node));
     put_times(p, "rule", start, end);
-    put_place(p, node->file, node->line);
+    put_place(p, origin->file, origin->line);
     put(p, ",\"node\":%u}}", node->index);
+}
+
+const tg_node *tg_watch_origin(const tg_tape *tape, const tg_node *node)
+{
+    while (node->made_by < node->index && node->made_by < tape->n_nodes)
+        node = tape->nodes[node->made_by];
+    return node;
 }
 
 /* -- what apply.c and engine.c call -----------------------------------------------------------------------

@@ -32,6 +32,10 @@ void tg_watch_rule_enter(tg_tape *tape, tg_watched_rule *w);
 tg_status tg_watch_rule_leave(tg_tape *tape, const tg_watched_rule *w, const tg_node *node,
                               tg_tensor *const gy[], tg_tensor *const gx[], tg_status status);
 
+/* The node of a forward that this one goes back to: of one that a rule recorded, the node whose rule it was, and so
+ * on. Its place is a line of the user's that says something. */
+const tg_node *tg_watch_origin(const tg_tape *tape, const tg_node *node);
+
 /* anomaly.c */
 tg_status tg_anomaly_before(tg_tape *tape, tg_watched *w);
 tg_status tg_anomaly_after(tg_tape *tape, tg_watched *w, tg_tensor *const out[], tg_status status);
