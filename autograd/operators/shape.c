@@ -33,7 +33,7 @@ bool tg_resolve_dim(tg_tape *tape, const char *what, int64_t dim, int ndim, int6
 const char *tg_format_dims(const int64_t *dims, int64_t n, char *buffer, size_t size)
 {
     size_t at = (size_t)snprintf(buffer, size, "[");
-    for (int64_t d = 0; d < n && at < size; d++)
+    for (int64_t d = 0; d < n && d < TG_MAX_DIM && at < size; d++)
         at += (size_t)snprintf(buffer + at, size - at, d ? ", %lld" : "%lld", (long long)dims[d]);
     if (at < size)
         snprintf(buffer + at, size - at, "]");

@@ -243,7 +243,7 @@ static tg_status run_batch_norm_update(tg_backend_state *s, const tg_call *c, co
         /* The buffers are the caller's to change: the row says that it writes them. */
         void *mean = (void *)(uintptr_t)r->in[i], *var = (void *)(uintptr_t)r->in[i + 1];
         int64_t *count = (int64_t *)(uintptr_t)r->in[i + 2];
-        ++*count;
+        *count = (int64_t)((uint64_t)*count + 1);
         if (m != m)
             m = 1.0 / (double)*count;
         blend(c->in[i], mean, r->in[i + 3], c->in[i + 3], m, 1.0);
