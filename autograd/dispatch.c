@@ -127,6 +127,21 @@ static void broadcast_to(tg_desc *d, const tg_desc *to)
     *d = b;
 }
 
+/* Lists say themselves how long they are: infer must not read past their room. */
+static tg_status check_lists(tg_tape *tape, const tg_entry *e)
+{
+    for (const tg_attr_spec *a = e->op->attrs; e->op->attrs_size && a && a->name; a++) {
+        int64_t n;
+        if (a->type != TG_ATTR_INTS && a->type != TG_ATTR_REALS)
+            continue;
+        memcpy(&n, (const char *)e->attrs + a->offset, sizeof n);
+        if (n < 0 || n > TG_MAX_DIM)
+            return tg_fail(tape, TG_ESHAPE, "%s: its attribute %s has %lld entries, expected 0 … %d", e->op->name,
+                           a->name, (long long)n, TG_MAX_DIM);
+    }
+    return TG_OK;
+}
+
 static tg_status infer(tg_tape *tape, tg_entry *e)
 {
     const tg_operator *op = e->op;
@@ -136,7 +151,10 @@ static tg_status infer(tg_tape *tape, tg_entry *e)
                   .attrs = op->attrs_size ? e->attrs : NULL,
                   .out = e->out,
                   .offset = &e->offset};
-    tg_status status = op->infer(&q);
+    tg_status status = check_lists(tape, e);
+    if (status)
+        return status;
+    status = op->infer(&q);
     if (status)
         return tg_fail_again(tape, status);
     for (uint32_t o = 0; o < op->n_out; o++) {
