@@ -336,7 +336,7 @@ static inline bool tg_usable(const tg_tape *tape, const tg_value *v)
     if (!v || (v->flags & TG_V_RELEASED) || !v->storage)
         return false;
     if (v->home == &tape->home)
-        return (v->flags & TG_V_HELD) || tape->rule_of;
+        return (v->flags & TG_V_HELD) || v->refs || tape->rule_of;
     return !v->home->tape && v->home->rt == tape->rt;
 }
 /* Any handle that still has its data, on a tape or not; NULL sets the thread's sentence. */
