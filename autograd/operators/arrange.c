@@ -24,13 +24,13 @@ static tg_status infer_roll(const tg_infer *q)
     const tg_dims_attrs *a = q->attrs;
     const tg_desc *x = q->in[0];
     char text[200];
-    bool fits = a->dims.n == x->ndim;
-    for (int d = 0; d < x->ndim && fits; d++)
-        fits = a->dims.v[d] == 0 || (a->dims.v[d] > 0 && a->dims.v[d] < x->dim[d]);
-    if (!fits)
-        return tg_infer_fail(q, TG_EINVAL,
-                             "takes a shift from 0 to below the size for each of the %d dims, got %s",
-                             x->ndim, tg_format_dims(a->dims.v, a->dims.n, text, sizeof text));
+    if (a->dims.n != x->ndim)
+        return tg_infer_fail(q, TG_EINVAL, "takes a shift for each of the %d dims, got %lld", x->ndim,
+                             (long long)a->dims.n);
+    for (int d = 0; d < x->ndim; d++)
+        if (a->dims.v[d] < 0 || (a->dims.v[d] && a->dims.v[d] >= x->dim[d]))
+            return tg_infer_fail(q, TG_EINVAL, "shifts go from 0 to below the dim's size, got %s",
+                                 tg_format_dims(a->dims.v, a->dims.n, text, sizeof text));
     return like_first(q);
 }
 

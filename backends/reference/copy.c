@@ -43,9 +43,9 @@ COPY_PLANE(8, uint8_t)
 COPY_PLANE(32, uint32_t)
 COPY_PLANE(64, uint64_t)
 
-#define ADD_PLANE(suffix, TYPE)                                                                              \
-    TG_REF_CLONES static void add_##suffix(void *to, const void *from, int64_t rows, int64_t columns,        \
-                                           int64_t d0, int64_t d1, int64_t s0, int64_t s1)                   \
+#define ADD_PLANE(suffix, TYPE, CLONES)                                                                      \
+    CLONES static void add_##suffix(void *to, const void *from, int64_t rows, int64_t columns, int64_t d0,   \
+                                    int64_t d1, int64_t s0, int64_t s1)                                      \
     {                                                                                                        \
         for (int64_t r = 0; r < rows; r++) {                                                                 \
             TYPE *dst = (TYPE *)to + r * d0;                                                                 \
@@ -58,9 +58,9 @@ COPY_PLANE(64, uint64_t)
                     dst[c * d1] += src[c * s1];                                                              \
         }                                                                                                    \
     }
-ADD_PLANE(f32, float)
-ADD_PLANE(f64, double)
-ADD_PLANE(i64, uint64_t)
+ADD_PLANE(f32, float, TG_REF_CLONES)
+ADD_PLANE(f64, double, TG_REF_CLONES)
+ADD_PLANE(i64, uint64_t, )
 
 typedef struct plan {
     int ndim;
