@@ -1,14 +1,15 @@
 #include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { CHUNK = 4096, PARALLEL = 32768 };
 
 /* What the items of one call share. */
 typedef struct task {
-    const tg_desc *x, *index, *src, *out;
-    const void *from, *added;
+    const tg_desc *x, *index, *out;
+    const void *from;
     const int64_t *places;
     void *dst;
     int64_t n, inner; /* elements of the result; as many consecutive ones move together */
@@ -28,22 +29,33 @@ static int64_t locate(const tg_desc *shape, const int64_t *stride, int64_t i, in
     return at;
 }
 
-static task make_task(const tg_call *c, const tg_run *r)
+static void move(const task *t, int64_t to, int64_t from)
 {
-    const tg_index_attrs *a = c->attrs;
+    char *dst = (char *)t->dst + to * t->size;
+    const char *src = (const char *)t->from + from * t->size;
+    if (t->size == 8)
+        memcpy(dst, src, 8);
+    else if (t->size == 4)
+        memcpy(dst, src, 4);
+    else
+        *dst = *src;
+}
+
+static task make_task(const tg_call *c, const tg_run *r, int dim)
+{
     task t = {
         .x = c->in[0],
         .index = c->in[1],
-        .src = c->n_in > 2 ? c->in[2] : NULL,
         .out = &c->out[0],
         .from = r->in[0],
-        .added = c->n_in > 2 ? r->in[2] : NULL,
         .places = r->in[1],
         .dst = r->out[0],
         .n = ref_count(&c->out[0]),
         .inner = 1,
-        .size = c->in[0]->dtype == TG_F64 ? 8 : 4,
-        .dim = (int)a->dim,
+        .size = c->in[0]->dtype == TG_BOOL  ? 1
+                : c->in[0]->dtype == TG_F32 ? 4
+                                            : 8,
+        .dim = dim,
     };
     t.threads = t.n > PARALLEL ? r->threads : 1;
     return t;
@@ -56,15 +68,14 @@ static void gather_item(const void *arg, int64_t chunk)
     const int64_t end = (chunk + 1) * CHUNK < t->n ? (chunk + 1) * CHUNK : t->n;
     for (int64_t i = chunk * CHUNK; i < end; i++) {
         const int64_t k = t->places[locate(t->index, t->index->stride, i, -1)];
-        const int64_t from = locate(t->index, t->x->stride, i, t->dim) + k * t->x->stride[t->dim];
-        memcpy((char *)t->dst + i * t->size, (const char *)t->from + from * t->size, (size_t)t->size);
+        move(t, i, locate(t->index, t->x->stride, i, t->dim) + k * t->x->stride[t->dim]);
     }
 }
 
 static tg_status run_gather(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)s, (void)p;
-    const task t = make_task(c, r);
+    const task t = make_task(c, r, (int)((const tg_index_attrs *)c->attrs)->dim);
     tg_ref_each(t.threads, (t.n + CHUNK - 1) / CHUNK, gather_item, &t);
     return TG_OK;
 }
@@ -87,7 +98,7 @@ static tg_status run_index_select(tg_backend_state *s, const tg_call *c, const t
                                   const tg_run *r)
 {
     (void)s, (void)p;
-    task t = make_task(c, r);
+    task t = make_task(c, r, (int)((const tg_index_attrs *)c->attrs)->dim);
     if (!t.n)
         return TG_OK;
     for (int d = t.x->ndim - 1; d > t.dim && (t.x->stride[d] == t.inner || t.x->dim[d] == 1); d--)
@@ -96,76 +107,119 @@ static tg_status run_index_select(tg_backend_state *s, const tg_call *c, const t
     return TG_OK;
 }
 
-/* Everything that lands on one line along dim is added by one thread, in the index's order. */
-#define SCATTER(suffix, TYPE)                                                                                \
-    static void scatter_item_##suffix(const void *arg, int64_t line)                                         \
-    {                                                                                                        \
-        const task *t = arg;                                                                                 \
-        tg_desc lines = *t->index;                                                                           \
-        lines.dim[t->dim] = 1;                                                                               \
-        const int64_t *place = t->places + locate(&lines, t->index->stride, line, -1);                       \
-        const TYPE *value = (const TYPE *)t->added + locate(&lines, t->src->stride, line, -1);               \
-        TYPE *to = (TYPE *)t->dst + locate(&lines, t->out->stride, line, -1);                                \
-        const int64_t step = t->index->stride[t->dim];                                                       \
-        for (int64_t k = 0; k < t->index->dim[t->dim]; k++)                                                  \
-            to[place[k * step] * t->out->stride[t->dim]] += value[k * t->src->stride[t->dim]];               \
-    }
-SCATTER(f32, float)
-SCATTER(f64, double)
-
-static void copy_item(const void *arg, int64_t chunk)
+/* Each lookup is a row of the table. */
+static void lookup_item(const void *arg, int64_t i)
 {
     const task *t = arg;
-    const int64_t end = (chunk + 1) * CHUNK < t->n ? (chunk + 1) * CHUNK : t->n;
-    for (int64_t i = chunk * CHUNK; i < end; i++)
-        memcpy((char *)t->dst + i * t->size,
-               (const char *)t->from + locate(t->out, t->x->stride, i, -1) * t->size, (size_t)t->size);
+    const int64_t from = t->places[ref_place(t->index, i)] * t->x->stride[0], step = t->x->stride[1];
+    if (step == 1)
+        memcpy((char *)t->dst + i * t->inner * t->size, (const char *)t->from + from * t->size,
+               (size_t)(t->inner * t->size));
+    else
+        for (int64_t j = 0; j < t->inner; j++)
+            move(t, i * t->inner + j, from + j * step);
 }
 
-static tg_status run_scatter_add(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+static tg_status run_embedding(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)s, (void)p;
-    const task t = make_task(c, r);
-    int64_t lines = 1;
-    for (int d = 0; d < t.index->ndim; d++)
-        lines *= d == t.dim ? 1 : t.index->dim[d];
-    tg_ref_each(t.threads, (t.n + CHUNK - 1) / CHUNK, copy_item, &t);
-    if (t.index->dim[t.dim])
-        tg_ref_each(t.threads, lines, t.size == 8 ? scatter_item_f64 : scatter_item_f32, &t);
+    task t = make_task(c, r, 0);
+    t.inner = t.x->dim[1];
+    if (t.n)
+        tg_ref_each(t.threads, t.n / t.inner, lookup_item, &t);
     return TG_OK;
 }
 
+static double norm_of(const tg_desc *d, const void *row, double p)
+{
+    double sum = 0.0;
+    for (int64_t j = 0; j < d->dim[1]; j++) {
+        const double x = d->dtype == TG_F64 ? ((const double *)row)[j * d->stride[1]]
+                                            : (double)((const float *)row)[j * d->stride[1]];
+        if (isinf(p))
+            sum = fabs(x) > sum || x != x ? fabs(x) : sum;
+        else
+            sum += p == 2.0 ? x * x : p == 1.0 ? fabs(x) : p == 0.0 ? (double)(x != 0) : pow(fabs(x), p);
+    }
+    return p == 2.0 ? sqrt(sum) : isinf(p) || p == 1.0 || p == 0.0 ? sum : pow(sum, 1.0 / p);
+}
+
+static tg_status prepare_renorm(tg_backend_state *s, const tg_call *c, tg_prepared *p)
+{
+    (void)s;
+    p->scratch_size = (size_t)c->in[0]->dim[0];
+    return TG_OK;
+}
+
+static tg_status run_renorm(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)p;
+    const tg_desc *d = c->in[0];
+    const size_t size = d->dtype == TG_F64 ? 8 : 4;
+    const int64_t n = ref_count(c->in[1]), *places = r->in[1];
+    char *seen = r->scratch;
+    if (d->dim[0])
+        memset(seen, 0, (size_t)d->dim[0]);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t k = places[ref_place(c->in[1], i)];
+        char *row = (char *)(uintptr_t)r->in[0] + (size_t)(k * d->stride[0]) * size;
+        const double norm = seen[k] ? 0.0 : norm_of(d, row, r->scalars[1]);
+        seen[k] = 1;
+        for (int64_t j = 0; norm > r->scalars[0] && j < d->dim[1]; j++) {
+            const double scale = r->scalars[0] / (norm + 1e-7);
+            if (size == 8)
+                ((double *)(void *)row)[j * d->stride[1]] *= scale;
+            else
+                ((float *)(void *)row)[j * d->stride[1]] *= (float)scale;
+        }
+    }
+    return TG_OK;
+}
+
+/* A repeated dim (stride 0) is looked at once: the first of equal places is in its first slice. */
 static tg_status run_index_range(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)s, (void)p;
     const tg_desc *d = c->in[0];
-    const int64_t *places = r->in[0], n = ref_count(d);
-    int64_t *found = r->out[0], step = 1;
-    bool dense = true;
+    const int64_t *places = r->in[0];
+    int64_t *found = r->out[0], whole[TG_MAX_DIM], step = 1;
+    tg_desc once = *d;
     for (int i = d->ndim - 1; i >= 0; i--) {
-        dense = dense && (d->dim[i] == 1 || d->stride[i] == step);
+        whole[i] = step;
         step *= d->dim[i];
+        if (d->stride[i] == 0 && d->dim[i] > 1)
+            once.dim[i] = 1;
     }
-    found[0] = found[2] = found[3] = 0;
-    found[1] = -1;
+    const int64_t n = ref_count(&once);
+    const bool dense = ref_is_dense(&once);
+    int64_t least = 0, most = 0;
     for (int64_t i = 0; i < n; i++) {
-        const int64_t k = places[dense ? i : locate(d, d->stride, i, -1)];
+        const int64_t k = places[dense ? i : ref_place(&once, i)];
         if (!i || k < found[0]) {
             found[0] = k;
-            found[2] = i;
+            least = i;
         }
         if (!i || k > found[1]) {
             found[1] = k;
-            found[3] = i;
+            most = i;
         }
     }
+    if (!n)
+        memcpy(found, (const int64_t[]){0, -1, 0, 0}, 4 * sizeof *found);
+    else
+        found[2] = locate(&once, whole, least, -1), found[3] = locate(&once, whole, most, -1);
     return TG_OK;
 }
 
 const tg_kernel tg_ref_index[] = {
     TG_REF_KERNEL("gather", run_gather),
     TG_REF_KERNEL("index_select", run_index_select),
-    TG_REF_KERNEL("scatter_add", run_scatter_add),
     TG_REF_KERNEL("index_range", run_index_range),
+    TG_REF_KERNEL("embedding", run_embedding),
+    {.struct_size = sizeof(tg_kernel),
+     .version = 1,
+     .op = "embedding_renorm_",
+     .prepare = prepare_renorm,
+     .run = run_renorm},
     {0},
 };

@@ -74,6 +74,72 @@ START_TEST(scalars)
 }
 END_TEST
 
+START_TEST(taking)
+{
+    tg_tensor *x = leaf(TG_F64, DIMS(2, 3), VALUES(0, 1, 2, 3, 4, 5));
+    tg_tensor *y = tg_take(tape, x, tensor(TG_I64, DIMS(2, 2), VALUES(-1, 0, 5, -6)));
+    expect(y, 0, DIMS(2, 2), VALUES(5, 0, 5, 0));
+    expect(weighted_gradient(y, x), 0, DIMS(2, 3), VALUES(6, 0, 0, 0, 0, 4));
+    expect(tg_take(tape, tg_transpose(tape, x, 0, 1), tensor(TG_I64, SCALAR, VALUES(1))), 0, SCALAR,
+           VALUES(3));
+    expect_error(tg_take(tape, x, tensor(TG_I64, DIMS(1), VALUES(6))), TG_EINDEX,
+                 "take: index[0] is 6, outside [-6, 6)");
+    expect_error(tg_take(tape, tensor(TG_F64, DIMS(0), VALUES(0)), tensor(TG_I64, DIMS(1), VALUES(0))),
+                 TG_EINDEX, "outside [0, 0)");
+    tg_tensor *i = tensor(TG_I64, DIMS(2, 1), VALUES(-1, 0));
+    y = tg_take_along_dim(tape, x, i, 1);
+    expect(y, 0, DIMS(2, 1), VALUES(2, 3));
+    expect(weighted_gradient(y, x), 0, DIMS(2, 3), VALUES(0, 0, 1, 2, 0, 0));
+    expect(tg_take_along_dim(tape, x, i, 0), 0, DIMS(2, 3), VALUES(3, 4, 5, 0, 1, 2));
+    expect(tg_take_along_dim(tape, x, i, TG_NONE_INT), 0, DIMS(2), VALUES(5, 0));
+    expect_error(tg_take_along_dim(tape, x, tensor(TG_I64, DIMS(2), VALUES(0)), 1), TG_ESHAPE,
+                 "must broadcast");
+}
+END_TEST
+
+START_TEST(tables)
+{
+    tg_tensor *w = leaf(TG_F64, DIMS(4, 2), VALUES(1, 2, 3, 4, 5, 6, 7, 8));
+    tg_tensor *i = tensor(TG_I64, DIMS(2, 2), VALUES(1, 3, 1, 0));
+    tg_tensor *y = tg_embedding(tape, i, w, TG_NONE_INT, TG_NONE_REAL, 2, false);
+    expect(y, 0, DIMS(2, 2, 2), VALUES(3, 4, 7, 8, 3, 4, 1, 2));
+    expect(weighted_gradient(y, w), 0, DIMS(4, 2), VALUES(7, 8, 6, 8, 0, 0, 3, 4));
+    y = tg_embedding(tape, i, w, -1, TG_NONE_REAL, 2, true);
+    expect(weighted_gradient(y, w), 0, DIMS(4, 2), VALUES(7, 8, 3, 4, 0, 0, 0, 0));
+    expect(tg_embedding(tape, tensor(TG_I64, DIMS(0), VALUES(0)), w, TG_NONE_INT, TG_NONE_REAL, 2, false), 0,
+           DIMS(0, 2), VALUES(0));
+    y = tg_embedding(tape, i, w, TG_NONE_INT, 5, 1, false);
+    const double f = 5 / (7 + 1e-7), g = 5 / (15 + 1e-7);
+    expect(w, 1e-15, DIMS(4, 2), VALUES(1, 2, 3 * f, 4 * f, 5, 6, 7 * g, 8 * g));
+    expect(y, 1e-15, DIMS(2, 2, 2), VALUES(3 * f, 4 * f, 7 * g, 8 * g, 3 * f, 4 * f, 1, 2));
+    expect_error(tg_embedding(tape, tensor(TG_I64, DIMS(1), VALUES(4)), w, TG_NONE_INT, 0, 2, false),
+                 TG_EINDEX, "embedding: index[0] is 4, outside [0, 4)");
+    expect(w, 1e-15, DIMS(4, 2), VALUES(1, 2, 3 * f, 4 * f, 5, 6, 7 * g, 8 * g));
+    expect_error(tg_embedding(tape, i, w, 4, TG_NONE_REAL, 2, false), TG_EINVAL,
+                 "padding_idx must be in [-4, 4), got 4");
+    expect_error(tg_embedding(tape, w, w, 0, TG_NONE_REAL, 2, false), TG_EDTYPE, "index must be i64");
+    expect_error(tg_embedding(tape, i, tensor(TG_I64, DIMS(4, 2), VALUES(1)), 0, TG_NONE_REAL, 2, false),
+                 TG_EDTYPE, "weight must be f32 or f64");
+}
+END_TEST
+
+START_TEST(one_hot)
+{
+    tg_tensor *i = tensor(TG_I64, DIMS(2), VALUES(2, 0));
+    expect(tg_one_hot(tape, i, -1), 0, DIMS(2, 3), VALUES(0, 0, 1, 1, 0, 0));
+    expect(tg_one_hot(tape, i, 4), 0, DIMS(2, 4), VALUES(0, 0, 1, 0, 1, 0, 0, 0));
+    expect(tg_one_hot(tape, tensor(TG_I64, SCALAR, VALUES(1)), -1), 0, DIMS(2), VALUES(0, 1));
+    tg_tensor *none = tensor(TG_I64, DIMS(0), VALUES(0));
+    expect(tg_one_hot(tape, none, 3), 0, DIMS(0, 3), VALUES(0));
+    expect_error(tg_one_hot(tape, none, -1), TG_EINVAL, "one_hot: num_classes");
+    expect_error(tg_one_hot(tape, i, 2), TG_EINDEX, "one_hot: index[0] is 2, outside [0, 2)");
+    expect_error(tg_one_hot(tape, tensor(TG_I64, DIMS(1), VALUES(-1)), -1), TG_EINDEX,
+                 "one_hot: index[0] is -1");
+    expect_error(tg_one_hot(tape, tensor(TG_BOOL, DIMS(1), VALUES(1)), 2), TG_EDTYPE,
+                 "one_hot: index must be i64");
+}
+END_TEST
+
 START_TEST(large)
 {
     enum { R = 500, C = 200 };
@@ -123,14 +189,13 @@ START_TEST(refusals)
     tg_tensor *x = tensor(TG_F64, DIMS(2, 3), VALUES(1)), *i = tensor(TG_I64, DIMS(2, 3), VALUES(0));
     expect_error(tg_gather(tape, x, 2, i), TG_EINVAL, "gather: dim must be between -2 and 1, got 2");
     expect_error(tg_gather(tape, x, 0, x), TG_EDTYPE, "index must be i64, not f64");
-    expect_error(tg_gather(tape, i, 0, i), TG_EDTYPE, "x must be f32 or f64, not i64");
     expect_error(tg_gather(tape, x, 0, tensor(TG_I64, DIMS(2), VALUES(0))), TG_ESHAPE, "x's 2 dims, not 1");
     expect_error(tg_gather(tape, x, 0, tensor(TG_I64, DIMS(2, 4), VALUES(0))), TG_ESHAPE, "4 > 3 in dim 1");
     expect_error(tg_gather(tape, x, 0, NULL), TG_EINVAL, "NULL");
     expect_error(tg_scatter_add(tape, x, 0, i, tensor(TG_F64, DIMS(1, 3), VALUES(0))), TG_ESHAPE,
                  "src must have an element");
     expect_error(tg_scatter_add(tape, x, 0, i, tensor(TG_F32, DIMS(2, 3), VALUES(0))), TG_EDTYPE,
-                 "src must be of x's dtype");
+                 "src must be of x's dtype, f64, not f32");
     expect_error(tg_index_select(tape, x, 0, i), TG_ESHAPE, "index must have one dim, not 2");
     expect_error(tg_index_select(tape, tensor(TG_F64, SCALAR, VALUES(1)), 0, i), TG_ESHAPE,
                  "by one index, not 6");
@@ -146,6 +211,9 @@ static Suite *suite(void)
     tcase_add_test(t, scattering);
     tcase_add_test(t, selecting);
     tcase_add_test(t, scalars);
+    tcase_add_test(t, taking);
+    tcase_add_test(t, tables);
+    tcase_add_test(t, one_hot);
     tcase_add_test(t, large);
     tcase_add_test(t, outside);
     tcase_add_test(t, refusals);
