@@ -24,6 +24,11 @@ tg_tensor *tg_as_float(tg_tape *tape, tg_tensor *x, const char *what, const char
 /* TG_OP_HOST_CHECK for division: an i64 input 1 has no 0. */
 tg_status tg_check_divisor(tg_tape *tape, tg_tensor *const in[], size_t n_in, const void *attrs);
 
+/* Samples of one input, from [−2, 2), [0.5, 3), and [−2, 2) without 0's neighbours. */
+const tg_sample *tg_samples_real(size_t *n);
+const tg_sample *tg_samples_positive(size_t *n);
+const tg_sample *tg_samples_not_zero(size_t *n);
+
 #define BOTH (TG_OP_IN(0) | TG_OP_IN(1))
 
 /* A row of one input without attributes, and the function of the public header that applies it. TG_UNARY brings
@@ -61,22 +66,16 @@ tg_status tg_check_divisor(tg_tape *tape, tg_tensor *const in[], size_t n_in, co
 #define TG_BINARY(name, saved, table, text)                                                                  \
     TG_BINARY_ROW(name, TG_OP_FLOAT, tg_infer_broadcast_float, name##_vjp, saved, table, text)
 
-/* Samples: a matrix with gaps and a scalar. */
+/* Samples: a matrix with gaps. */
 #define TG_UNARY_SAMPLES(name, ...)                                                                          \
-    TG_SAMPLES(name,                                                                                         \
-               {.label = "strided",                                                                          \
-                .n_in = 1,                                                                                   \
-                .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__})},           \
-               {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_NO_DIMS, __VA_ARGS__})})
+    TG_SAMPLES(name, {.label = "strided",                                                                    \
+                      .n_in = 1,                                                                             \
+                      .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__})})
 
-/* Each operand with its own range: B is the second's. */
+/* Each operand with its own range, B the second's; both are broadcast. */
 #define TG_BINARY_SAMPLES(name, A, B)                                                                        \
-    TG_SAMPLES(name,                                                                                         \
-               {.label = "row and column",                                                                   \
-                .n_in = 2,                                                                                   \
-                .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), A}, {TG_DIM3(2, 1, 4), B})},                          \
-               {.label = "strided",                                                                          \
-                .n_in = 2,                                                                                   \
-                .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, A}, {TG_DIM1(3), B})})
+    TG_SAMPLES(name, {.label = "strided, broadcast",                                                         \
+                      .n_in = 2,                                                                             \
+                      .in = TG_SAMPLE_INPUTS({TG_DIM3(4, 1, 3), .flags = TG_SAMPLE_STRIDED, A}, {TG_DIM2(2, 1), B})})
 
 #endif

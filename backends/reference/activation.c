@@ -69,15 +69,19 @@ TG_REF_MAP2(softplus_backward, const T beta = (T)k[0]; const T threshold = (T)k[
             const T p = SIGMOID(z); y = z > threshold ? a : a * p)
 
 TG_REF_MAP1(softsign, , y = x / (1 + FABS(x)))
-TG_REF_MAP2(softsign_backward, , const T below = 1 + FABS(b); y = a / (below * below) + (b - b))
+TG_REF_REAL_KERNEL(softsign_backward, x[0] / ((1 + fabs(x[1])) * (1 + fabs(x[1]))) + (x[1] - x[1]))
 TG_REF_MAP1(log_sigmoid, , const T l = LOG1P(EXP(-FABS(x))); y = (x > 0 ? 0 : x) - l)
 
 #define BOUNDS                                                                                               \
     const T low = isnan(k[0]) ? (T)-INFINITY : (T)k[0];                                                      \
     const T high = isnan(k[1]) ? (T)INFINITY : (T)k[1]
 TG_REF_MAP1(clamp, BOUNDS, const T t = x < low ? low : x; y = t > high ? high : t)
-/* An infinity is inside where there is no bound on its side. */
-TG_REF_MAP2(clamp_backward, BOUNDS, y = (b > low || low == -(T)INFINITY) && (b < high || high == (T)INFINITY) ? a : 0)
+/* Strictly inside: from the number next to the bound on. An infinity is inside where there is no bound on its side. */
+#define NEXT(x, to) _Generic((x), float : nextafterf, default : nextafter)((x), (to))
+#define INSIDE                                                                                               \
+    const T low = isnan(k[0]) ? (T)-INFINITY : NEXT((T)k[0], (T)INFINITY);                                   \
+    const T high = isnan(k[1]) ? (T)INFINITY : NEXT((T)k[1], (T)-INFINITY)
+TG_REF_MAP2(clamp_backward, INSIDE, const T t = b >= low ? a : 0; y = b <= high ? t : 0)
 TG_REF_MAP2(hardtanh_backward, BOUNDS, y = b <= low || b >= high ? 0 : a)
 
 /* Of integers, whose bounds are whole; one that no i64 reaches is the last i64. NaN is no bound. */

@@ -23,14 +23,13 @@ TG_REF_WHOLE(remainder, rest(x[0], x[1]) + (ASTRAY(rest(x[0], x[1]), x[1]) ? x[1
 /* -- floats ------------------------------------------------------------------------------------------------- */
 
 /* In the inputs' own precision: 1.0f/0.1f is 10 there, and below 10 in f64. */
-TG_REF_LOOP2(div_trunc, f32, float, , y = truncf(a / b))
-TG_REF_LOOP2(div_trunc, f64, double, , y = trunc(a / b))
+TG_REF_REAL(div_trunc_f32, (double)truncf((float)x[0] / (float)x[1]))
+TG_REF_REAL(div_trunc_f64, trunc(x[0] / x[1]))
 static tg_status run_div_trunc(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)s, (void)p;
-    if (c->in[0]->dtype == TG_I64)
-        return tg_ref_through(c, r, NULL, NULL, div_trunc_whole);
-    return tg_ref_map_float(c, r, div_trunc_f32, div_trunc_f64);
+    const tg_ref_real_fn real = c->in[0]->dtype == TG_F32 ? div_trunc_f32_real : div_trunc_f64_real;
+    return tg_ref_through(c, r, NULL, real, div_trunc_whole);
 }
 
 TG_REF_REAL(fmod, fmod(x[0], x[1]))

@@ -2,7 +2,6 @@
 
 TG_REF_MAP1(neg, , y = -x)
 TG_REF_MAP1(abs, , y = FABS(x))
-TG_REF_MAP1(sign, , y = (T)(x > 0) - (T)(x < 0))
 TG_REF_MAP1(exp, , y = EXP(x))
 TG_REF_MAP1(expm1, , y = EXPM1(x))
 TG_REF_MAP1(log, , y = LOG(x))
@@ -50,7 +49,9 @@ TG_REF_MAP2(minimum, , y = a < b || a != a ? a : b)
 #define WRAP(a, op, b) ((int64_t)((uint64_t)(a)op(uint64_t)(b)))
 TG_REF_WHOLE(neg, WRAP(0, -, x[0]))
 TG_REF_WHOLE(abs, x[0] < 0 ? WRAP(0, -, x[0]) : x[0])
+TG_REF_REAL(sign, (x[0] > 0) - (x[0] < 0))
 TG_REF_WHOLE(sign, (x[0] > 0) - (x[0] < 0))
+TG_REF_THROUGH(sign, sign_real, sign_whole)
 TG_REF_WHOLE(square, WRAP(x[0], *, x[0]))
 TG_REF_WHOLE(add, WRAP(x[0], +, x[1]))
 TG_REF_WHOLE(sub, WRAP(x[0], -, x[1]))
@@ -85,7 +86,6 @@ TG_REF_WHOLE(pow_scalar, power(x[0], (int64_t)k[0]))
     }
 OR_WHOLE(neg)
 OR_WHOLE(abs)
-OR_WHOLE(sign)
 OR_WHOLE(square)
 OR_WHOLE(add)
 OR_WHOLE(sub)
@@ -178,7 +178,7 @@ static tg_status run_to(tg_backend_state *s, const tg_call *c, const tg_prepared
 const tg_kernel tg_ref_elementwise[] = {
     TG_REF_KERNEL("neg", run_any_neg),
     TG_REF_KERNEL("abs", run_any_abs),
-    TG_REF_KERNEL("sign", run_any_sign),
+    TG_REF_KERNEL("sign", run_sign),
     TG_REF_KERNEL("exp", run_exp),
     TG_REF_KERNEL("expm1", run_expm1),
     TG_REF_KERNEL("log", run_log),
