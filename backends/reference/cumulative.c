@@ -99,39 +99,28 @@ static void whole_line(const task *t, int64_t from, int64_t to)
 
 /* A NaN stays, and the last of equal ones is named. */
 #define RECORD(suffix, TYPE)                                                                                 \
-    static void record_##suffix(const task *t, int64_t from, int64_t to)                                     \
+    static void record_##suffix(const task *t, const group *g)                                               \
     {                                                                                                        \
-        const TYPE *x = (const TYPE *)t->x + from;                                                           \
-        TYPE best = t->n ? x[0] : 0;                                                                         \
-        int64_t at = 0;                                                                                      \
-        for (int64_t k = 0; k < t->n; k++) {                                                                 \
-            const TYPE v = x[k * t->step];                                                                   \
-            if (v != v || (best == best && (t->kind == MOST ? v >= best : v <= best))) {                     \
-                best = v;                                                                                    \
-                at = k;                                                                                      \
+        const TYPE *x = t->x;                                                                                \
+        TYPE *y = t->y, best[GROUP];                                                                         \
+        int64_t at[GROUP] = {0};                                                                             \
+        for (int l = 0; l < g->count && t->n; l++)                                                           \
+            best[l] = x[g->from[l]];                                                                         \
+        for (int64_t k = 0; k < t->n; k++)                                                                   \
+            for (int l = 0; l < g->count; l++) {                                                             \
+                const TYPE v = x[g->from[l] + k * t->step], b = best[l];                                     \
+                if (v != v || (b == b && (t->kind == MOST ? v >= b : v <= b))) {                             \
+                    best[l] = v;                                                                             \
+                    at[l] = k;                                                                               \
+                }                                                                                            \
+                y[g->to[l] + k * t->inner] = best[l];                                                        \
+                t->place[g->to[l] + k * t->inner] = at[l];                                                   \
             }                                                                                                \
-            ((TYPE *)t->y)[to + k * t->inner] = best;                                                        \
-            t->place[to + k * t->inner] = at;                                                                \
-        }                                                                                                    \
     }
 RECORD(f32, float)
 RECORD(f64, double)
 RECORD(i64, int64_t)
 RECORD(u8, uint8_t)
-
-static void whole_or_record(const task *t, int64_t from, int64_t to)
-{
-    if (t->kind != MOST && t->kind != LEAST)
-        whole_line(t, from, to);
-    else if (t->dtype == TG_F32)
-        record_f32(t, from, to);
-    else if (t->dtype == TG_F64)
-        record_f64(t, from, to);
-    else if (t->dtype == TG_I64)
-        record_i64(t, from, to);
-    else
-        record_u8(t, from, to);
-}
 
 static void item(const void *arg, int64_t i)
 {
@@ -143,13 +132,16 @@ static void item(const void *arg, int64_t i)
         g.from_b[l] = t->kind == RECURRENCE ? ref_place(&t->lines_b, first + l) : 0;
         g.to[l] = t->kind == FACTORS ? first + l : start_of(&t->lines, t->dim, t->n, first + l);
     }
-    if (t->kind == MOST || t->kind == LEAST || t->dtype == TG_I64 || t->dtype == TG_BOOL)
-        for (int l = 0; l < g.count; l++)
-            whole_or_record(t, g.from[l], g.to[l]);
-    else if (t->dtype == TG_F32)
-        real_f32(t, &g);
+    const bool record = t->kind == MOST || t->kind == LEAST;
+    if (t->dtype == TG_F32)
+        (record ? record_f32 : real_f32)(t, &g);
+    else if (t->dtype == TG_F64)
+        (record ? record_f64 : real_f64)(t, &g);
+    else if (record)
+        (t->dtype == TG_I64 ? record_i64 : record_u8)(t, &g);
     else
-        real_f64(t, &g);
+        for (int l = 0; l < g.count; l++)
+            whole_line(t, g.from[l], g.to[l]);
 }
 
 static tg_status run(const tg_call *c, const tg_run *r, scan_kind kind, int64_t dim, bool reverse)

@@ -22,22 +22,30 @@ static inline double slope(double u, double d, double order)
     return u == 0 ? 0 : side * pow(fabs(u), order - 1);
 }
 
+#define LANE_SUMS(term)                                                                                      \
+    {                                                                                                        \
+        int64_t k = 0;                                                                                       \
+        for (; k + LANES <= m; k += LANES)                                                                   \
+            for (int l = 0; l < LANES; l++) {                                                                \
+                const double u = (double)a[k + l] - (double)b[k + l];                                        \
+                lane[l] += term;                                                                             \
+            }                                                                                                \
+        for (int l = 0; k + l < m; l++) {                                                                    \
+            const double u = (double)a[k + l] - (double)b[k + l];                                            \
+            lane[l] += term;                                                                                 \
+        }                                                                                                    \
+    }
+
 /* Σ|u|^p, or the count or the largest, of one row from another; one row's distances; and of one row's
  * gradient the sum over the other rows, where the factor d^(1 − p) is 0 if d is. */
 #define ROWS(suffix, TYPE)                                                                                   \
     TG_REF_CLONES static double usual_##suffix(const TYPE *a, const TYPE *b, int64_t m, bool squared)        \
     {                                                                                                        \
         double lane[LANES] = {0};                                                                            \
-        int64_t k = 0;                                                                                       \
-        for (; k + LANES <= m; k += LANES)                                                                   \
-            for (int l = 0; l < LANES; l++) {                                                                \
-                const double u = (double)a[k + l] - (double)b[k + l];                                        \
-                lane[l] += squared ? u * u : fabs(u);                                                        \
-            }                                                                                                \
-        for (int l = 0; k + l < m; l++) {                                                                    \
-            const double u = (double)a[k + l] - (double)b[k + l];                                            \
-            lane[l] += squared ? u * u : fabs(u);                                                            \
-        }                                                                                                    \
+        if (squared)                                                                                         \
+            LANE_SUMS(u *u)                                                                                  \
+        else                                                                                                 \
+            LANE_SUMS(fabs(u))                                                                               \
         for (int width = LANES / 2; width; width /= 2)                                                       \
             for (int l = 0; l < width; l++)                                                                  \
                 lane[l] += lane[l + width];                                                                  \
