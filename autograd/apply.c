@@ -241,7 +241,8 @@ static tg_status run_and_record(tg_tape *tape, application *a, tg_tensor *out[])
             tg_pool_put(tape->pool, node->saved);
         return status;
     }
-    mark_written(a);
+    if (!tape->planning)
+        mark_written(a);
     if (node)
         tg_node_commit_values(tape, node, a->value, a->out);
     return TG_OK;
@@ -267,7 +268,8 @@ static tg_status apply(tg_tape *tape, application *a, tg_tensor *const in[], boo
 {
     tg_status status = resolve_inputs(tape, a, in);
     if (status == TG_OK && (a->op->flags & TG_OP_HOST_CHECK) && !tape->rule_of)
-        status = a->op->check(tape, a->in, a->n_in, a->attrs);
+        status = tape->planning ? tg_plan_check(tape, a->op, a->in, a->n_in, a->attrs)
+                                : a->op->check(tape, a->in, a->n_in, a->attrs);
     if (status)
         return tape->status ? tape->status : tg_fail_again(tape, status);
     bool random = a->op->flags & TG_OP_RANDOM;

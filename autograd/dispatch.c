@@ -393,6 +393,11 @@ tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_valu
     const void *src_here[16];
     const void **src = src_here;
     void *dst[16];
+    if (tape->planning) {
+        tg_storage *saved;
+        tg_status status = scratch(tape, e->prepared.scratch_size);
+        return status ? status : saved_of(tape, e, node, &saved);
+    }
     if (e->n_in > 16 && !(src = tg_arena_get(&tape->arena, e->n_in * sizeof *src)))
         return tg_fail_again(tape, TG_ENOMEM);
     for (uint32_t i = 0; i < e->n_in; i++)

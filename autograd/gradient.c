@@ -56,7 +56,10 @@ void *tg_sweep_block(tg_tape *tape, size_t size, tg_storage **out)
         tg_fail_again(tape, TG_ENOMEM);
         return NULL;
     }
-    return memset((*out)->data, 0, size);
+    void *data = tape->planning ? tg_arena_get(&tape->arena, size + 1) : (*out)->data;
+    if (!data)
+        tg_fail_again(tape, TG_ENOMEM);
+    return data ? memset(data, 0, size) : NULL;
 }
 
 tg_status tg_sweep_grow(sweep *s, size_t n)

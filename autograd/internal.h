@@ -77,6 +77,8 @@ void tg_pool_put(tg_pool *pool, tg_storage *s);
 unsigned tg_pool_kind(tg_pool *pool, unsigned kind);
 /* Counts a storage under another kind. */
 void tg_storage_recount(tg_storage *s, unsigned kind);
+/* Its storages have no memory from here on: they are only counted. */
+void tg_pool_plan(tg_pool *pool);
 /* `again`: peaks start anew. `out` may be NULL. */
 void tg_pool_memory(tg_pool *pool, bool again, tg_memory *out);
 
@@ -160,6 +162,10 @@ static inline void *tg_value_data(const tg_value *v)
     return v->storage ? (char *)v->storage->data + v->offset : NULL;
 }
 
+/* plan_memory.c: the row's check, as if its data were zeros, for what it takes from the tape. */
+tg_status tg_plan_check(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in, const void *attrs);
+/* Of a tape that plans: without data. */
+bool tg_value_planned(const tg_value *v);
 /* One reason more to keep the storage. Persistent values, which several threads may read, count none: they
  * live until they are destroyed. */
 static inline void tg_value_hold(tg_value *v)
@@ -265,6 +271,13 @@ typedef struct tg_hooks {
     size_t n, capacity;
 } tg_hooks;
 
+/* carry.c: a value that outlives one reset. */
+typedef struct tg_carried {
+    tg_value *value; /* NULL: the entry is free */
+    tg_desc *desc;   /* kept for the next */
+    bool fresh;      /* the reset it is to outlive has not been yet */
+} tg_carried;
+
 struct tg_tape {
     tg_runtime *rt;
     tg_home home;
@@ -300,8 +313,18 @@ struct tg_tape {
     struct tg_profile *profile; /* profile.c                                                      */
     struct sweep *sweep;    /* the innermost under way                  */
     tg_hooks hooks;         /* of tensors of this tape                  */
+    tg_carried *carried;
+    size_t n_carried, carried_capacity;
+    bool planning; /* storages have no memory, kernels do not run: plan_memory.c */
+    bool plan_reads_zeros;
     struct tg_modes *modes; /* replay.c                                 */
 };
+
+/* carry.c: at a reset, or (`all`) at the end. */
+void tg_carried_turn(tg_tape *tape, bool all);
+void tg_carried_free(tg_tape *tape);
+/* A tape that plans. NULL: no memory. */
+tg_tape *tg_tape_plan_open(tg_runtime *rt);
 
 /* A memory scope (scope.c): what is neither in keep[] nor saved goes back at leave. */
 static inline void tg_scope_enter(const tg_tape *tape, tg_scope *scope)

@@ -99,6 +99,11 @@ tg_status tg_sweep_deliver(sweep *s)
     tg_status status = collect(s, p, &n);
     tg_tape_set_recording(tape, recording);
     for (size_t i = 0; i < n; i++) {
+        if (status == TG_OK && tape->planning && !p[i].leaf->home->tape) {
+            tg_storage_recount(p[i].grad->storage, TG_MEMORY_LEAF_GRADIENTS);
+            leaf_grad_slot_drop(p[i].slot);
+            continue; /* the leaf is not touched: the plan's tape keeps it */
+        }
         if (status == TG_OK)
             leaf_grad_set(p[i].leaf, p[i].slot, p[i].grad);
         else
@@ -106,7 +111,7 @@ tg_status tg_sweep_deliver(sweep *s)
         if (p[i].grad)
             tg_value_release(p[i].grad);
     }
-    for (size_t i = 0; i < n && status == TG_OK; i++)
+    for (size_t i = 0; i < n && status == TG_OK && !tape->planning; i++)
         status = tg_hooks_accumulated(tape, p[i].leaf);
     tg_pool_put(tape->pool, block);
     return status;

@@ -27,6 +27,7 @@ struct tg_pool {
     size_t out;    /* not in free[]             */
     tg_memory memory; /* what is out, by kind */
     unsigned kind;
+    bool plan;
     mtx_t lock; /* of what follows */
     _Atomic(tg_storage *) returned;
     bool closed;
@@ -47,6 +48,11 @@ static void count_out(tg_pool *pool, const tg_storage *s)
 {
     pool->memory.current -= s->size;
     pool->memory.kind[s->kind] -= s->size;
+}
+
+void tg_pool_plan(tg_pool *pool)
+{
+    pool->plan = true;
 }
 
 unsigned tg_pool_kind(tg_pool *pool, unsigned kind)
@@ -151,9 +157,13 @@ static tg_storage *cut_from_slab(tg_pool *pool)
 
 static tg_storage *add_storage(tg_pool *pool, size_t size)
 {
-    tg_storage *s = size == SMALL ? cut_from_slab(pool) : tg_storage_new(pool->allocator, size);
+    const bool plan = pool->plan;
+    tg_storage *s = size == SMALL ? cut_from_slab(pool) : tg_storage_new(pool->allocator, plan ? 0 : size);
     if (!s)
         return NULL;
+    s->size = size;
+    if (plan)
+        s->data = NULL;
     if (size != SMALL)
         s->slab = NULL;
     s->pool = pool;

@@ -23,6 +23,7 @@ static void free_parts(tg_tape *tape)
     tg_arena_close(&tape->arena);
     tg_free(a, tape->nodes);
     tg_free(a, tape->hooks.at);
+    tg_carried_free(tape);
     tg_free(a, tape->values);
     tg_free(a, tape->staged);
     tg_home_close(&tape->home);
@@ -44,6 +45,16 @@ static tg_tape *tape_new(tg_runtime *rt)
         free_parts(tape);
         return NULL;
     }
+    return tape;
+}
+
+tg_tape *tg_tape_plan_open(tg_runtime *rt)
+{
+    tg_tape *tape = tape_new(rt);
+    if (!tape)
+        return NULL;
+    tape->planning = true;
+    tg_pool_plan(tape->pool);
     return tape;
 }
 
@@ -78,6 +89,7 @@ static void forget(tg_tape *tape)
     tape->forward_depth = tape->step_depth = 0;
     tg_scope_undo(tape, &(tg_scope){0});
     tape->hooks.n = 0;
+    tg_carried_turn(tape, false);
     tg_home_rewind(&tape->home);
     tg_arena_reset(&tape->arena);
     tg_cache_trim(tape);
@@ -90,6 +102,7 @@ void tg_tape_close(tg_tape *tape)
     if (!tape)
         return;
     forget(tape);
+    tg_carried_turn(tape, true);
     unlink_tape(tape->rt, tape);
     free_parts(tape);
 }

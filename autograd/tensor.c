@@ -112,6 +112,8 @@ tg_tensor *tg_input(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t n
     }
     v->storage = storage;
     v->flags |= TG_V_DENSE;
+    if (tape->planning)
+        return tg_handle(v);
     if (size && data)
         memcpy(storage->data, data, size);
     else
@@ -249,6 +251,13 @@ tg_status tg_tensor_read(const tg_tensor *tensor, void *dst, size_t bytes)
     tg_status status = check_bytes(v, "tg_tensor_read", dst, bytes, &size);
     if (status || !size)
         return status;
+    if (tg_value_planned(v) && v->home->tape->plan_reads_zeros) {
+        memset(dst, 0, size);
+        return TG_OK;
+    }
+    if (tg_value_planned(v))
+        return tg_fail(v->home->tape, TG_ESTATE,
+                       "tg_plan_memory: the step reads a tensor's elements, and there are none while it is planned");
     if (v->flags & TG_V_DENSE) {
         memcpy(dst, tg_value_data(v), size);
         return TG_OK;
@@ -273,7 +282,7 @@ tg_status tg_tensor_write(tg_tensor *tensor, const void *src, size_t bytes)
     if (!v)
         return tensor ? TG_ESTALE : TG_EINVAL;
     tg_status status = check_bytes(v, "tg_tensor_write", src, bytes, &size);
-    if (status || !size)
+    if (status || !size || tg_value_planned(v))
         return status;
     if (v->flags & TG_V_DENSE) {
         memcpy(tg_value_data(v), src, size);
@@ -333,7 +342,7 @@ tg_status tg_tensor_set_requires_grad(tg_tensor *tensor, bool requires_grad)
         return tg_fail(NULL, TG_ESTATE,
                        "tg_tensor_set_requires_grad: the result of an operator; detach it first");
     if ((v->flags & TG_V_PERSISTENT) && !(v->flags & TG_V_OWNER))
-        return tg_fail(NULL, TG_ESTATE, "tg_tensor_set_requires_grad: a leaf's gradient; clone it first");
+        return tg_fail(NULL, TG_ESTATE, "tg_tensor_set_requires_grad: a leaf's gradient, or carried over a reset; clone it first");
     if (requires_grad && !tg_dtype_is_float(v->desc->dtype))
         return tg_fail(NULL, TG_EDTYPE, "tg_tensor_set_requires_grad: %s tensors have no gradient",
                        tg_dtype_name(v->desc->dtype));

@@ -1,4 +1,4 @@
-/* Checkpoints of modules. */
+/* Checkpoints of modules, and what their steps take. */
 #include <tapegrad/memory.h>
 
 #include "layers/internal.h"
@@ -60,4 +60,31 @@ tg_tensor *tg_checkpoint_sequential(tg_tape *tape, tg_module *m, size_t segments
         x = status ? NULL : y;
     }
     return x;
+}
+
+typedef struct planned {
+    tg_module *module, *loss;
+} planned;
+
+static tg_status plan_step(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *none[],
+                           size_t n_none)
+{
+    (void)none, (void)n_none;
+    const planned *p = arg;
+    tg_tensor *out[TG_LAYER_MAX_ARGS], *loss;
+    if (!p->loss) {
+        tg_tape_set_recording(tape, false);
+        return tg_forward_n(tape, p->module, in, n_in, out, p->module->cls->n_out);
+    }
+    tg_status status = tg_forward_n(tape, p->module, in, n_in - 1, out, p->module->cls->n_out);
+    if (!status)
+        status = tg_forward_n(tape, p->loss, (tg_tensor *[]){out[0], in[n_in - 1]}, 2, &loss, 1);
+    return status ? status : tg_backward(tape, loss);
+}
+
+tg_status tg_plan_module(tg_module *module, tg_module *loss, const tg_desc in[], size_t n_in, tg_memory *out)
+{
+    if (!module || (loss && !n_in))
+        return tg_fail(NULL, TG_EINVAL, "tg_plan_module: %s", module ? "there is no target" : "the module is NULL");
+    return tg_plan_memory(module->rt, plan_step, &(planned){module, loss}, in, n_in, out);
 }

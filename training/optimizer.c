@@ -210,6 +210,8 @@ tg_status tg_optimizer_step(tg_optimizer *o, tg_tape *tape)
     if (tg_tape_runtime(tape) != o->rt)
         return tg_fail(tape, TG_EINVAL, "%s: the tape belongs to another runtime", o->cls->name);
     size_t n = 0;
+    if (tape->planning)
+        return TG_OK;
     tg_status status = gather(o, tape, &n);
     if (status || n == 0)
         return status;

@@ -60,7 +60,40 @@ TG_API tg_tensor *tg_checkpoint_forward(tg_tape *tape, tg_module *module, tg_ten
  * segments ≤ the number of children. */
 TG_API tg_tensor *tg_checkpoint_sequential(tg_tape *tape, tg_module *sequential, size_t segments, tg_tensor *x);
 
+/* -- over a reset ------------------------------------------------------------------------------------------------ */
+
+/* x, detached, as a tensor that outlives the next reset of its tape, and goes at the one after: recurrent state, for
+ * truncated backpropagation through time.
+ *     tg_tensor *h = NULL;
+ *     while (tg_loader_next(…)) {                   resets the tape
+ *         if (!h) h = tg_full(tape, TG_F32, TG_DIMS(BATCH, HIDDEN), 0);
+ *         …                                         steps from h on to h_end, a loss, a backward
+ *         h = tg_carry(tape, h_end);
+ *     }
+ * It shares x's storage: no copy, and from the second step on no allocation. Gradients end there; it can't be told to
+ * want one. May be called before or after the backward. The caller does not destroy it. */
+TG_API tg_tensor *tg_carry(tg_tape *tape, tg_tensor *x);
+
+/* -- before the first step --------------------------------------------------------------------------------------- */
+
+/* What `step` will have taken at its end, as tg_tape_memory of a fresh tape would tell after it, without computing:
+ * peaks of values, saved, gradients, scratch, leaves' gradients. step(arg, tape, in, n_in, NULL, 0) does what a real
+ * one would: forward, loss, tg_backward; it sees tensors of the descriptors' dims and dtypes, which have no elements.
+ * Shapes are checked, kernels chosen and prepared, nothing runs, and no memory is touched. Parameters, their gradients,
+ * buffers and the generator stay as they are (leaves' gradients count as if they had been absent or present, as they
+ * are); writes to the tape's tensors and tg_optimizer_step do nothing; reading elements (tg_tensor_read, tg_item,
+ * operators whose shape depends on data, gradient clipping) is TG_ESTATE. Labels are not checked. Errors are the
+ * step's; *out is zeros then. */
+TG_API tg_status tg_plan_memory(tg_runtime *rt, tg_function step, void *arg, const tg_desc in[], size_t n_in,
+                                tg_memory *out);
+/* The same of a module in the modes it has. `loss` NULL: a forward of in[], not recorded. Else a training step: the
+ * last of in[] is the target, loss(module(in …), target) is differentiated. */
+TG_API tg_status tg_plan_module(tg_module *module, tg_module *loss, const tg_desc in[], size_t n_in, tg_memory *out);
+
 #ifndef TG_NO_LOCATION
+#define tg_carry(...) TG_AT(tg_carry(__VA_ARGS__))
+#define tg_plan_memory(...) TG_AT(tg_plan_memory(__VA_ARGS__))
+#define tg_plan_module(...) TG_AT(tg_plan_module(__VA_ARGS__))
 #define tg_checkpoint(...) TG_AT(tg_checkpoint(__VA_ARGS__))
 #define tg_checkpoint_forward(...) TG_AT(tg_checkpoint_forward(__VA_ARGS__))
 #define tg_checkpoint_sequential(...) TG_AT(tg_checkpoint_sequential(__VA_ARGS__))
