@@ -14,8 +14,6 @@
 
 enum { BATCH = 128, TEST = 4096, LATENT = 2, WIDTH = 32, CRITIC_STEPS = 5, CURVE = 100 };
 
-static uint64_t state = 42;
-
 static void check(tg_status status)
 {
     if (status) {
@@ -24,57 +22,35 @@ static void check(tg_status status)
     }
 }
 
-static double uniform(void) /* splitmix64 */
+static tg_tensor *noise(tg_tape *tape, int64_t n, int64_t width)
 {
-    uint64_t z = state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return ((double)((z ^ z >> 31) >> 11) + 0.5) / 9007199254740992.0;
-}
-
-static double normal(void)
-{
-    return sqrt(-2 * log(uniform())) * cos(2 * M_PI * uniform());
+    return tg_randn_like(tape, tg_full(tape, TG_F32, (int64_t[]){n, width}, 2, 0));
 }
 
 /* The target: a bent cloud, y a quadratic in x and noise. */
-static void real_points(float *x, int n)
+static tg_tensor *real_points(tg_tape *tape, int64_t n)
 {
-    for (int i = 0; i < n; i++) {
-        const double a = normal(), b = normal();
-        x[2 * i] = (float)(1 + 0.8 * a);
-        x[2 * i + 1] = (float)(-0.5 + 0.6 * a + 0.3 * a * a + 0.25 * b);
-    }
+    tg_tensor *a = noise(tape, n, 1), *b = noise(tape, n, 1);
+    tg_tensor *x = tg_add_scalar(tape, tg_mul_scalar(tape, a, 0.8), 1);
+    tg_tensor *bent = tg_add(tape, tg_mul_scalar(tape, a, 0.6), tg_mul_scalar(tape, tg_square(tape, a), 0.3));
+    tg_tensor *y = tg_add_scalar(tape, tg_add(tape, bent, tg_mul_scalar(tape, b, 0.25)), -0.5);
+    return tg_cat(tape, 1, x, y);
 }
 
-static tg_tensor *noise(tg_tape *tape, int n)
-{
-    static float z[TEST * LATENT];
-    for (int i = 0; i < n * LATENT; i++)
-        z[i] = (float)normal();
-    return tg_input(tape, TG_F32, (int64_t[]){n, LATENT}, 2, z);
-}
-
-static void fake_points(tg_tape *tape, tg_module *generator, float *x, int n)
+/* Without a history: to the critic they are data. */
+static tg_tensor *fake_points(tg_tape *tape, tg_module *generator, int64_t n)
 {
     const bool recording = tg_tape_set_recording(tape, false);
-    tg_tensor *fake = tg_forward(tape, generator, noise(tape, n));
-    check(tg_tape_status(tape));
-    check(tg_tensor_read(fake, x, (size_t)n * 2 * sizeof *x));
+    tg_tensor *fake = tg_forward(tape, generator, noise(tape, n, LATENT));
     tg_tape_set_recording(tape, recording);
+    return fake;
 }
 
 /* mean (‖∂critic/∂x‖ − 1)² at points between real and made ones. */
-static tg_tensor *penalty(tg_tape *tape, tg_module *critic, const float *real, const float *fake,
-                          double *norm)
+static tg_tensor *penalty(tg_tape *tape, tg_module *critic, tg_tensor *real, tg_tensor *fake, double *norm)
 {
-    float between[BATCH * 2];
-    for (int i = 0; i < BATCH; i++) {
-        const float e = (float)uniform();
-        for (int k = 0; k < 2; k++)
-            between[2 * i + k] = e * real[2 * i + k] + (1 - e) * fake[2 * i + k];
-    }
-    tg_tensor *x = tg_input(tape, TG_F32, (int64_t[]){BATCH, 2}, 2, between), *g = NULL;
+    tg_tensor *e = tg_rand_like(tape, tg_full(tape, TG_F32, (int64_t[]){BATCH, 1}, 2, 0)), *g = NULL;
+    tg_tensor *x = tg_add(tape, fake, tg_mul(tape, e, tg_sub(tape, real, fake)));
     check(tg_tensor_set_requires_grad(x, true));
     check(tg_grad(tape, tg_sum(tape, tg_forward(tape, critic, x)), NULL, &x, 1, &g, TG_CREATE_GRAPH));
     tg_tensor *squares = tg_sum_dims(tape, tg_square(tape, g), (int64_t[]){1}, 1, false);
@@ -86,16 +62,11 @@ static tg_tensor *penalty(tg_tape *tape, tg_module *critic, const float *real, c
 static double critic_step(tg_tape *tape, tg_module *critic, tg_module *generator, tg_optimizer *optimizer,
                           double *norm)
 {
-    float real[BATCH * 2], fake[BATCH * 2];
     double estimate;
     tg_tape_reset(tape);
-    real_points(real, BATCH);
-    fake_points(tape, generator, fake, BATCH);
-    tg_tensor *of_real =
-        tg_mean(tape, tg_forward(tape, critic, tg_input(tape, TG_F32, (int64_t[]){BATCH, 2}, 2, real)));
-    tg_tensor *of_fake =
-        tg_mean(tape, tg_forward(tape, critic, tg_input(tape, TG_F32, (int64_t[]){BATCH, 2}, 2, fake)));
-    tg_tensor *loss = tg_sub(tape, of_fake, of_real);
+    tg_tensor *real = real_points(tape, BATCH), *fake = fake_points(tape, generator, BATCH);
+    tg_tensor *of_real = tg_mean(tape, tg_forward(tape, critic, real));
+    tg_tensor *loss = tg_sub(tape, tg_mean(tape, tg_forward(tape, critic, fake)), of_real);
     check(tg_item(loss, &estimate));
     check(tg_backward(tape,
                       tg_add(tape, loss, tg_mul_scalar(tape, penalty(tape, critic, real, fake, norm), 10))));
@@ -107,18 +78,20 @@ static void generator_step(tg_tape *tape, tg_module *critic, tg_module *generato
 {
     tg_tape_reset(tape);
     tg_module_freeze(critic, TG_FREEZE_AFFINE);
-    tg_tensor *score = tg_forward(tape, critic, tg_forward(tape, generator, noise(tape, BATCH)));
+    tg_tensor *score = tg_forward(tape, critic, tg_forward(tape, generator, noise(tape, BATCH, LATENT)));
     check(tg_backward(tape, tg_neg(tape, tg_mean(tape, score))));
     check(tg_optimizer_step(optimizer, tape));
     tg_module_unfreeze(critic, TG_FREEZE_AFFINE);
 }
 
 /* Means, deviations, correlation. */
-static void moments_of(const float *x, double m[5])
+static void moments_of(const tg_tensor *points, double m[5])
 {
+    static float x[TEST * 2];
+    check(tg_tensor_read(points, x, sizeof x));
     double sum[5] = {0};
     for (int i = 0; i < TEST; i++) {
-        const double a = x[2 * i], b = x[2 * i + 1], terms[5] = {a, b, a * a, b * b, a * b};
+        const double a = (double)x[2 * i], b = (double)x[2 * i + 1], terms[5] = {a, b, a * a, b * b, a * b};
         for (int k = 0; k < 5; k++)
             sum[k] += terms[k] / TEST;
     }
@@ -150,10 +123,9 @@ int main(int argc, char **argv)
 {
     const bool quick = argc > 1 && !strcmp(argv[1], "--quick");
     const char *svg = argc > 2 && !strcmp(argv[argc - 2], "--svg") ? argv[argc - 1] : NULL;
-    const int steps = quick ? 500 : 2000;
+    const int steps = quick ? 1000 : 2000;
     const double bound = quick ? 0.4 : 0.2;
     static double at[CURVE], distance_curve[CURVE], estimate_curve[CURVE];
-    static float x[TEST * 2];
     tg_runtime *rt;
     tg_tape *tape;
     check(tg_runtime_open(&rt, &(tg_runtime_options){.seed = 3, .threads = 1}));
@@ -167,9 +139,8 @@ int main(int argc, char **argv)
     adam.lr = 6e-3;
     tg_optimizer *of_critic = tg_optim_adam(rt, tg_module_parameters(critic), &adam);
     tg_scheduler *schedule = tg_lr_cosine_annealing(of_generator, steps, 0);
-    real_points(x, TEST);
     double target[5], m[5];
-    moments_of(x, target);
+    moments_of(real_points(tape, TEST), target);
     double estimate = 0, norm = 0;
     tg_progress bar;
     tg_progress_begin(&bar, stderr, "wgan_gp", steps);
@@ -182,8 +153,7 @@ int main(int argc, char **argv)
         if (k % (steps / CURVE) && k + 1 < steps)
             continue;
         tg_tape_reset(tape);
-        fake_points(tape, generator, x, TEST);
-        moments_of(x, m);
+        moments_of(fake_points(tape, generator, TEST), m);
         const int c = k * CURVE / steps;
         at[c] = k;
         distance_curve[c] = distance(m, target);
