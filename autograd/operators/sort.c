@@ -128,6 +128,25 @@ static tg_status infer_searchsorted(const tg_infer *q)
     return tg_desc_make(q->out, TG_I64, values->dim, (size_t)values->ndim);
 }
 
+/* A sorter's places are inside the sequence; what infer refuses anyway is left to it. */
+static tg_status check_searchsorted(tg_tape *tape, tg_tensor *const in[], size_t n_in, const void *attrs)
+{
+    tg_desc sequence, sorter;
+    (void)n_in, (void)attrs;
+    if (!in[2])
+        return TG_OK;
+    tg_status status = tg_tensor_desc(in[0], &sequence);
+    if (status == TG_OK)
+        status = tg_tensor_desc(in[2], &sorter);
+    if (status)
+        return tg_fail_again(tape, status);
+    if (sorter.dtype != TG_I64 || !sequence.ndim || !tg_desc_same_dims(&sequence, &sorter) ||
+        !tg_desc_count(&sorter))
+        return TG_OK;
+    tg_check_places(tape, "searchsorted: sorter", in[2], 0, sequence.dim[sequence.ndim - 1], NULL);
+    return tg_tape_status(tape);
+}
+
 static tg_status infer_unique_plan(const tg_infer *q)
 {
     const tg_unique_attrs *a = q->attrs;
@@ -287,13 +306,14 @@ static const tg_operator row_quantile_place = {
 };
 static const tg_operator row_searchsorted = {
     TG_ROW("searchsorted", "where each value belongs in the sorted sequence"),
-    .flags = TG_OP_NONDIFF | TG_OP_DENSE,
+    .flags = TG_OP_NONDIFF | TG_OP_DENSE | TG_OP_HOST_CHECK,
     .n_in = 3,
     .n_out = 1,
     .optional = TG_OP_IN(2),
     .promotes = TG_OP_IN(0) | TG_OP_IN(1),
     TG_ATTRS(tg_searchsorted_attrs, search_specs),
     .infer = infer_searchsorted,
+    .check = check_searchsorted,
     .samples = searches,
 };
 static const tg_operator row_unique_plan = {
@@ -537,12 +557,8 @@ static tg_tensor *search(tg_tape *tape, tg_tensor *sequence, tg_tensor *values, 
 tg_tensor *tg_searchsorted(tg_tape *tape, tg_tensor *sequence, tg_tensor *values, tg_tensor *sorter,
                            bool right)
 {
-    const tg_desc *s = tg_argument(tape, sequence, "searchsorted", "sequence"),
-                  *places = s && sorter ? tg_argument(tape, sorter, "searchsorted", "sorter") : NULL;
-    if (!s || (sorter && !places))
-        return NULL;
-    if (places && places->dtype == TG_I64 && tg_desc_same_dims(s, places) && tg_desc_count(s) &&
-        !tg_check_places(tape, "searchsorted: sorter", sorter, 0, s->dim[s->ndim ? s->ndim - 1 : 0], NULL))
+    if (!tg_argument(tape, sequence, "searchsorted", "sequence") ||
+        (sorter && !tg_argument(tape, sorter, "searchsorted", "sorter")))
         return NULL;
     return search(tape, sequence, values, sorter, right);
 }

@@ -44,7 +44,9 @@ TG_RULE(digamma)
 TG_RULE(polygamma)
 {
     const tg_polygamma_attrs *attrs = tg_node_attrs(node);
-    gx[0] = tg_mul(tape, gy[0], tg_polygamma(tape, attrs->n + 1, x_of(node)));
+    /* there is no order behind the last one; the one before it has the same sign, and both are infinite */
+    const int64_t next = attrs->n < INT64_MAX ? attrs->n + 1 : attrs->n - 1;
+    gx[0] = tg_mul(tape, gy[0], tg_polygamma(tape, next, x_of(node)));
     return tg_tape_status(tape);
 }
 

@@ -30,8 +30,18 @@ static void stopped(int signal_number)
     fprintf(stderr, "\nfuzz --seed %lld --only %lld%s%s: %s\n", o.seed, current, o.name ? " --operator " : "",
             o.name ? o.name : "", signal_number == SIGALRM ? "it takes too long" : "it crashes");
     fuzz_describe(&call, stderr);
+#ifndef __SANITIZE_ADDRESS__
     _exit(1);
+#endif
 }
+
+#ifdef __SANITIZE_ADDRESS__
+void __asan_on_error(void);
+void __asan_on_error(void)
+{
+    stopped(SIGSEGV);
+}
+#endif
 
 static bool take_options(int argc, char **argv)
 {
