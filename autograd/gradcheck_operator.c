@@ -29,16 +29,22 @@ static double uniform(drawn *d)
 static bool near_a_kink(const tg_sample_input *s, double x)
 {
     for (int32_t k = 0; k < s->n_kinks; k++)
-        if (fabs(x - s->kinks[k]) < s->distance)
+        if (fabs(x - (double)s->kinks[k]) < (double)s->distance)
             return true;
     return false;
+}
+
+/* The part u of the range. */
+static double within(const tg_sample_input *s, double u)
+{
+    return (double)s->low + ((double)s->high - (double)s->low) * u;
 }
 
 static double draw_one(drawn *d, const tg_sample_input *s)
 {
     double x = (double)NAN; /* where the range is all kinks, the sample is wrong, and NaN shows it */
     for (int tries = 0; tries < 10000; tries++) {
-        double u = s->low + (s->high - s->low) * uniform(d);
+        double u = within(s, uniform(d));
         if (!near_a_kink(s, u))
             return u;
     }
@@ -49,9 +55,10 @@ static double draw_one(drawn *d, const tg_sample_input *s)
 static void draw_distinct(drawn *d, const tg_sample_input *s, double *x, size_t n)
 {
     size_t parts = n + 4 * (size_t)s->n_kinks, filled = 0;
-    double width = (s->high - s->low) / (double)parts, room = width > s->distance ? width - s->distance : 0.0;
+    double width = ((double)s->high - (double)s->low) / (double)parts, apart = (double)s->distance;
+    double room = width > apart ? width - apart : 0.0;
     for (size_t i = 0; i < parts && filled < n; i++) {
-        double v = s->low + width * (double)i + room * uniform(d);
+        double v = (double)s->low + width * (double)i + room * uniform(d);
         if (!near_a_kink(s, v))
             x[filled++] = v;
     }
@@ -73,7 +80,7 @@ static void draw_values(drawn *d, const tg_sample_input *s, double *x, size_t n)
     }
     for (size_t i = 0; i < n; i++)
         x[i] = s->dtype == TG_BOOL  ? (double)(uniform(d) < 0.5)
-               : s->dtype == TG_I64 ? floor(s->low + (s->high - s->low) * uniform(d))
+               : s->dtype == TG_I64 ? floor(within(s, uniform(d)))
                                     : draw_one(d, s);
 }
 
@@ -91,7 +98,7 @@ static void narrow(void *data, size_t n, tg_dtype dtype)
 }
 
 /* Its dims lie in reverse order, two elements apart, in memory of our own. */
-static tg_status create_strided(drawn *d, size_t i, tg_dtype dtype, const tg_sample_input *s)
+static tg_status create_strided(drawn *d, size_t i, tg_dtype dtype, const tg_sample_input *s, const int64_t *dim)
 {
     int64_t stride[TG_MAX_DIM], step = 2;
     for (int32_t k = 0; k < s->ndim; k++) {
@@ -99,17 +106,20 @@ static tg_status create_strided(drawn *d, size_t i, tg_dtype dtype, const tg_sam
         step *= s->dim[k] > 0 ? s->dim[k] : 1;
     }
     d->memory[i] = tg_alloc_zero(tg_runtime_allocator(d->rt), (size_t)step * sizeof(double));
-    return d->memory[i] ? tg_tensor_wrap(&d->in[i], d->rt, dtype, s->dim, stride, (size_t)s->ndim, d->memory[i])
+    return d->memory[i] ? tg_tensor_wrap(&d->in[i], d->rt, dtype, dim, stride, (size_t)s->ndim, d->memory[i])
                         : TG_ENOMEM;
 }
 
 static tg_status draw_input(drawn *d, size_t i, const tg_sample_input *s)
 {
     const tg_allocator *a = tg_runtime_allocator(d->rt);
-    tg_dtype dtype = s->dtype == TG_F32 ? TG_F64 : s->dtype;
+    tg_dtype dtype = s->dtype == TG_F32 ? TG_F64 : (tg_dtype)s->dtype;
+    int64_t dim[TG_MAX_DIM];
+    for (int32_t k = 0; k < s->ndim; k++)
+        dim[k] = s->dim[k];
     bool strided = s->ndim > 0 && s->flags & TG_SAMPLE_STRIDED;
-    tg_status status = strided ? create_strided(d, i, dtype, s)
-                               : tg_tensor_create(&d->in[i], d->rt, dtype, s->dim, (size_t)s->ndim);
+    tg_status status = strided ? create_strided(d, i, dtype, s, dim)
+                               : tg_tensor_create(&d->in[i], d->rt, dtype, dim, (size_t)s->ndim);
     if (status)
         return status;
     size_t n = (size_t)tg_tensor_count(d->in[i]);

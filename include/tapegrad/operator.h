@@ -29,15 +29,14 @@ enum {
 };
 
 /* How one input of a sample is drawn: uniformly from [low, high), an i64 from the integers in it, a bool 0 or 1.
- * Values stay `distance` away from each of the `kinks`. Floating inputs take the dtype under test. */
+ * Values stay `distance` away from each of the `kinks`. Floating inputs take the dtype under test. Kept small: there is
+ * one for each input of each sample of each row. */
 typedef struct tg_sample_input {
-    int32_t ndim;
-    int64_t dim[TG_MAX_DIM];
-    double low, high;
-    tg_dtype dtype; /* TG_F32 (zero) stands for the dtype under test; else TG_I64, TG_BOOL */
-    uint32_t flags;
-    int32_t n_kinks;
-    double kinks[3], distance;
+    int32_t dim[TG_MAX_DIM];
+    int8_t ndim;
+    uint8_t dtype; /* TG_F32 (zero) stands for the dtype under test; else TG_I64, TG_BOOL */
+    uint8_t flags, n_kinks;
+    float low, high, kinks[3], distance;
 } tg_sample_input;
 
 /* The inputs of one sample: .in = TG_SAMPLE_INPUTS({.ndim = 1, .dim = {3}, .low = 0, .high = 1}, …). */

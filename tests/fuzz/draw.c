@@ -289,12 +289,13 @@ static void from_sample(fuzz_call *c, fuzz_source *s)
             const tg_sample_input *from = &c->sample->in[i];
             fuzz_input *in = &c->in[c->n_in++];
             *in = (fuzz_input){.absent = from->flags & TG_SAMPLE_ABSENT,
-                               .dtype = from->dtype == TG_F32 ? under_test : from->dtype,
+                               .dtype = from->dtype == TG_F32 ? under_test : (tg_dtype)from->dtype,
                                .ndim = from->ndim,
-                               .low = from->low,
-                               .high = from->high,
+                               .low = (double)from->low,
+                               .high = (double)from->high,
                                .gap = 1};
-            memcpy(in->dim, from->dim, sizeof in->dim);
+            for (int32_t d = 0; d < from->ndim; d++)
+                in->dim[d] = from->dim[d];
         }
     if (op->attrs_size && op->attrs_size <= FUZZ_ATTRS && c->sample->attrs)
         memcpy(c->attrs, c->sample->attrs, op->attrs_size);

@@ -21,15 +21,21 @@ void sample_tolerance(const tg_sample *sample, double *rtol, double *atol)
 static bool near_a_kink(const tg_sample_input *s, double x)
 {
     for (int32_t k = 0; k < s->n_kinks; k++)
-        if (fabs(x - s->kinks[k]) < s->distance)
+        if (fabs(x - (double)s->kinks[k]) < (double)s->distance)
             return true;
     return false;
+}
+
+/* The part u of the range. */
+static double within(const tg_sample_input *s, double u)
+{
+    return (double)s->low + ((double)s->high - (double)s->low) * u;
 }
 
 static double draw_one(const tg_sample_input *s, uint64_t *state)
 {
     for (int tries = 0; tries < 10000; tries++) {
-        double x = s->low + (s->high - s->low) * sample_random(state);
+        double x = within(s, sample_random(state));
         if (!near_a_kink(s, x))
             return x;
     }
@@ -40,9 +46,10 @@ static double draw_one(const tg_sample_input *s, uint64_t *state)
 static void draw_distinct(const tg_sample_input *s, double *x, size_t n, uint64_t *state)
 {
     size_t slots = n + 4 * (size_t)s->n_kinks, filled = 0;
-    double width = (s->high - s->low) / (double)slots, room = width > s->distance ? width - s->distance : 0.0;
+    double width = ((double)s->high - (double)s->low) / (double)slots, apart = (double)s->distance;
+    double room = width > apart ? width - apart : 0.0;
     for (size_t i = 0; i < slots && filled < n; i++) {
-        double v = s->low + width * (double)i + room * sample_random(state);
+        double v = (double)s->low + width * (double)i + room * sample_random(state);
         if (!near_a_kink(s, v))
             x[filled++] = v;
     }
@@ -66,7 +73,7 @@ static double *draw_values(const tg_sample_input *s, size_t n, uint64_t *state, 
             x[i] = sample_random(state) < 0.5 ? 0.0 : 1.0;
     else if (s->dtype == TG_I64)
         for (size_t i = 0; i < n; i++)
-            x[i] = floor(s->low + (s->high - s->low) * sample_random(state));
+            x[i] = floor(within(s, sample_random(state)));
     else if (s->flags & TG_SAMPLE_DISTINCT)
         draw_distinct(s, x, n, state);
     else
@@ -145,7 +152,7 @@ static int64_t factor_of(const tg_sample *sample, unsigned how)
 static tg_status draw_input(sample_set *set, size_t i, tg_runtime *rt, const tg_sample_input *s,
                             tg_dtype under_test, uint64_t *state, unsigned how, int64_t factor)
 {
-    tg_dtype dtype = s->dtype == TG_F32 ? under_test : s->dtype;
+    tg_dtype dtype = s->dtype == TG_F32 ? under_test : (tg_dtype)s->dtype;
     int64_t dim[TG_MAX_DIM];
     size_t n = 1;
     for (int32_t d = 0; d < s->ndim; d++) {
