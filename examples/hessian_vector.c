@@ -12,7 +12,7 @@
 #include <tapegrad/functional.h>
 #include <tapegrad/tapegrad.h>
 
-enum { MAX_ITERATIONS = 200, MAX_PARAMETERS = 8, POINTS = 64 };
+enum { MAX_ITERATIONS = 200, TENSORS = 4, MOST = 64, POINTS = 64 }; /* MOST numbers in TENSORS tensors */
 
 typedef struct problem {
     tg_tape *tape;
@@ -63,7 +63,7 @@ static double value(problem *p)
 
 static double gradient(problem *p, double *g)
 {
-    tg_tensor *out[MAX_PARAMETERS], *loss = loss_of(p);
+    tg_tensor *out[TENSORS], *loss = loss_of(p);
     double y;
     check(tg_grad(p->tape, loss, NULL, p->parameters->tensor, p->parameters->n, out, TG_RETAIN));
     read_all(out, p->parameters->n, g);
@@ -73,7 +73,7 @@ static double gradient(problem *p, double *g)
 
 static void hessian_times(problem *p, const double *v, double *out)
 {
-    tg_tensor *vector[MAX_PARAMETERS], *hv[MAX_PARAMETERS], *loss = loss_of(p);
+    tg_tensor *vector[TENSORS], *hv[TENSORS], *loss = loss_of(p);
     for (size_t i = 0; i < p->parameters->n; i++) {
         tg_desc d;
         check(tg_tensor_desc(p->parameters->tensor[i], &d));
@@ -99,10 +99,10 @@ static void add(const problem *p, double *to, double factor, const double *v)
         to[i] += factor * v[i];
 }
 
-/* About −H⁻¹g: the more exact, the nearer the minimum. `work` has 3·n numbers. */
-static void newton_step(problem *p, const double *g, double *step, double *work)
+/* About −H⁻¹g: the more exact, the nearer the minimum. */
+static void newton_step(problem *p, const double *g, double *step)
 {
-    double *r = work, *d = work + p->n, *hd = work + 2 * p->n, rr = dot(p, g, g);
+    double r[MOST], d[MOST], hd[MOST], rr = dot(p, g, g);
     const double enough = rr * fmin(0.1, sqrt(rr)); /* of |r|², as |g|³ */
     memset(step, 0, (size_t)p->n * sizeof *step);
     for (int64_t i = 0; i < p->n; i++)
@@ -126,17 +126,15 @@ static void newton_step(problem *p, const double *g, double *step, double *work)
 
 static void move(problem *p, const double *from, double factor, const double *step)
 {
-    double *at = malloc((size_t)p->n * sizeof *at);
-    check(at ? TG_OK : TG_ENOMEM);
+    double at[MOST];
+    const double *next = at;
     memcpy(at, from, (size_t)p->n * sizeof *at);
     add(p, at, factor, step);
-    const double *next = at;
     for (size_t i = 0; i < p->parameters->n; i++) {
         const int64_t n = tg_tensor_count(p->parameters->tensor[i]);
         check(tg_tensor_write(p->parameters->tensor[i], next, (size_t)n * sizeof *at));
         next += n;
     }
-    free(at);
 }
 
 /* Halves the step until the loss falls by a part of what the slope promises. Returns whether it did. */
@@ -155,10 +153,8 @@ static bool search(problem *p, const double *from, const double *g, const double
 /* Fills at[] and gradients[] (log10 of |g|); returns how many iterations it took to |g| < 1e-6. */
 static int minimise(problem *p, bool newton, int most, double *at, double *gradients)
 {
-    double *memory = malloc((size_t)p->n * 6 * sizeof *memory), *from = memory, *g = from + p->n,
-           *step = g + p->n;
+    double from[MOST], g[MOST], step[MOST];
     int k = 0;
-    check(memory ? TG_OK : TG_ENOMEM);
     for (; k < most; k++) {
         const double loss = gradient(p, g), norm = sqrt(dot(p, g, g));
         at[k] = k;
@@ -170,7 +166,7 @@ static int minimise(problem *p, bool newton, int most, double *at, double *gradi
             break;
         read_all(p->parameters->tensor, p->parameters->n, from);
         if (newton) {
-            newton_step(p, g, step, step + p->n);
+            newton_step(p, g, step);
         } else {
             memset(step, 0, (size_t)p->n * sizeof *step);
             add(p, step, -1, g);
@@ -178,7 +174,6 @@ static int minimise(problem *p, bool newton, int most, double *at, double *gradi
         if (!search(p, from, g, step, loss))
             break;
     }
-    free(memory);
     return k;
 }
 
@@ -187,7 +182,7 @@ int main(int argc, char **argv)
     const bool quick = argc > 1 && !strcmp(argv[1], "--quick");
     const char *svg = argc > 2 && !strcmp(argv[argc - 2], "--svg") ? argv[argc - 1] : NULL;
     const int width = quick ? 5 : 10, most = MAX_ITERATIONS;
-    static double at[2][MAX_ITERATIONS], gradients[2][MAX_ITERATIONS], start[400];
+    static double at[2][MAX_ITERATIONS], gradients[2][MAX_ITERATIONS], start[MOST];
     int taken[2];
     problem p = {.n = 0};
     tg_runtime *rt;
