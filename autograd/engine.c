@@ -63,12 +63,6 @@ tg_status tg_sweep_add(sweep *s, tg_value *target, tg_value *g)
     return TG_OK;
 }
 
-bool tg_sweep_wants(sweep *s, const tg_node *node, uint32_t i)
-{
-    const tg_value *v = node->needs[i] ? tg_resolve(node->in[i]) : NULL;
-    return v && (!s->reach || tg_sweep_leads(s, v));
-}
-
 static tg_status run_rule(sweep *s, tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
 {
     tg_tape *tape = s->tape;

@@ -62,6 +62,12 @@ void *tg_sweep_block(tg_tape *tape, size_t size, tg_storage **out)
     return data ? memset(data, 0, size) : NULL;
 }
 
+bool tg_sweep_wants(sweep *s, const tg_node *node, uint32_t i)
+{
+    const tg_value *v = node->needs[i] ? tg_resolve(node->in[i]) : NULL;
+    return v && (!s->reach || tg_sweep_leads(s, v));
+}
+
 tg_status tg_sweep_grow(sweep *s, size_t n)
 {
     size_t n_old = s->leaves ? s->mask + 1 : 0, capacity = 16;

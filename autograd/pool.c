@@ -1,13 +1,18 @@
 /* Storages that come back are kept by size class for the next one of that class, so that a steady step
- * allocates nothing and touches no fresh page. A pool belongs to a tape and is used by its thread, without a lock; what
- * other threads give back waits in a list of its own. A leaf's gradient may outlive the tape, so a closed pool lives
- * until its last storage is back. */
+ * allocates nothing and touches no fresh page. A pool belongs to a tape and is used by its thread, without a
+ * lock; what other threads give back waits in a list of its own. A leaf's gradient may outlive the tape, so a
+ * closed pool lives until its last storage is back. */
 #include "autograd/internal.h"
 
 #include <string.h>
 
 /* The smallest storages are cut from slabs, so that a long tape of them lies close together. */
 enum { CLASSES = 256, SMALL = 64, CUT = sizeof(tg_storage) + SMALL };
+#if defined __has_feature
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1 /* clang's word for it is another */
+#endif
+#endif
 #if defined __SANITIZE_ADDRESS__
 enum { IN_SLAB = 1 }; /* what is written past a storage is to be seen */
 #else
@@ -23,8 +28,8 @@ typedef struct tg_slab {
 struct tg_pool {
     const tg_allocator *allocator;
     tg_storage *free[CLASSES];
-    tg_slab *slab; /* the one that is being cut */
-    size_t out;    /* not in free[]             */
+    tg_slab *slab;    /* the one that is being cut */
+    size_t out;       /* not in free[]             */
     tg_memory memory; /* what is out, by kind */
     unsigned kind;
     bool plan;

@@ -1,12 +1,12 @@
-/* What the engine itself costs: long chains of operators on f32 tensors of 4 elements, y ← op(y), from a leaf that
- * wants its gradient to one backward.
+/* What the engine itself costs: long chains of operators on f32 tensors of 4 elements, y ← op(y), from a leaf
+ * that wants its gradient to one backward.
  *
  *     bench_chain [LONGEST]
  *
- * For each kind of chain and each length (10⁴, 10⁵, 10⁶ operators): nanoseconds an operator of the forward, of the
- * backward, of both together and of the reset (medians of several passes on a tape that one pass has warmed up), and
- * what the library's allocator has handed out at most, in bytes an operator. Time and memory that grow linearly show
- * as columns that do not grow. */
+ * For each kind of chain and each length (10⁴, 10⁵, 10⁶ operators): nanoseconds an operator of the forward,
+ * of the backward, of both together and of the reset (medians of several passes on a tape that one pass has
+ * warmed up), and what the library's allocator has handed out at most, in bytes an operator. Time and memory
+ * that grow linearly show as columns that do not grow. */
 #include <tapegrad/tapegrad.h>
 
 #include <stdatomic.h>
@@ -157,8 +157,9 @@ static bool measure(tg_runtime *rt, size_t chain, const operands *o, int length)
     pass middle = passes[rounds / 2], least = passes[0];
     bool good = tg_tape_status(tape) == TG_OK;
     if (good)
-        printf("%-12s %8d  %7.1f %8.1f %7.1f  %7.1f %7.1f %7.0f\n", chains[chain].name, length, middle.forward,
-               middle.backward, middle.both, least.both, middle.reset, (double)(peak - before) / length);
+        printf("%-12s %8d  %7.1f %8.1f %7.1f  %7.1f %7.1f %7.0f\n", chains[chain].name, length,
+               middle.forward, middle.backward, middle.both, least.both, middle.reset,
+               (double)(peak - before) / length);
     else
         fprintf(stderr, "bench_chain: %s\n", tg_tape_error(tape));
     fflush(stdout);
@@ -183,14 +184,15 @@ int main(int argc, char **argv)
     tg_runtime *rt;
     operands o = {0};
     if (tg_runtime_open(&rt, &options) || !make(&o.x, rt, 0.5f, true) || !make(&o.factor, rt, 1.0f, false) ||
-        !make(&o.term, rt, 1e-6f, false) || !make(&o.weight, rt, 1.0f, true) || !make(&o.gy, rt, 1.0f, false)) {
+        !make(&o.term, rt, 1e-6f, false) || !make(&o.weight, rt, 1.0f, true) ||
+        !make(&o.gy, rt, 1.0f, false)) {
         fprintf(stderr, "bench_chain: %s\n", tg_error_message());
         return 1;
     }
-    printf("%s %s, f32[%d]; ns an operator: medians, then the least; bytes an operator at the peak\n", tg_version(),
-           tg_runtime_backend(rt), ELEMENTS);
-    printf("%-12s %8s  %7s %8s %7s  %7s %7s %7s\n", "chain", "length", "forward", "backward", "both", "least", "reset",
-           "bytes");
+    printf("%s %s, f32[%d]; ns an operator: medians, then the least; bytes an operator at the peak\n",
+           tg_version(), tg_runtime_backend(rt), ELEMENTS);
+    printf("%-12s %8s  %7s %8s %7s  %7s %7s %7s\n", "chain", "length", "forward", "backward", "both", "least",
+           "reset", "bytes");
     bool good = true;
     for (size_t c = 0; c < sizeof chains / sizeof *chains; c++)
         for (int length = 10000; length <= longest && good; length *= 10)
