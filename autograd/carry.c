@@ -20,7 +20,9 @@ tg_tensor *tg_carry(tg_tape *tape, tg_tensor *x)
         tape->n_carried++;
     }
     tg_carried *c = &tape->carried[i];
-    tg_value *own = c->desc || (c->desc = tg_alloc(a, 2 * sizeof *c->desc)) ? tg_home_new_locked(&tape->rt->home) : NULL;
+    if (!c->desc)
+        c->desc = tg_alloc(a, 2 * sizeof *c->desc);
+    tg_value *own = c->desc ? tg_home_new_locked(&tape->rt->home) : NULL;
     if (!own) {
         tg_fail_again(tape, TG_ENOMEM);
         return NULL;

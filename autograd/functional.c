@@ -22,10 +22,10 @@ static tg_status enter(bracket *b, tg_tape *tape, const char *what, const void *
     *b = (bracket){.tape = tape, .what = what, .flags = flags, .out = out, .n_out = n_out};
     for (size_t i = 0; out && i < n_out; i++)
         out[i] = NULL;
+    if (tape && tape->status)
+        return tape->status;
     if (!tape || !y || !x || !out)
         return tg_null(tape, what, !tape ? "the tape" : !y ? "the value" : !x ? "an array of inputs" : "the results");
-    if (tape->status)
-        return tape->status;
     tg_scope_enter(tape, &b->scope);
     b->recording = tg_tape_set_recording(tape, true);
     return TG_OK;

@@ -226,6 +226,7 @@ tg_status tg_gradcheck_operator(tg_tape *tape, const char *name, const tg_gradch
         checked++;
     }
     if (!status && !checked)
-        return tg_fail(tape, TG_EINVAL, "tg_gradcheck_operator: no sample of %s has an input that wants a gradient", name);
+        return tg_fail(tape, TG_EINVAL,
+                       "tg_gradcheck_operator: no sample of %s has an input that wants a gradient", name);
     return status;
 }

@@ -158,6 +158,55 @@ static tg_status second_order(world *w)
     return status ? status : tg_grad(t, tg_sum(t, tg_square(t, g)), NULL, &p, 1, &h, 0);
 }
 
+static tg_tensor *twice(void *arg, tg_tape *tape, tg_tensor *grad)
+{
+    (void)arg;
+    return tg_mul_scalar(tape, grad, 2);
+}
+
+/* Checkpoints, a hook, a carried value; the gradients are dropped again. */
+static tg_status checkpointed(world *w)
+{
+    tg_tape *t = w->tape;
+    tg_tensor *p = tg_module_tensor(w->net, "0.weight"), *carried = NULL;
+    tg_status status = tg_step_begin(t);
+    tg_hook hook = status ? 0 : tg_tensor_register_hook(p, twice, NULL);
+    if (!hook) {
+        tg_step_rollback(t);
+        return TG_ENOMEM;
+    }
+    tg_tensor *x = tg_input(t, TG_F32, (int64_t[]){BATCH, IN}, 2, w->x);
+    tg_tensor *y = tg_checkpoint_sequential(t, w->net, 2, x);
+    status = tg_backward(t, y ? tg_sum(t, tg_square(t, y)) : NULL);
+    carried = tg_carry(t, y);
+    status = status || !carried ? tg_tape_status(t) : TG_OK;
+    tg_tensor_remove_hook(p, hook);
+    if (status)
+        tg_step_rollback(t);
+    else
+        status = tg_step_commit(t);
+    tg_optimizer_zero_grad(w->optimizer);
+    return status;
+}
+
+static tg_status plan(world *w)
+{
+    tg_memory memory;
+    tg_desc in = {.dtype = TG_F32, .ndim = 2, .dim = {BATCH, IN}};
+    return tg_plan_module(w->net, NULL, &in, 1, &memory);
+}
+
+static tg_status hessian_vector(world *w)
+{
+    tg_tape *t = w->tape;
+    tg_tensor *p = tg_module_tensor(w->net, "4.weight"), *h = NULL;
+    tg_module_eval(w->net);
+    tg_tensor *x = tg_input(t, TG_F32, (int64_t[]){BATCH, IN}, 2, w->x);
+    tg_tensor *loss = tg_sum(t, tg_square(t, tg_forward(t, w->net, x)));
+    tg_module_train(w->net);
+    return tg_hvp(t, loss, &p, &p, 1, &h, 0);
+}
+
 static tg_status save(world *w)
 {
     struct stat st;
@@ -253,6 +302,9 @@ static const stage stages[] = {
     {"forward", forward_alone},
     {"evaluate", evaluate},
     {"second order", second_order},
+    {"checkpoints", checkpointed},
+    {"plan", plan},
+    {"Hessian", hessian_vector},
     {"save", save},
     {"load state", load_state},
     {"load", load},
