@@ -13,7 +13,7 @@ static tg_status check_root(tg_tape *tape, tg_tensor *y, tg_tensor **gy, const c
     if (!((*out)->flags & TG_V_REQUIRES_GRAD) || !tg_dtype_is_float(d->dtype))
         return tg_fail(tape, TG_EINVAL,
                        "%s: %s does not depend on anything that wants a gradient (or was made while nothing "
-                       "was recorded)",
+                       "was recorded, or from a gradient without TG_CREATE_GRAPH)",
                        what, tg_desc_format(d, text, sizeof text));
     if (*gy) {
         tg_value *g;

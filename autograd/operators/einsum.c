@@ -87,10 +87,17 @@ static const char *read_term(const einsum *e, const char *s, uint8_t *label, int
 static bool note_size(einsum *e, int label, int64_t size, const char *term)
 {
     int64_t *known = &e->size[label];
-    if (*known < 0 || *known == 1)
+    if (*known < 0 || *known == 1) {
         *known = size;
-    else if (size != 1 && size != *known)
-        return refuse(e, TG_ESHAPE, "a label stands for dims of different sizes", term);
+    } else if (size != 1 && size != *known) {
+        char why[120];
+        snprintf(why, sizeof why, "a label stands for dims of different sizes, %lld and %lld (%c)",
+                 (long long)*known, (long long)size,
+                 label < 26         ? 'A' + label
+                 : label < ELLIPSIS ? 'a' + label - 26
+                                    : '.');
+        return refuse(e, TG_ESHAPE, why, term);
+    }
     e->times[label] += e->times[label] < 2;
     return true;
 }
@@ -319,6 +326,12 @@ static bool contract(einsum *e, operand *a, operand *b, uint64_t kept)
         dims[n_batch + 1] = sizes(e, all + n_a, n_all - n_a, scrap);
         tg_tensor *y = tg_reshape_dims(e->tape, ordered(e, b, second, n_second), dims, (size_t)n_batch + 2);
         sizes(e, all, n_all, dims);
+        if (x && y && tg_tensor_dtype(x) != tg_tensor_dtype(y)) {
+            tg_fail(e->tape, TG_EDTYPE, "einsum: \"%s\": expected operands of one dtype, got %s and %s",
+                    e->equation, tg_dtype_name((int32_t)tg_tensor_dtype(x)),
+                    tg_dtype_name((int32_t)tg_tensor_dtype(y)));
+            return false;
+        }
         a->x = tg_reshape_dims(e->tape, tg_matmul(e->tape, x, y), dims, (size_t)n_all);
     }
     memcpy(a->label, all, (size_t)n_all);

@@ -92,8 +92,8 @@ static tg_status infer_to(const tg_infer *q)
     const bool to = attrs->dtype == TG_F32 || attrs->dtype == TG_F64 || attrs->dtype == TG_I64 || attrs->dtype == TG_BOOL;
     const int32_t from = q->in[0]->dtype;
     if (!to || (from != TG_F32 && from != TG_F64 && from != TG_I64 && from != TG_BOOL))
-        return tg_infer_fail(q, TG_EDTYPE, "converts among f32, f64, i64 and bool, not to %s",
-                             tg_dtype_name((int32_t)attrs->dtype));
+        return tg_infer_fail(q, TG_EDTYPE, "converts among f32, f64, i64 and bool, not %s %s",
+                             to ? "from" : "to", tg_dtype_name(to ? from : (int32_t)attrs->dtype));
     return tg_desc_make(q->out, (tg_dtype)attrs->dtype, q->in[0]->dim, (size_t)q->in[0]->ndim);
 }
 

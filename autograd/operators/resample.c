@@ -393,7 +393,7 @@ static const tg_desc *interpolable(tg_tape *tape, tg_tensor *x, const char *what
                         : antialias && spatial != 2        ? "antialias goes with two spatial dims"
                                                            : NULL;
     if (wrong) {
-        tg_fail(tape, list ? TG_ESHAPE : TG_EINVAL, "%s: %s; x has %d dims, and %zu were given", what, wrong,
+        tg_fail(tape, list ? TG_ESHAPE : TG_EINVAL, "%s: %s; x has %d dims, and the list %zu", what, wrong,
                 d->ndim, n);
         return NULL;
     }

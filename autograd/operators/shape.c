@@ -133,8 +133,9 @@ static tg_status infer_permute(const tg_infer *q)
     char text[200];
     unsigned seen = 0;
     if (attrs->dims.n != x->ndim)
-        return tg_infer_fail(q, TG_ESHAPE, "takes each of the %d dims once, got %lld", x->ndim,
-                             (long long)attrs->dims.n);
+        return tg_infer_fail(q, TG_ESHAPE, "takes each of the %d dims once, got %lld, %s", x->ndim,
+                             (long long)attrs->dims.n,
+                             tg_format_dims(attrs->dims.v, attrs->dims.n, text, sizeof text));
     *q->out = *x;
     for (int d = 0; d < x->ndim; d++) {
         const int64_t from = attrs->dims.v[d];
@@ -314,8 +315,9 @@ tg_tensor *tg_reshape_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, siz
         return NULL;
     char text[200];
     int64_t rest = 1, open = -1;
-    bool legal = true;
+    bool legal = true, twice = false;
     for (int64_t i = 0; i < to.dims.n; i++) {
+        twice = twice || (to.dims.v[i] == -1 && open >= 0);
         if (to.dims.v[i] == -1 && open < 0)
             open = i;
         else
@@ -329,7 +331,9 @@ tg_tensor *tg_reshape_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, siz
         tg_fail(tape, TG_ESHAPE, "reshape: %s has %lld elements, which do not fit %s%s",
                 tg_desc_format(d, own, sizeof own), (long long)count,
                 tg_format_dims(dims, to.dims.n, text, sizeof text),
-                legal && open >= 0 && !rest ? " in one way only" : "");
+                twice                         ? ": only one dim may be -1"
+                : legal && open >= 0 && !rest ? " in one way only"
+                                              : "");
         return NULL;
     }
     tg_desc seen;
