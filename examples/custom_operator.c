@@ -31,7 +31,8 @@ static double log_cosh(double x) /* a form that does not overflow */
     return fabs(x) + log1p(exp(-2 * fabs(x))) - log(2);
 }
 
-/* The kernel: no allocation, no errors; inputs are row-major because the row says TG_OP_DENSE. */
+/* The kernel: no allocation, no errors; its input is row-major because the row says TG_OP_DENSE. (Several inputs that
+ * broadcast: TG_OP_BROADCAST instead, and steps of call->in[i]->stride, which is 0 where an input was spread.) */
 static tg_status logcosh_run(tg_backend_state *s, const tg_call *call, const tg_prepared *prepared, const tg_run *run)
 {
     (void)s, (void)prepared;

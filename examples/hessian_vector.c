@@ -2,8 +2,9 @@
  * vectors alone (tg_hvp), and find the step (Martens 2010). Where the curvature is negative they stop; a line
  * search does the rest.
  *
- *     hessian_vector                 prints loss and gradient by iteration, beside as many steps of gradient
- * descent hessian_vector --quick         a smaller problem hessian_vector --svg hv.svg    draws both
+ *     hessian_vector                 prints loss and gradient by iteration: Newton's, then descent's
+ *     hessian_vector --quick         a smaller problem
+ *     hessian_vector --svg hv.svg    draws both
  */
 #include <math.h>
 #include <stdlib.h>
@@ -181,6 +182,10 @@ int main(int argc, char **argv)
 {
     const bool quick = argc > 1 && !strcmp(argv[1], "--quick");
     const char *svg = argc > 2 && !strcmp(argv[argc - 2], "--svg") ? argv[argc - 1] : NULL;
+    if (argc > 1 && !quick && !svg) {
+        fprintf(stderr, "usage: hessian_vector [--quick] [--svg FILE]\n");
+        return 2;
+    }
     const int width = quick ? 5 : 10, most = MAX_ITERATIONS;
     static double at[2][MAX_ITERATIONS], gradients[2][MAX_ITERATIONS], start[MOST];
     int taken[2];
@@ -200,6 +205,7 @@ int main(int argc, char **argv)
     read_all(p.parameters->tensor, p.parameters->n, start);
     for (int newton = 1; newton >= 0; newton--) {
         move(&p, start, 0, start);
+        p.products = 0;
         taken[newton] = minimise(&p, newton, most, at[newton], gradients[newton]);
     }
     const bool done = taken[1] < most && gradients[1][taken[1]] < -6;

@@ -2,8 +2,9 @@
  * the equation alone. The loss has second derivatives by the input, and is differentiated by the weights:
  * third derivatives in all.
  *
- *     pinn                  trains; prints the error against the known solution, 1 where it is above the
- * bound pinn --quick          fewer steps, a wider bound pinn --svg pinn.svg   draws solution and loss
+ *     pinn                  trains; prints the error against the known solution, exits with 1 above the bound
+ *     pinn --quick          fewer steps, a wider bound
+ *     pinn --svg pinn.svg   draws solution and loss
  */
 #include <math.h>
 #include <stdlib.h>
@@ -78,6 +79,10 @@ int main(int argc, char **argv)
 {
     const bool quick = argc > 1 && !strcmp(argv[1], "--quick");
     const char *svg = argc > 2 && !strcmp(argv[argc - 2], "--svg") ? argv[argc - 1] : NULL;
+    if (argc > 1 && !quick && !svg) {
+        fprintf(stderr, "usage: pinn [--quick] [--svg FILE]\n");
+        return 2;
+    }
     const int steps = quick ? 6000 : 20000;
     const double bound = quick ? 5e-2 : 2e-3;
     static double curve_x[CURVE], curve_y[CURVE], times[POINTS], grid[GRID], u[GRID], known[GRID];

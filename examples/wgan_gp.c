@@ -123,6 +123,10 @@ int main(int argc, char **argv)
 {
     const bool quick = argc > 1 && !strcmp(argv[1], "--quick");
     const char *svg = argc > 2 && !strcmp(argv[argc - 2], "--svg") ? argv[argc - 1] : NULL;
+    if (argc > 1 && !quick && !svg) {
+        fprintf(stderr, "usage: wgan_gp [--quick] [--svg FILE]\n");
+        return 2;
+    }
     const int steps = quick ? 1000 : 2000;
     const double bound = quick ? 0.4 : 0.2;
     static double at[CURVE], distance_curve[CURVE], estimate_curve[CURVE];
