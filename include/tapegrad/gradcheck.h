@@ -12,9 +12,15 @@ extern "C" {
 /* The function under check: fills out[0 … n_out) on the tape from `in`; every output must be given. f64
  * outputs are checked, integer and bool ones passed over. It may draw random numbers (each evaluation redraws
  * the same ones) and run train-mode modules (nothing is committed), but must give the same bits at the same
- * inputs. A status other than TG_OK ends the check with it. static tg_status f(void *net, tg_tape *tape,
- * tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out) { out[0] = tg_forward(tape, net,
- * in[0]); return tg_tape_status(tape); } */
+ * inputs. A status other than TG_OK ends the check with it.
+ *     static tg_status f(void *net, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+ *                        size_t n_out)
+ *     {
+ *         out[0] = tg_forward(tape, net, in[0]);
+ *         return tg_tape_status(tape);
+ *     }
+ * For a module, give parameters and inputs f64: tg_runtime_options.dtype, or tg_runtime_set_dtype, before it is
+ * made. */
 typedef tg_status (*tg_check_fn)(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in,
                                  tg_tensor *out[], size_t n_out);
 

@@ -19,7 +19,8 @@ typedef uint64_t tg_hook;
 /* Gets the gradient of a tensor when it is complete: once in a sweep, after the last of its readers' rules has added
  * to it, and before it is passed on to what made the tensor, or to the leaf, or (tg_grad) to the caller. Returns what
  * takes its place, of the same dims and dtype, or NULL to leave it. Operators are recorded as in the sweep's own
- * rules: in a sweep with TG_CREATE_GRAPH. */
+ * rules: in a sweep with TG_CREATE_GRAPH.
+ *     static tg_tensor *clip(void *arg, tg_tape *tape, tg_tensor *grad) { return tg_clamp(tape, grad, -1, 1); } */
 typedef tg_tensor *(*tg_grad_hook)(void *arg, tg_tape *tape, tg_tensor *grad);
 /* `tensor` wants a gradient. On a tape's tensor the hook lives until the reset, on one of your own until it is
  * destroyed. torch.Tensor.register_hook. TG_ESTATE for one that wants no gradient. */
@@ -31,6 +32,7 @@ typedef tg_status (*tg_accumulated_hook)(void *arg, tg_tape *tape, tg_tensor *le
 /* register_post_accumulate_grad_hook. TG_ESTATE for what is no leaf, or wants no gradient. */
 TG_API tg_hook tg_tensor_register_post_accumulate_grad_hook(tg_tensor *leaf, tg_accumulated_hook fn, void *arg);
 
+/* Nothing happens for a number that is no hook (any more). */
 TG_API void tg_tensor_remove_hook(tg_tensor *tensor, tg_hook hook);
 
 /* -- on modules -------------------------------------------------------------------------------------------------- */

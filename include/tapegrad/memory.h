@@ -56,8 +56,10 @@ TG_API tg_status tg_checkpoint(tg_tape *tape, tg_function fn, void *arg, tg_tens
 /* tg_forward under a checkpoint. NULL on error. */
 TG_API tg_tensor *tg_checkpoint_forward(tg_tape *tape, tg_module *module, tg_tensor *x);
 /* tg_forward of a Sequential in `segments` parts of equally many children (the last one takes the rest). Each but the
- * last, which backward would recompute at once, is a checkpoint: torch's checkpoint_sequential. TG_EINVAL unless 1 ≤
- * segments ≤ the number of children. */
+ * last, which backward would recompute at once, is a checkpoint: torch's checkpoint_sequential. The parts have n/segments
+ * children, rounded down: of 26 in 14 parts, the last one has 13 and saves little; take a number that divides n, or nearly.
+ * A block that belongs together is one child: a Sequential of its own. TG_EINVAL unless 1 ≤ segments ≤ the number of
+ * children. */
 TG_API tg_tensor *tg_checkpoint_sequential(tg_tape *tape, tg_module *sequential, size_t segments, tg_tensor *x);
 
 /* -- over a reset ------------------------------------------------------------------------------------------------ */

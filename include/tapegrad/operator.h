@@ -61,6 +61,9 @@ enum {
     TG_OP_HOST_CHECK = 1u << 5, /* `check` reads data before anything is written                                      */
     TG_OP_FLOAT = 1u << 6       /* `promotes` of integers and bools alone gives the runtime's floating dtype          */
 };
+/* A kernel that walks its inputs as one flat row needs TG_OP_DENSE and inputs of the output's dims. With
+ * TG_OP_BROADCAST it steps by call->in[i]->stride, also under TG_OP_DENSE, which comes first: a dim that was spread
+ * has stride 0, and fewer elements in memory than the descriptor counts. */
 #define TG_OP_IN(i) (1u << (i))
 #define TG_OP_OUT(i) (1u << (16 + (i)))
 #define TG_OP_VARIADIC UINT16_MAX

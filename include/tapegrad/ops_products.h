@@ -41,8 +41,9 @@ TG_API tg_tensor *tg_kron(tg_tape *tape, tg_tensor *a, tg_tensor *b);
 TG_API tg_tensor *tg_cross(tg_tape *tape, tg_tensor *a, tg_tensor *b, int64_t dim);
 /* "bij,bjk->bik": Einstein's sums over letters a–z, A–Z that the result does not name. Without "->" the result has those
  * that occur once, in alphabetical order. "..." stands for further dims, broadcast; a letter twice in one operand for its
- * diagonal; a dim of size 1 broadcasts. From left to right, each sum a batched product. TG_ESHAPE where a step needs more
- * than 8 dims. */
+ * diagonal; a dim of size 1 broadcasts. Operands that are summed together have one dtype. From left to right, each sum a
+ * batched product. TG_ESHAPE where a step needs more than 8 dims.
+ *     tg_tensor *c = tg_einsum(tape, "ij,jk->ik", TG_TENSORS(a, b)); */
 TG_API tg_tensor *tg_einsum(tg_tape *tape, const char *equation, tg_tensor *const xs[], size_t n);
 
 /* How tg_scaled_dot_product_attention is called; all zero is plain attention. */

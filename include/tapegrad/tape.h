@@ -40,7 +40,8 @@ TG_API tg_tensor *tg_detach(tg_tape *tape, tg_tensor *x);
 /* -- going back ---------------------------------------------------------------------------------------------- */
 enum {
     TG_RETAIN = 1u,       /* keep what the sweep read, so that one more backward can follow             */
-    TG_CREATE_GRAPH = 2u, /* record the sweep itself (implies TG_RETAIN): derivatives of derivatives    */
+    TG_CREATE_GRAPH = 2u, /* record the sweep itself (implies TG_RETAIN): derivatives of derivatives.
+                             Without it what tg_grad gives has no history                               */
     TG_ALLOW_UNUSED = 4u  /* tg_grad: an input that y does not depend on gets NULL instead of an error  */
 };
 

@@ -33,7 +33,8 @@ TG_API void tg_tensor_destroy(tg_tensor *tensor);
 
 /* -- tensors on a tape ------------------------------------------------------------------------------------- */
 
-/* Copies row-major data onto the tape as a leaf (no gradient wanted). `data` NULL: zeros. NULL on error. In C,
+/* Copies row-major data onto the tape as a leaf (no gradient wanted until tg_tensor_set_requires_grad). `data` NULL:
+ * zeros. Of bools, bytes are 0 or 1. NULL on error. In C,
  * TG_DIMS (ops.h) writes the two arguments dims and ndim:
  *     tg_tensor *x = tg_input(tape, TG_F32, TG_DIMS(4, 2), data); */
 TG_API tg_tensor *tg_input(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t ndim, const void *data);
@@ -61,8 +62,10 @@ TG_API tg_runtime *tg_tensor_runtime(const tg_tensor *tensor);
  * `dst` and must be exactly count × element size (TG_EINVAL). */
 TG_API tg_status tg_tensor_read(const tg_tensor *tensor, void *dst, size_t bytes);
 
-/* The reverse: overwrites the elements. A tape's saved value that was overwritten makes its backward an
- * error (TG_ESTATE). */
+/* The reverse: overwrites the elements, `src` row-major (of bools, bytes 0 or 1). Through a view it writes what the view
+ * shows of the base; TG_EINVAL for a view of which several elements are one (expand, overlapping windows). It is not
+ * recorded: a gradient goes back as if nothing had been written, unless a rule needs the overwritten value, which makes
+ * the backward an error (TG_ESTATE). tg_where, tg_slice_scatter and their like write with a derivative. */
 TG_API tg_status tg_tensor_write(tg_tensor *tensor, const void *src, size_t bytes);
 
 /* The one element of a one-element tensor, as a double (i64 and bool converted). torch.Tensor.item. */
@@ -86,7 +89,7 @@ TG_API void tg_tensor_zero_grad(tg_tensor *tensor);
 
 /* -- filling: torch.nn.init. Values come from the runtime's generator, one draw a call --------------------- */
 
-/* Every element = value. */
+/* Every element = value, of i64 without its fraction, of bool whether it is not 0. Views as tg_tensor_write. */
 TG_API tg_status tg_fill(tg_tensor *tensor, double value);
 /* U(low, high). */
 TG_API tg_status tg_init_uniform(tg_tensor *tensor, double low, double high);
