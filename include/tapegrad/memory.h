@@ -44,8 +44,8 @@ TG_API void tg_tape_memory_restart(tg_tape *tape);
 /* out = fn(in), of which the tape keeps only the inputs: backward runs fn once more and goes back through that. The
  * recomputation draws the same random numbers (dropout masks), calls modules in the modes they had, and stages no
  * statistics. What fn reads by way of `arg` (parameters, tensors of the tape) is an input like in[], kept and
- * differentiated. Checkpoints nest; TG_CREATE_GRAPH and tg_grad work as without. Gradients are the same bits as
- * without a checkpoint.
+ * differentiated. Checkpoints nest; TG_CREATE_GRAPH and tg_grad work as without. First derivatives are
+ * the same bits as without a checkpoint; of higher ones, which add up in another order, the last bits may differ.
  *
  * fn must compute the same from the same inputs, and give what out[] has each time; `arg`, and modules that it calls,
  * must live until the reset. Where nothing is recorded or wanted, it is called, and that is all. Its intermediate

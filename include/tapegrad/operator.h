@@ -32,7 +32,7 @@ enum {
  * Values stay `distance` away from each of the `kinks`. Floating inputs take the dtype under test. Kept small: there is
  * one for each input of each sample of each row. */
 typedef struct tg_sample_input {
-    int32_t dim[TG_MAX_DIM];
+    int16_t dim[TG_MAX_DIM];
     int8_t ndim;
     uint8_t dtype; /* TG_F32 (zero) stands for the dtype under test; else TG_I64, TG_BOOL */
     uint8_t flags, n_kinks;
@@ -45,10 +45,10 @@ typedef struct tg_sample_input {
 typedef struct tg_sample {
     const char *label; /* NULL ends a table */
     uint32_t n_in;
+    float tolerance;           /* 0: the suite's                                                     */
     const tg_sample_input *in; /* TG_SAMPLE_INPUTS(…) in a table at file scope; at most TG_SAMPLE_IN */
-    const void *attrs;     /* the row's (or the layer's options) struct; NULL: defaults     */
-    const double *scalars; /* the row's n_scalars values                                    */
-    double tolerance;      /* 0: the suite's                                                */
+    const void *attrs;         /* the row's (or the layer's options) struct; NULL: defaults          */
+    const double *scalars;     /* the row's n_scalars values                                         */
 } tg_sample;
 
 /* -- the row ------------------------------------------------------------------------------------------------------ */
@@ -94,7 +94,9 @@ struct tg_operator {
     const tg_attr_spec *attrs;     /* NULL where there is none                                              */
     tg_status (*infer)(const tg_infer *q);
     /* gx[i] = Σ_o gy[o]·∂out[o]/∂in[i], an expression over public operators. gx is NULL on entry; fill those
-     * that tg_node_needs. gy[o] is NULL where nothing came back. May return a broadcast shape: the engine sums. */
+     * that tg_node_needs: one left NULL counts as zero. gy[o] is NULL where nothing came back. May return a broadcast
+     * shape: the engine sums. It may read inputs and outputs that are in `saves` only: these are held, and an error
+     * where they were overwritten since; any other may be gone, or have changed unnoticed. */
     tg_status (*vjp)(tg_tape *, const tg_node *, tg_tensor *const gy[], tg_tensor *gx[]);
     /* TG_OP_HOST_CHECK: looks at data (tg_tensor_read) and refuses before anything is written. */
     tg_status (*check)(tg_tape *, tg_tensor *const in[], size_t n_in, const void *attrs);

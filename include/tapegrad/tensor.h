@@ -23,8 +23,8 @@ typedef struct tg_tape tg_tape;
  * TG_ESHAPE, TG_EDTYPE, TG_ENOMEM. */
 TG_API tg_status tg_tensor_create(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const int64_t *dims, size_t ndim);
 
-/* The same over memory of yours, read and written in place, which must outlive the tensor. `strides` in
- * elements, NULL for row-major. */
+/* The same over memory of yours, read and written in place, which must outlive the tensor and be
+ * aligned as the elements' type demands. `strides` in elements, not negative; NULL for row-major. */
 TG_API tg_status tg_tensor_wrap(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const int64_t *dims,
                                 const int64_t *strides, size_t ndim, void *data);
 
