@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 /* A function on a tape: fills out[0 … n_out) from in[0 … n_in). Its status, or the tape's, ends the call that
- * called it. */
+ * called it; what fails by itself says why with tg_fail (operator.h). */
 typedef tg_status (*tg_function)(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
                                  size_t n_out);
 

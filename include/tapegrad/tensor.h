@@ -28,7 +28,8 @@ TG_API tg_status tg_tensor_create(tg_tensor **out, tg_runtime *rt, tg_dtype dtyp
 TG_API tg_status tg_tensor_wrap(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const int64_t *dims,
                                 const int64_t *strides, size_t ndim, void *data);
 
-/* Releases it, and its gradient. NULL is fine; a stale handle does nothing. */
+/* Releases it, and its gradient. NULL is fine; nothing happens to a stale handle, nor to a tape's tensor
+ * (tg_discard). */
 TG_API void tg_tensor_destroy(tg_tensor *tensor);
 
 /* -- tensors on a tape ------------------------------------------------------------------------------------- */
