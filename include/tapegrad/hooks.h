@@ -2,7 +2,8 @@
  *
  * A registration returns a number above 0, by which the hook is removed, or 0 on error (tg_error_message()). Hooks of
  * one tensor or module run in the order of registration. What a hook fails with is the error of the call around it,
- * which then changes nothing; a hook that fails by itself says why with tg_fail (operator.h). A recomputation (tg_checkpoint) calls the hooks of modules again, as torch does. */
+ * which then changes nothing; a hook that fails by itself says why with tg_fail (operator.h). A recomputation
+ * (tg_checkpoint) calls the hooks of modules again, as torch does. */
 #ifndef TAPEGRAD_HOOKS_H
 #define TAPEGRAD_HOOKS_H
 
