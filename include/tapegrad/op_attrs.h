@@ -393,6 +393,32 @@ typedef struct tg_max_unpool_attrs {
     int64_t size;
 } tg_max_unpool_attrs;
 
+/* -- pool -------------------------------------------------------------------------------------------------------------- */
+/* Inputs are row-major; the dims after N and C, one to three of sizes `size`, are pooled; each list has as many entries.
+ * Window o along a dim covers o·stride − padding + j·dilation, 0 ≤ j < kernel, as far as that is inside. There are
+ * ⌊(size + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1 of them, at least 1, with ceil_mode ⌈…⌉ + 1, less one where
+ * the last would begin at size + padding or later. padding is at most half of dilation·(kernel − 1) + 1.
+ *
+ * max_pool: [x (N, C, *size)] → [y (N, C, *out), indices (i64, the same dims, or (0) where indices is 0)]: the largest of
+ * each window and its row-major place among the pooled dims: the first of equal ones, but the last of NaNs, which are the
+ * largest. A window that covers nothing gives −∞ and −1.
+ * max_pool_backward: [gy (N, C, *out), indices] → (N, C, *size), each the sum of the gy whose index is its place; indices
+ * outside the plane count for nothing. kernel, stride, padding and dilation may be empty: windows of another kind.
+ * pool_gather: [x (N, C, *), indices (N, C, *')] → (N, C, *'): x at each index of its plane, 0 outside it.
+ * avg_pool: [x (N, C, *size)] → (N, C, *out), the sum of each window, whose dilation is 1, over divisor_override or, where
+ * that is 0, the elements it covers; with count_include_pad those of the padding, too.
+ * avg_pool_backward: [gy (N, C, *out)] → (N, C, *size), its transpose. */
+typedef struct tg_pool_attrs {
+    tg_ints size, kernel, stride, padding, dilation;
+    int64_t ceil_mode, indices, count_include_pad, divisor_override;
+} tg_pool_attrs;
+
+/* adaptive_max_pool: [x (N, C, *size)] → [y (N, C, *to), indices], as max_pool with the windows ⌊o·size/to⌋ …
+ * ⌈(o + 1)·size/to⌉ − 1. Its gradient is max_pool_backward. */
+typedef struct tg_adaptive_pool_attrs {
+    tg_ints size, to;
+} tg_adaptive_pool_attrs;
+
 /* -- optim -------------------------------------------------------------------------------------------------------------- */
 
 /* All rows here are variadic; they update in place (but grad_norm). The tensors of a group have one shape and one

@@ -122,6 +122,35 @@ TG_API tg_tensor *tg_im2col(tg_tape *tape, tg_tensor *x, const int64_t kernel[2]
 TG_API tg_tensor *tg_col2im(tg_tape *tape, tg_tensor *x, const int64_t size[2], const int64_t kernel[2],
                             const int64_t *dilation, const int64_t *padding, const int64_t *stride);
 
+/* -- pooling ------------------------------------------------------------------------------------------------------------ */
+/* Windows over the last dims, entry k for the k-th of them. What is left 0 is the default. */
+typedef struct tg_pool_options {
+    int64_t kernel[3], stride[3]; /* stride 0: as kernel                                                        */
+    int64_t padding[3];           /* on both sides, at most half a window                                       */
+    int64_t dilation[3];          /* max_pool: 0 and 1 are no gap                                               */
+    bool ceil_mode;               /* windows may reach over the end, where they begin in x or its left padding  */
+    bool exclude_pad;             /* avg_pool: torch's count_include_pad=False: what is outside does not count  */
+    int64_t divisor_override;     /* avg_pool: divides each sum instead of the count; 0: none                   */
+} tg_pool_options;
+
+/* All pool the last n dims (1 to 3) of x [C, *] or [N, C, *], f32 or f64, none of them empty. TG_ESHAPE (also where no
+ * window fits), TG_EDTYPE, TG_EINVAL (numbers out of range, or for another kind of pooling).
+ *     tg_tensor *y = tg_max_pool(tape, x, 2, &(tg_pool_options){.kernel = {2, 2}}, NULL); */
+/* The largest of each window; NaN is the largest. *indices (unless NULL): their i64 places, row-major in the n dims, as
+ * tg_max_unpool takes them. gx: gy at its place, summed. torch.nn.functional.max_pool1d, 2d, 3d. */
+TG_API tg_tensor *tg_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const tg_pool_options *options,
+                              tg_tensor **indices);
+/* The mean of each window; padding counts as zeros. torch.nn.functional.avg_pool1d, 2d, 3d. */
+TG_API tg_tensor *tg_avg_pool(tg_tape *tape, tg_tensor *x, size_t n, const tg_pool_options *options);
+/* (Σ x^p)^(1/p) of each window, no padding; a window over the end counts as a whole one of its mean. No gradient where the
+ * sum is 0. torch.nn.functional.lp_pool1d, 2d, 3d. */
+TG_API tg_tensor *tg_lp_pool(tg_tape *tape, tg_tensor *x, size_t n, double p, const tg_pool_options *options);
+/* The same of `size` windows a dim, from ⌊o·from/size⌋ to ⌈(o + 1)·from/size⌉ − 1; TG_NONE_INT keeps a dim's size.
+ * torch.nn.functional.adaptive_max_pool1d, adaptive_avg_pool1d, and so on.
+ *     tg_tensor *y = tg_adaptive_avg_pool(tape, x, 2, (int64_t[]){1, 1}); */
+TG_API tg_tensor *tg_adaptive_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const int64_t *size, tg_tensor **indices);
+TG_API tg_tensor *tg_adaptive_avg_pool(tg_tape *tape, tg_tensor *x, size_t n, const int64_t *size);
+
 /* -- random: one draw of the tape's generator each ----------------------------------------------------------------------- */
 /* Train mode: each element is kept with probability 1 − p and scaled by 1/(1 − p), else 0, selected: a dropped ∞ or
  * NaN is 0. The gradient drops the same elements. Eval, or p = 0: x itself, no node, no draw. p = 1: zeros, and a gradient
