@@ -1,5 +1,7 @@
 #include "backends/reference/through.h"
 
+#include <float.h>
+
 /* -- integers: overflow wraps, and a divisor of 0, which the host refuses, gives 0 instead of a trap -------- */
 
 static int64_t quotient(int64_t a, int64_t b)
@@ -13,7 +15,7 @@ static int64_t rest(int64_t a, int64_t b)
 }
 
 /* Is the rest on the other side of 0 than the divisor? */
-#define ASTRAY(m, b) ((m) != 0 && ((m) < 0) != ((b) < 0))
+#define ASTRAY(m, b) (((m) != 0) & (((m) < 0) != ((b) < 0)))
 
 TG_REF_WHOLE(div_trunc, quotient(x[0], x[1]))
 TG_REF_WHOLE(floor_divide, quotient(x[0], x[1]) - ASTRAY(rest(x[0], x[1]), x[1]))
@@ -32,31 +34,45 @@ static tg_status run_div_trunc(tg_backend_state *s, const tg_call *c, const tg_p
     return tg_ref_through(c, r, NULL, real, div_trunc_whole);
 }
 
-TG_REF_REAL(fmod, fmod(x[0], x[1]))
+/* Of f32, and quotients that leave room, the quotient's multiple and the difference are exact in f64. */
+static void fmod_real(double *restrict y, const double (*restrict in)[TG_REF_BLOCK], const double *k)
+{
+    double far[TG_REF_BLOCK], any = 0;
+    (void)k;
+    TG_REF_SIMD_LOOP for (int i = 0; i < TG_REF_BLOCK; i++)
+    {
+        const double a = in[0][i], b = in[1][i], q = a / b, r = fabs(a) - fabs(b * tg_ref_trunc(q));
+        const bool near = (fabs(q) < 0x1p29) & ((double)(float)a == a) & ((double)(float)b == b) & (fabs(b) <= DBL_MAX);
+        far[i] = near ? 0.0 : 1.0;
+        y[i] = copysign(r < 0 ? r + fabs(b) : r, a);
+    }
+    for (int i = 0; i < TG_REF_BLOCK; i++)
+        any += far[i];
+    for (int i = 0; any != 0 && i < TG_REF_BLOCK; i++)
+        y[i] = fmod(in[0][i], in[1][i]);
+}
 TG_REF_THROUGH(fmod, fmod_real, fmod_whole)
 
-static double remainder_real(const double *x, const double *k)
+static void remainder_real(double *restrict y, const double (*restrict in)[TG_REF_BLOCK], const double *k)
 {
-    const double m = fmod(x[0], x[1]);
-    (void)k;
-    return ASTRAY(m, x[1]) ? m + x[1] : m;
+    fmod_real(y, in, k);
+    TG_REF_SIMD_LOOP for (int i = 0; i < TG_REF_BLOCK; i++)
+        y[i] = ASTRAY(y[i], in[1][i]) ? y[i] + in[1][i] : y[i];
 }
 TG_REF_THROUGH(remainder, remainder_real, remainder_whole)
 
 /* Python's: the quotient of what the remainder leaves, rounded to the whole number that it all but is. */
-static double floor_divide_real(const double *x, const double *k)
+static inline double quotient_without(double rest, double a, double b)
 {
-    const double a = x[0], b = x[1], m = fmod(a, b);
-    (void)k;
-    if (b == 0)
-        return a / b;
-    double q = (a - m) / b;
-    if (ASTRAY(m, b))
-        q -= 1;
-    if (q == 0)
-        return copysign(0, a / b);
-    const double down = floor(q);
-    return q - down > 0.5 ? down + 1 : down;
+    const double q = (a - rest) / b - ASTRAY(rest, b), down = tg_ref_floor(q), y = q - down > 0.5 ? down + 1 : down;
+    return b == 0 ? a / b : q == 0 ? copysign(0, a / b) : y;
+}
+
+static void floor_divide_real(double *restrict y, const double (*restrict in)[TG_REF_BLOCK], const double *k)
+{
+    fmod_real(y, in, k);
+    TG_REF_SIMD_LOOP for (int i = 0; i < TG_REF_BLOCK; i++)
+        y[i] = quotient_without(y[i], in[0][i], in[1][i]);
 }
 TG_REF_THROUGH(floor_divide, floor_divide_real, floor_divide_whole)
 
@@ -65,21 +81,12 @@ TG_REF_REAL_KERNEL(hypot, hypot(x[0], x[1]))
 TG_REF_REAL_KERNEL(copysign, copysign(x[0], x[1]))
 TG_REF_REAL_KERNEL(xlogy, isnan(x[1]) ? x[1] : x[0] == 0 ? 0 : x[0] * log(x[1]))
 
-static double logaddexp_real(const double *x, const double *k)
-{
-    const double m = x[0] > x[1] ? x[0] : x[1];
-    (void)k;
-    return isinf(x[0]) && x[0] == x[1] ? m : m + log1p(exp(-fabs(x[0] - x[1])));
-}
-TG_REF_THROUGH(logaddexp, logaddexp_real, NULL)
+/* An infinity is not apart from itself. */
+#define APART(a, b) ((a) == (b) ? 0.0 : -fabs((a) - (b)))
+TG_REF_REAL_KERNEL(logaddexp, (x[0] > x[1] ? x[0] : x[1]) + log1p(exp(APART(x[0], x[1]))))
 
-static double logaddexp2_real(const double *x, const double *k)
-{
-    const double m = x[0] > x[1] ? x[0] : x[1], one_over_ln2 = 1.44269504088896340736;
-    (void)k;
-    return isinf(x[0]) && x[0] == x[1] ? m : m + log1p(exp2(-fabs(x[0] - x[1]))) * one_over_ln2;
-}
-TG_REF_THROUGH(logaddexp2, logaddexp2_real, NULL)
+#define ONE_OVER_LN2 1.44269504088896340736
+TG_REF_REAL_KERNEL(logaddexp2, (x[0] > x[1] ? x[0] : x[1]) + log1p(exp2(APART(x[0], x[1]))) * ONE_OVER_LN2)
 
 TG_REF_REAL(heaviside, x[0] == 0 ? x[1] : x[0] > 0)
 TG_REF_WHOLE(heaviside, x[0] == 0 ? x[1] : x[0] > 0)
@@ -93,13 +100,12 @@ TG_REF_THROUGH(fmin, fmin_real, fmin_whole)
 
 /* -- three inputs ------------------------------------------------------------------------------------------- */
 
-static double clamp_tensor_real(const double *x, const double *k)
+static inline double real_clamp(double x, double low, double high)
 {
-    (void)k;
-    if (isnan(x[0]) || isnan(x[1]) || isnan(x[2]))
-        return (double)NAN;
-    return fmin(fmax(x[0], x[1]), x[2]);
+    const double y = x < low ? low : x;
+    return isnan(x) | isnan(low) | isnan(high) ? (double)NAN : y > high ? high : y;
 }
+TG_REF_REAL(clamp_tensor, real_clamp(x[0], x[1], x[2]))
 
 static int64_t clamp_tensor_whole(const int64_t *x, const double *k)
 {

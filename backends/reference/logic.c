@@ -34,8 +34,8 @@ COMPARE(le, <=)
 COMPARE(gt, >)
 COMPARE(ge, >=)
 
-TG_REF_REAL_KERNEL(logical_and, x[0] != 0 && x[1] != 0)
-TG_REF_REAL_KERNEL(logical_or, x[0] != 0 || x[1] != 0)
+TG_REF_REAL_KERNEL(logical_and, (x[0] != 0) & (x[1] != 0))
+TG_REF_REAL_KERNEL(logical_or, (x[0] != 0) | (x[1] != 0))
 TG_REF_REAL_KERNEL(logical_xor, (x[0] != 0) != (x[1] != 0))
 TG_REF_REAL_KERNEL(logical_not, x[0] == 0)
 TG_REF_REAL_KERNEL(isnan, isnan(x[0]))
@@ -44,7 +44,7 @@ TG_REF_REAL_KERNEL(isfinite, isfinite(x[0]))
 TG_REF_REAL_KERNEL(signbit, signbit(x[0]))
 
 /* k: rtol, atol, equal_nan. */
-static double isclose_real(const double *x, const double *k)
+static double is_close(const double *x, const double *k)
 {
     if (x[0] == x[1])
         return 1;
@@ -53,7 +53,7 @@ static double isclose_real(const double *x, const double *k)
     const double error = fabs(x[0] - x[1]);
     return isfinite(error) && error <= k[1] + fabs(k[0] * x[1]);
 }
-TG_REF_THROUGH(isclose, isclose_real, NULL)
+TG_REF_REAL_KERNEL(isclose, is_close(x, k))
 
 const tg_kernel tg_ref_logic[] = {
     TG_REF_KERNEL("eq", run_eq),

@@ -9,10 +9,9 @@ TG_REF_REAL_KERNEL(sinc, x[0] == 0 ? 1 : sin(PI * x[0]) / (PI * x[0]))
 
 /* Winitzki's closed form is good to 2e-3; each step of Halley's method triples the digits. Near ±1 the error is
  * that of erfc, where 1 − |x| is exact. */
-static double erfinv_real(const double *at, const double *k)
+static double erfinv(double x)
 {
-    const double x = at[0], size = fabs(x);
-    (void)k;
+    const double size = fabs(x);
     if (!(size < 1))
         return size == 1 ? x * (double)INFINITY : (double)NAN;
     const double c = log1p(-size * size), t = 2 / (PI * 0.147) + c / 2, root = sqrt(t * t - c / 0.147);
@@ -24,15 +23,14 @@ static double erfinv_real(const double *at, const double *k)
     }
     return copysign(y, x);
 }
-TG_REF_THROUGH(erfinv, erfinv_real, NULL)
+TG_REF_REAL_KERNEL(erfinv, erfinv(x[0]))
 
-static double lgamma_real(const double *x, const double *k)
+static double log_gamma(double x)
 {
     int sign;
-    (void)k;
-    return lgamma_r(x[0], &sign);
+    return lgamma_r(x, &sign);
 }
-TG_REF_THROUGH(lgamma, lgamma_real, NULL)
+TG_REF_REAL_KERNEL(lgamma, log_gamma(x[0]))
 
 /* Stirling's series from 10 on, the recurrence below, the reflection for negative x. */
 static double digamma(double x)
@@ -95,10 +93,7 @@ static double zeta(double s, double a)
     return zeta_positive(s, r) + (fmod(s, 2) == 0 ? left : -left);
 }
 
-static double polygamma_real(const double *x, const double *k)
-{
-    return k[1] * zeta(k[0] + 1, x[0]);
-}
+TG_REF_REAL(polygamma, k[1] * zeta(k[0] + 1, x[0]))
 
 static tg_status run_polygamma(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {

@@ -63,15 +63,11 @@ static void real_loop(int64_t blocks, void *dst, const void *const *src, const d
 {
     const function *f = (const void *)context;
     const uint32_t n = f->call->n_in;
-    double in[TG_REF_MAP_SRC][TG_REF_BLOCK], x[TG_REF_MAP_SRC], y[TG_REF_BLOCK];
+    double in[TG_REF_MAP_SRC][TG_REF_BLOCK], y[TG_REF_BLOCK];
     for (int64_t b = 0; b < blocks; b++) {
         for (uint32_t s = 0; s < n; s++)
             load_real(in[s], src[s], b * TG_REF_BLOCK, f->call->in[s]->dtype);
-        for (int i = 0; i < TG_REF_BLOCK; i++) {
-            for (uint32_t s = 0; s < n; s++)
-                x[s] = in[s][i];
-            y[i] = f->real(x, f->k);
-        }
+        f->real(y, (const double(*)[TG_REF_BLOCK])in, f->k);
         store_real(dst, y, b * TG_REF_BLOCK, f->call->out[0].dtype);
     }
 }

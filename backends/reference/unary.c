@@ -14,40 +14,37 @@ TG_REF_REAL_KERNEL(tan, tan(x[0]))
 TG_REF_REAL_KERNEL(exp2, exp2(x[0]))
 TG_REF_REAL_KERNEL(log2, log2(x[0]))
 TG_REF_REAL_KERNEL(log10, log10(x[0]))
-TG_REF_REAL_KERNEL(frac, x[0] - trunc(x[0]))
+TG_REF_REAL_KERNEL(frac, x[0] - tg_ref_trunc(x[0]))
 
 /* What is whole stays as it is. */
 TG_REF_WHOLE(same, x[0])
-TG_REF_REAL(ceil, ceil(x[0]))
+TG_REF_REAL(ceil, -tg_ref_floor(-x[0]))
 TG_REF_THROUGH(ceil, ceil_real, same_whole)
-TG_REF_REAL(floor, floor(x[0]))
+TG_REF_REAL(floor, tg_ref_floor(x[0]))
 TG_REF_THROUGH(floor, floor_real, same_whole)
-TG_REF_REAL(trunc, trunc(x[0]))
+TG_REF_REAL(trunc, tg_ref_trunc(x[0]))
 TG_REF_THROUGH(trunc, trunc_real, same_whole)
-TG_REF_REAL(round, nearbyint(x[0]))
+TG_REF_REAL(round, tg_ref_round(x[0]))
 TG_REF_THROUGH(round, round_real, same_whole)
 
 /* Powers of ten are exact up to 10²²; a negative one is divided by, as its reciprocal is not. */
-static double round_decimals_real(const double *x, const double *k)
+static double round_decimals(const double *x, const double *k)
 {
     const double ten = pow(10, fabs(k[0]));
     return k[0] < 0 ? nearbyint(x[0] / ten) * ten : nearbyint(x[0] * ten) / ten;
 }
-TG_REF_THROUGH(round_decimals, round_decimals_real, NULL)
+TG_REF_REAL_KERNEL(round_decimals, round_decimals(x, k))
 
-static double logit_real(const double *x, const double *k)
+static inline double logit(const double *x, const double *k)
 {
     double z = x[0];
     if (k[0] >= 0)
         z = z < k[0] ? k[0] : z > 1 - k[0] ? 1 - k[0] : z;
     return log(z / (1 - z));
 }
-TG_REF_THROUGH(logit, logit_real, NULL)
+TG_REF_REAL_KERNEL(logit, logit(x, k))
 
-static double nan_to_num_real(const double *x, const double *k)
-{
-    return isnan(x[0]) ? k[0] : !isinf(x[0]) ? x[0] : x[0] > 0 ? k[1] : k[2];
-}
+TG_REF_REAL(nan_to_num, isnan(x[0]) ? k[0] : !isinf(x[0]) ? x[0] : x[0] > 0 ? k[1] : k[2])
 
 static tg_status run_nan_to_num(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
