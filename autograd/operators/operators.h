@@ -35,6 +35,7 @@ extern const tg_operator *const tg_ops_contraction[];
 extern const tg_operator *const tg_ops_resample[];
 extern const tg_operator *const tg_ops_patches[];
 extern const tg_operator *const tg_ops_look[];
+extern const tg_operator *const tg_ops_conv[];
 extern const tg_operator *const tg_ops_pool[];
 
 #endif

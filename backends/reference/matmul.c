@@ -4,6 +4,7 @@
  * in the scratch memory, and walks k upwards in blocks, adding to a tile of double: each element is one sum
  * in ascending k, rounded to the element type once, whatever the tiles and the threads. */
 #include "backends/reference/each.h"
+#include "backends/reference/multiply.h"
 #include "backends/reference/reference.h"
 
 #include <omp.h>
@@ -167,6 +168,11 @@ static multiply_fn multiply_best_f64(void)
     return multiply_half_f64;
 }
 #endif
+
+tg_ref_multiply_fn tg_ref_multiply(bool wide)
+{
+    return wide ? multiply_best_f64() : multiply_best_f32();
+}
 
 #define T float
 #define NAME(x) x##_f32

@@ -35,6 +35,7 @@ extern const tg_kernel tg_ref_contraction[];
 extern const tg_kernel tg_ref_resample[];
 extern const tg_kernel tg_ref_patches[];
 extern const tg_kernel tg_ref_look[];
+extern const tg_kernel tg_ref_conv[];
 extern const tg_kernel tg_ref_pool[];
 
 static inline int64_t ref_count(const tg_desc *d)

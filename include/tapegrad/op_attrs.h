@@ -419,6 +419,20 @@ typedef struct tg_adaptive_pool_attrs {
     tg_ints size, to;
 } tg_adaptive_pool_attrs;
 
+/* -- convolution ------------------------------------------------------------------------------------------------------- */
+/* Inputs are row-major; one to three spatial dims, as many as stride, padding and dilation have entries.
+ * convolution: in [x (N, C, *in), weight (O, C/groups, *kernel), bias (O) or absent] → y (N, O, *out), with x 0 outside:
+ *   y[n, o, i] = bias[o] + Σ_c Σ_k weight[o, c, k]·x[n, g·C/groups + c, i·stride − padding + k·dilation], o in group g,
+ *   out = ⌊(in + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1; `size` is empty.
+ * convolution_backward_data: in [gy (N, O, *out), weight, bias (C) or absent] → (N, C, *in): what convolution sends to x,
+ *   plus bias; `size` is *in. A transposed convolution is this as a forward.
+ * convolution_backward_weights: in [gy (N, O, *out), x (N, C, *in)] → (O, C/groups, *kernel): what convolution sends to
+ *   weight; `size` is *kernel. */
+typedef struct tg_convolution_attrs {
+    tg_ints stride, padding, dilation, size;
+    int64_t groups;
+} tg_convolution_attrs;
+
 /* -- optim -------------------------------------------------------------------------------------------------------------- */
 
 /* All rows here are variadic; they update in place (but grad_norm). The tensors of a group have one shape and one

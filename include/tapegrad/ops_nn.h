@@ -74,6 +74,32 @@ TG_API tg_tensor *tg_batch_norm_eval(tg_tape *tape, tg_tensor *x, tg_tensor *run
 TG_API tg_tensor *tg_layer_norm(tg_tape *tape, tg_tensor *x, size_t normalized_ndim, tg_tensor *weight,
                                 tg_tensor *bias, double eps);
 
+/* -- convolution ------------------------------------------------------------------------------------------------------- */
+/* y[n, o, i] = bias[o] + Σ_c Σ_k weight[o, c, k]·x[n, c, i·stride − padding + k·dilation], x being 0 outside (cross-
+ * correlation). x [N, C, *] or [C, *], weight [O, C/groups, *kernel], bias [O] or NULL, of one dtype, f32 or f64, with as
+ * many spatial dims as the name says; channels of a group see those of the same group only. Each array has an entry for
+ * each spatial dim; NULL: stride 1, padding 0, dilation 1. y has ⌊(size + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1
+ * along each. Gradients of all orders. torch.nn.functional.conv1d, conv2d, conv3d. TG_ESHAPE, TG_EDTYPE, TG_EINVAL.
+ *     tg_tensor *y = tg_conv2d(tape, x, weight, bias, NULL, (int64_t[]){1, 1}, NULL, 1); */
+TG_API tg_tensor *tg_conv1d(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias, const int64_t *stride,
+                            const int64_t *padding, const int64_t *dilation, int64_t groups);
+TG_API tg_tensor *tg_conv2d(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias, const int64_t *stride,
+                            const int64_t *padding, const int64_t *dilation, int64_t groups);
+TG_API tg_tensor *tg_conv3d(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias, const int64_t *stride,
+                            const int64_t *padding, const int64_t *dilation, int64_t groups);
+/* The transpose of that as a map of x: x [N, O, *] or [O, *], weight [O, C/groups, *kernel], bias [C] or NULL; y has
+ * (size − 1)·stride − 2·padding + dilation·(kernel − 1) + output_padding + 1 along each dim. output_padding (NULL: 0) is
+ * below the stride or the dilation. torch.nn.functional.conv_transpose1d, 2d, 3d. */
+TG_API tg_tensor *tg_conv_transpose1d(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias,
+                                      const int64_t *stride, const int64_t *padding, const int64_t *output_padding,
+                                      int64_t groups, const int64_t *dilation);
+TG_API tg_tensor *tg_conv_transpose2d(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias,
+                                      const int64_t *stride, const int64_t *padding, const int64_t *output_padding,
+                                      int64_t groups, const int64_t *dilation);
+TG_API tg_tensor *tg_conv_transpose3d(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias,
+                                      const int64_t *stride, const int64_t *padding, const int64_t *output_padding,
+                                      int64_t groups, const int64_t *dilation);
+
 /* -- resampling and patches ---------------------------------------------------------------------------------------------- */
 typedef enum tg_resample {
     TG_NEAREST = 0,       /* of the source whose cell begins at or before: OpenCV's                          */
