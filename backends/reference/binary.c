@@ -15,7 +15,7 @@ static int64_t rest(int64_t a, int64_t b)
 }
 
 /* Is the rest on the other side of 0 than the divisor? */
-#define ASTRAY(m, b) (((m) != 0) & (((m) < 0) != ((b) < 0)))
+#define ASTRAY(m, b) ((m) != 0 ? ((m) < 0) != ((b) < 0) : 0)
 
 TG_REF_WHOLE(div_trunc, quotient(x[0], x[1]))
 TG_REF_WHOLE(floor_divide, quotient(x[0], x[1]) - ASTRAY(rest(x[0], x[1]), x[1]))

@@ -61,14 +61,23 @@ static task make_task(const tg_call *c, const tg_run *r, int dim)
     return t;
 }
 
-/* A chunk of the result's elements. */
+/* A chunk of the result's elements, row by row. */
 static void gather_item(const void *arg, int64_t chunk)
 {
     const task *t = arg;
-    const int64_t end = (chunk + 1) * CHUNK < t->n ? (chunk + 1) * CHUNK : t->n;
-    for (int64_t i = chunk * CHUNK; i < end; i++) {
-        const int64_t k = t->places[locate(t->index, t->index->stride, i, -1)];
-        move(t, i, locate(t->index, t->x->stride, i, t->dim) + k * t->x->stride[t->dim]);
+    const int last = t->index->ndim - 1;
+    const int64_t end = (chunk + 1) * CHUNK < t->n ? (chunk + 1) * CHUNK : t->n, row = t->index->dim[last];
+    const int64_t across = last == t->dim ? 0 : t->x->stride[last], step = t->x->stride[t->dim];
+    for (int64_t i = chunk * CHUNK, n; i < end; i += n) {
+        const int64_t *places = t->places + locate(t->index, t->index->stride, i, -1);
+        const int64_t from = locate(t->index, t->x->stride, i, t->dim);
+        n = row - i % row < end - i ? row - i % row : end - i;
+        if (t->index->stride[last] == 0 && across == 1)
+            memcpy((char *)t->dst + i * t->size, (const char *)t->from + (from + *places * step) * t->size,
+                   (size_t)(n * t->size));
+        else
+            for (int64_t j = 0; j < n; j++)
+                move(t, i + j, from + j * across + places[j * t->index->stride[last]] * step);
     }
 }
 
@@ -103,7 +112,15 @@ static tg_status run_index_select(tg_backend_state *s, const tg_call *c, const t
         return TG_OK;
     for (int d = t.x->ndim - 1; d > t.dim && (t.x->stride[d] == t.inner || t.x->dim[d] == 1); d--)
         t.inner *= t.x->dim[d];
-    tg_ref_each(t.threads, t.n / t.inner, select_item, &t);
+    if (t.inner > 1) {
+        tg_ref_each(t.threads, t.n / t.inner, select_item, &t);
+        return TG_OK;
+    }
+    tg_desc places = *t.out; /* of every element */
+    memset(places.stride, 0, sizeof places.stride);
+    places.stride[t.dim] = t.index->stride[0];
+    t.index = &places;
+    tg_ref_each(t.threads, (t.n + CHUNK - 1) / CHUNK, gather_item, &t);
     return TG_OK;
 }
 
