@@ -127,9 +127,12 @@ TG_REF_CLONES static T TYPED(extremum_run)(const T *x, int64_t n, T sign, T best
         const T v = sign * x[i + l];
         lane[l] = ((v > lane[l]) | (v != v)) ? v : lane[l];
     }
-    for (int l = 0; l < LANES; l++)
-        best = lane[l] > best || lane[l] != lane[l] ? lane[l] : best;
-    return best;
+    for (int width = LANES / 2; width; width /= 2)
+        for (int l = 0; l < width; l++) {
+            const T v = lane[l + width];
+            lane[l] = ((v > lane[l]) | (v != v)) ? v : lane[l];
+        }
+    return lane[0];
 }
 
 static T TYPED(extremum_of)(const plan *p, const T *x, T sign)

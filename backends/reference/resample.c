@@ -196,6 +196,11 @@ static tg_status prepare_resample(tg_backend_state *s, const tg_call *c, tg_prep
     return TG_OK;
 }
 
+static double value_at(bool f64, const void *x, int64_t i)
+{
+    return f64 ? ((const double *)x)[i] : (double)((const float *)x)[i];
+}
+
 static void resample_item(const void *arg, int64_t item)
 {
     const resampling *t = arg;
@@ -203,6 +208,16 @@ static void resample_item(const void *arg, int64_t item)
     for (int64_t line = item * t->per; line < end; line++) {
         const int64_t row = line % t->m.rows, base = line / t->m.rows * t->from;
         const int64_t first = t->m.at[row], last = t->m.at[row + 1];
+        if (inner == 1) {
+            double sum = 0;
+            for (int64_t k = first; k < last; k++)
+                sum += t->m.weight[k] * value_at(t->f64, t->x, base + t->m.column[k]);
+            if (t->f64)
+                ((double *)t->y)[line] = sum;
+            else
+                ((float *)t->y)[line] = (float)sum;
+            continue;
+        }
         for (int64_t i = 0; i < inner; i += LINE) {
             const int64_t n = least(LINE, inner - i);
             double sum[LINE] = {0};
@@ -350,56 +365,47 @@ static void find_taps(const sampling *t, double g, int64_t n, int64_t order, int
     }
 }
 
-static double value_at(bool f64, const void *x, int64_t i)
-{
-    return f64 ? ((const double *)x)[i] : (double)((const float *)x)[i];
-}
-
-/* What one place of the output reads, in x's order of dims; missing dims have one tap. */
+/* What one place of the output reads of a channel: where, −1 outside, and with what weight. */
 typedef struct spot {
-    int64_t index[3][MAX_TAPS];
-    double weight[3][MAX_TAPS];
-    int n[3];
+    int64_t at[MAX_TAPS * MAX_TAPS * MAX_TAPS];
+    double weight[MAX_TAPS * MAX_TAPS * MAX_TAPS];
+    int n;
 } spot;
 
+/* In x's order of dims; missing dims have one tap. */
 static void find_spot(const sampling *t, int64_t place, spot *s)
 {
-    for (int d = 0; d < 3; d++) {
-        const int j = 2 - d; /* the coordinate of x's dim, the last dim first */
-        s->n[d] = j < t->dims ? t->taps : 1;
-        s->index[d][0] = 0;
-        s->weight[d][0] = 1.0;
-        if (j < t->dims)
-            find_taps(t, value_at(t->f64, t->grid, place * t->dims + j), t->size[d], t->a->order.v[j],
-                      s->index[d], s->weight[d]);
+    int64_t index[3][MAX_TAPS] = {{0}};
+    double weight[3][MAX_TAPS] = {{1}, {1}, {1}};
+    int n[3] = {1, 1, 1};
+    for (int j = 0; j < t->dims; j++) {
+        const int d = 2 - j; /* the dim of coordinate j, the last dim first */
+        n[d] = t->taps;
+        find_taps(t, value_at(t->f64, t->grid, place * t->dims + j), t->size[d], t->a->order.v[j], index[d], weight[d]);
     }
+    s->n = 0;
+    for (int a = 0; a < n[0]; a++)
+        for (int b = 0; b < n[1]; b++)
+            for (int c = 0; c < n[2]; c++) {
+                const int64_t i = index[0][a], j = index[1][b], k = index[2][c];
+                s->at[s->n] = i < 0 || j < 0 || k < 0 ? -1 : (i * t->size[1] + j) * t->size[2] + k;
+                s->weight[s->n++] = weight[0][a] * weight[1][b] * weight[2][c];
+            }
 }
 
 static double read_spot(const sampling *t, const spot *s, int64_t base)
 {
     double sum = 0.0;
-    for (int a = 0; a < s->n[0]; a++)
-        for (int b = 0; b < s->n[1]; b++)
-            for (int c = 0; c < s->n[2]; c++) {
-                const int64_t i = s->index[0][a], j = s->index[1][b], k = s->index[2][c];
-                const bool outside = i < 0 || j < 0 || k < 0;
-                const int64_t at = base + (i * t->size[1] + j) * t->size[2] + k;
-                const double v = outside ? 0.0 : value_at(t->f64, t->x, at);
-                sum += s->weight[0][a] * s->weight[1][b] * s->weight[2][c] * v;
-            }
+    for (int i = 0; i < s->n; i++)
+        sum += s->weight[i] * (s->at[i] < 0 ? 0.0 : value_at(t->f64, t->x, base + s->at[i]));
     return sum;
 }
 
-static void add_spot(const sampling *t, const spot *s, double *to, double g)
+static void add_spot(const spot *s, double *to, double g)
 {
-    for (int a = 0; a < s->n[0]; a++)
-        for (int b = 0; b < s->n[1]; b++)
-            for (int c = 0; c < s->n[2]; c++) {
-                const int64_t i = s->index[0][a], j = s->index[1][b], k = s->index[2][c];
-                if (i >= 0 && j >= 0 && k >= 0)
-                    to[(i * t->size[1] + j) * t->size[2] + k] +=
-                        s->weight[0][a] * s->weight[1][b] * s->weight[2][c] * g;
-            }
+    for (int i = 0; i < s->n; i++)
+        if (s->at[i] >= 0)
+            to[s->at[i]] += s->weight[i] * g;
 }
 
 /* One sample's group of channels. */
@@ -417,7 +423,7 @@ static void sample_item(const void *arg, int64_t item)
         find_spot(t, n * t->places + o, &s);
         for (int64_t c = begin; c < end; c++)
             if (t->backward)
-                add_spot(t, &s, sum + c * t->volume, value_at(t->f64, t->x, c * t->places + o));
+                add_spot(&s, sum + c * t->volume, value_at(t->f64, t->x, c * t->places + o));
             else if (t->f64)
                 ((double *)t->y)[c * t->places + o] = read_spot(t, &s, c * t->volume);
             else

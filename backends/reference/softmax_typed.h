@@ -52,17 +52,28 @@ CLONES static void NAME(columns)(T *y, const T *x, int64_t n, int64_t step, int6
     for (int64_t k = 1; k < n; k++)
         for (int64_t j = 0; j < w; j++)
             max[j] = x[k * step + j] > max[j] ? x[k * step + j] : max[j];
-    for (int64_t k = 0; k < n; k++)
-        for (int64_t j = 0; j < w; j++) {
-            T d = x[k * step + j] - max[j], e = EXP(d);
-            sum[j] += (double)e;
-            y[k * step + j] = logs ? d : e;
-        }
+    for (int64_t k = 0; k < n; k++) {
+        const T *restrict in = x + k * step;
+        T *restrict out = y + k * step;
+        for (int64_t j = 0; j < w; j++)
+            out[j] = EXP(in[j] - max[j]);
+        for (int64_t j = 0; j < w; j++)
+            sum[j] += (double)out[j];
+        if (logs)
+            for (int64_t j = 0; j < w; j++)
+                out[j] = in[j] - max[j];
+    }
     for (int64_t j = 0; j < w; j++)
         s[j] = (T)(logs ? log(sum[j]) : sum[j]);
-    for (int64_t k = 0; k < n; k++)
-        for (int64_t j = 0; j < w; j++)
-            y[k * step + j] = logs ? y[k * step + j] - s[j] : y[k * step + j] / s[j];
+    for (int64_t k = 0; k < n; k++) {
+        T *out = y + k * step;
+        if (logs)
+            for (int64_t j = 0; j < w; j++)
+                out[j] -= s[j];
+        else
+            for (int64_t j = 0; j < w; j++)
+                out[j] /= s[j];
+    }
 }
 
 CLONES static void NAME(rows_backward)(T *dx, const T *dy, const T *y, int64_t rows, int64_t n, bool logs)
@@ -86,15 +97,22 @@ CLONES static void NAME(columns_backward)(T *dx, const T *dy, const T *y, int64_
     double sum[WIDTH] = {0};
     T s[WIDTH];
     for (int64_t k = 0; k < n; k++)
-        for (int64_t j = 0; j < w; j++)
-            sum[j] += (double)dy[k * step + j] * (logs ? 1.0 : (double)y[k * step + j]);
+        if (logs)
+            for (int64_t j = 0; j < w; j++)
+                sum[j] += (double)dy[k * step + j];
+        else
+            for (int64_t j = 0; j < w; j++)
+                sum[j] += (double)dy[k * step + j] * (double)y[k * step + j];
     for (int64_t j = 0; j < w; j++)
         s[j] = (T)sum[j];
-    for (int64_t k = 0; k < n; k++)
-        for (int64_t j = 0; j < w; j++) {
-            int64_t i = k * step + j;
-            dx[i] = logs ? dy[i] - EXP(y[i]) * s[j] : y[i] * (dy[i] - s[j]);
-        }
+    for (int64_t k = 0; k < n; k++, dx += step, dy += step, y += step) {
+        if (logs)
+            for (int64_t j = 0; j < w; j++)
+                dx[j] = dy[j] - EXP(y[j]) * s[j];
+        else
+            for (int64_t j = 0; j < w; j++)
+                dx[j] = y[j] * (dy[j] - s[j]);
+    }
 }
 
 /* Some whole rows, where the elements of a row lie side by side. */
