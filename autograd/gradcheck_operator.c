@@ -191,8 +191,8 @@ static tg_status check_sample(tg_tape *tape, row_call *c, tg_gradcheck_options o
             status = draw_input(&d, i, &c->sample->in[i]);
     for (size_t i = 0; i < c->op->n_out; i++)
         n_out += is_result(c->op, i);
-    o.rtol = fmax(o.rtol, c->sample->tolerance);
-    o.atol = fmax(o.atol, 0.01 * c->sample->tolerance);
+    o.rtol = fmax(o.rtol, (double)c->sample->tolerance);
+    o.atol = fmax(o.atol, 0.01 * (double)c->sample->tolerance);
     if (!status)
         status = tg_gradcheck(tape, apply, c, d.in, c->sample->n_in, n_out, &o);
     drop(&d);

@@ -3,8 +3,9 @@
  * block of channels in a chunk of the batch; both depend on the shape alone. */
 
 /* acc[j] += Σ_rows x, and Σ_rows (x − mean[j])² where `mean` is given. */
-REF_CLONES static void NAME(column_sums)(const T *x, const double *mean, int64_t rows, int64_t step,
-                                         int64_t w, double *restrict acc)
+NAME(TG_REF_CLONES)
+static void NAME(column_sums)(const T *x, const double *mean, int64_t rows, int64_t step, int64_t w,
+                              double *restrict acc)
 {
     for (int64_t j = 0; j < w; j++)
         acc[j] = 0.0;
@@ -18,7 +19,8 @@ REF_CLONES static void NAME(column_sums)(const T *x, const double *mean, int64_t
                 acc[j] += (double)x[j];
 }
 
-REF_CLONES static double NAME(squares)(const T *x, double mean, int64_t n)
+NAME(TG_REF_CLONES)
+static double NAME(squares)(const T *x, double mean, int64_t n)
 {
     double lane[REF_LANES] = {0}, s = 0.0;
     int64_t i = 0;
@@ -30,7 +32,8 @@ REF_CLONES static double NAME(squares)(const T *x, double mean, int64_t n)
     return s + ref_lanes_sum(lane);
 }
 
-REF_CLONES static double NAME(plain_sum)(const T *x, int64_t n)
+NAME(TG_REF_CLONES)
+static double NAME(plain_sum)(const T *x, int64_t n)
 {
     return NAME(sum)(x, n);
 }
@@ -54,17 +57,18 @@ static void NAME(moment)(const layout *q, const T *x, const double *mean, int64_
 }
 
 /* y = ((x − high) − low)·scale + shift; the mean comes in two parts, so that no digit of it is lost. */
-REF_CLONES static void NAME(column_apply)(T *restrict y, const T *restrict x, int64_t rows, int64_t step,
-                                          int64_t w, const T *restrict high, const T *restrict low,
-                                          const T *restrict scale, const T *restrict shift)
+NAME(TG_REF_CLONES)
+static void NAME(column_apply)(T *restrict y, const T *restrict x, int64_t rows, int64_t step, int64_t w,
+                               const T *restrict high, const T *restrict low, const T *restrict scale,
+                               const T *restrict shift)
 {
     for (int64_t r = 0; r < rows; r++, x += step, y += step)
         for (int64_t j = 0; j < w; j++)
             y[j] = ((x[j] - high[j]) - low[j]) * scale[j] + shift[j];
 }
 
-REF_CLONES static void NAME(run_apply)(T *restrict y, const T *restrict x, int64_t n, T high, T low, T scale,
-                                       T shift)
+NAME(TG_REF_CLONES)
+static void NAME(run_apply)(T *restrict y, const T *restrict x, int64_t n, T high, T low, T scale, T shift)
 {
     for (int64_t i = 0; i < n; i++)
         y[i] = ((x[i] - high) - low) * scale + shift;
@@ -171,8 +175,9 @@ static void NAME(eval)(const batch_task *t, const T *running_mean, const T *runn
 /* -- backward ------------------------------------------------------------------------------------------- */
 
 /* a[j] = Σ_rows dy, b[j] = Σ_rows dy·(x − mean[j]) */
-REF_CLONES static void NAME(column_back_sums)(const T *dy, const T *x, const T *restrict mean, int64_t rows,
-                                              int64_t step, int64_t w, double *restrict a, double *restrict b)
+NAME(TG_REF_CLONES)
+static void NAME(column_back_sums)(const T *dy, const T *x, const T *restrict mean, int64_t rows,
+                                   int64_t step, int64_t w, double *restrict a, double *restrict b)
 {
     for (int64_t j = 0; j < w; j++)
         a[j] = b[j] = 0.0;
@@ -183,7 +188,8 @@ REF_CLONES static void NAME(column_back_sums)(const T *dy, const T *x, const T *
         }
 }
 
-REF_CLONES static double NAME(centred_dot)(const T *dy, const T *x, double mean, int64_t n)
+NAME(TG_REF_CLONES)
+static double NAME(centred_dot)(const T *dy, const T *x, double mean, int64_t n)
 {
     double lane[REF_LANES] = {0}, s = 0.0;
     int64_t i = 0;
@@ -216,25 +222,27 @@ static void NAME(back_moment)(const layout *q, const T *dy, const T *x, const T 
 }
 
 /* dx = scale·((dy − offset) − (x − mean)·slope) */
-REF_CLONES static void NAME(column_back)(T *restrict dx, const T *restrict dy, const T *restrict x,
-                                         int64_t rows, int64_t step, int64_t w, const T *restrict mean,
-                                         const T *restrict scale, const T *restrict offset,
-                                         const T *restrict slope)
+NAME(TG_REF_CLONES)
+static void NAME(column_back)(T *restrict dx, const T *restrict dy, const T *restrict x, int64_t rows,
+                              int64_t step, int64_t w, const T *restrict mean, const T *restrict scale,
+                              const T *restrict offset, const T *restrict slope)
 {
     for (int64_t r = 0; r < rows; r++, dx += step, dy += step, x += step)
         for (int64_t j = 0; j < w; j++)
             dx[j] = scale[j] * ((dy[j] - offset[j]) - (x[j] - mean[j]) * slope[j]);
 }
 
-REF_CLONES static void NAME(run_back)(T *restrict dx, const T *restrict dy, const T *restrict x, int64_t n,
-                                      T mean, T scale, T offset, T slope)
+NAME(TG_REF_CLONES)
+static void NAME(run_back)(T *restrict dx, const T *restrict dy, const T *restrict x, int64_t n, T mean,
+                           T scale, T offset, T slope)
 {
     for (int64_t i = 0; i < n; i++)
         dx[i] = scale * ((dy[i] - offset) - (x[i] - mean) * slope);
 }
 
-REF_CLONES static void NAME(column_scale)(T *restrict dx, const T *restrict dy, int64_t rows, int64_t step,
-                                          int64_t w, const T *restrict scale)
+NAME(TG_REF_CLONES)
+static void NAME(column_scale)(T *restrict dx, const T *restrict dy, int64_t rows, int64_t step, int64_t w,
+                               const T *restrict scale)
 {
     for (int64_t r = 0; r < rows; r++, dx += step, dy += step)
         for (int64_t j = 0; j < w; j++)

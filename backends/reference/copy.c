@@ -58,8 +58,8 @@ COPY_PLANE(64, uint64_t)
                     dst[c * d1] += src[c * s1];                                                              \
         }                                                                                                    \
     }
-ADD_PLANE(f32, float, TG_REF_CLONES)
-ADD_PLANE(f64, double, TG_REF_CLONES)
+ADD_PLANE(f32, float, TG_REF_CLONES_f32)
+ADD_PLANE(f64, double, TG_REF_CLONES_f64)
 ADD_PLANE(i64, uint64_t, )
 
 typedef struct plan {

@@ -39,7 +39,7 @@ static inline double slope(double u, double d, double order)
 /* Σ|u|^p, or the count or the largest, of one row from another; one row's distances; and of one row's
  * gradient the sum over the other rows, where the factor d^(1 − p) is 0 if d is. */
 #define ROWS(suffix, TYPE)                                                                                   \
-    TG_REF_CLONES static double usual_##suffix(const TYPE *a, const TYPE *b, int64_t m, bool squared)        \
+    TG_REF_CLONES_##suffix static double usual_##suffix(const TYPE *a, const TYPE *b, int64_t m, bool squared)        \
     {                                                                                                        \
         double lane[LANES] = {0};                                                                            \
         if (squared)                                                                                         \
@@ -74,7 +74,7 @@ static inline double slope(double u, double d, double order)
                                                     : t->order == 1 ? usual_##suffix(a, b, t->m, false)      \
                                                                     : other_##suffix(a, b, t->m, t->order)); \
     }                                                                                                        \
-    TG_REF_CLONES static void usual_add_##suffix(double *restrict y, const TYPE *a, const TYPE *b,           \
+    TG_REF_CLONES_##suffix static void usual_add_##suffix(double *restrict y, const TYPE *a, const TYPE *b,           \
                                                  int64_t n, double g, bool squared)                          \
     {                                                                                                        \
         for (int64_t k = 0; k < n; k++) {                                                                    \

@@ -4,15 +4,11 @@
 #ifndef TG_REF_LANES_H
 #define TG_REF_LANES_H
 
+#include "backends/reference/clones.h"
+
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define REF_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define REF_CLONES
-#endif
 
 enum {
     REF_LANES = 16,

@@ -1,7 +1,8 @@
 /* The loops of layer norm for one type: T and NAME are defined by the includer. */
 
-REF_CLONES static void NAME(layer_rows)(const T *x, const T *restrict weight, const T *restrict bias,
-                                        T *restrict y, T *mean, T *rstd, double eps, int64_t rows, int64_t n)
+NAME(TG_REF_CLONES)
+static void NAME(layer_rows)(const T *x, const T *restrict weight, const T *restrict bias, T *restrict y,
+                             T *mean, T *rstd, double eps, int64_t rows, int64_t n)
 {
     for (int64_t r = 0; r < rows; r++, x += n, y += n) {
         double m = NAME(sum)(x, n) / (double)n;
@@ -21,8 +22,9 @@ REF_CLONES static void NAME(layer_rows)(const T *x, const T *restrict weight, co
 }
 
 /* dx of some rows, and their sums for the parameters, added to a (Σdy·x̂) and b (Σdy) where given. */
-REF_CLONES static void NAME(layer_back_rows)(const back_data *d, int64_t from, int64_t to, int64_t n,
-                                             double *restrict a, double *restrict b)
+NAME(TG_REF_CLONES)
+static void NAME(layer_back_rows)(const back_data *d, int64_t from, int64_t to, int64_t n, double *restrict a,
+                                  double *restrict b)
 {
     const T *weight = d->weight;
     for (int64_t r = from; r < to; r++) {

@@ -40,23 +40,18 @@ typedef struct nll_task {
     int64_t step, blocks; /* rows an item; blocks of WIDTH columns a sample */
 } nll_task;
 
-/* The exponential of f64 is libm's: wider vectors would gain nothing. */
 #define T float
-#define CLONES REF_CLONES
 #define EXPONENTIAL ref_expf
 #define NAME(x) x##_f32
 #include "backends/reference/loss_typed.h"
 #undef T
-#undef CLONES
 #undef EXPONENTIAL
 #undef NAME
 #define T double
-#define CLONES
 #define EXPONENTIAL ref_exp
 #define NAME(x) x##_f64
 #include "backends/reference/loss_typed.h"
 #undef T
-#undef CLONES
 #undef EXPONENTIAL
 #undef NAME
 

@@ -1,7 +1,8 @@
-/* The loops of loss.c for one type: T, EXPONENTIAL, NAME and CLONES are defined by the includer. */
+/* The loops of loss.c for one type: T, EXPONENTIAL and NAME are defined by the includer. */
 
 /* Σ(a − b)² of at most REF_CHUNK elements. */
-CLONES static double NAME(squares)(const T *a, const T *b, int64_t n)
+NAME(TG_REF_CLONES)
+static double NAME(squares)(const T *a, const T *b, int64_t n)
 {
     double lane[REF_LANES] = {0}, s = 0.0;
     int64_t i = 0;
@@ -15,13 +16,15 @@ CLONES static double NAME(squares)(const T *a, const T *b, int64_t n)
     return s + ref_lanes_sum(lane);
 }
 
-CLONES static void NAME(each_square)(T *y, const T *a, const T *b, int64_t n)
+NAME(TG_REF_CLONES)
+static void NAME(each_square)(T *y, const T *a, const T *b, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         y[i] = (a[i] - b[i]) * (a[i] - b[i]);
 }
 
-CLONES static void NAME(difference)(T *dx, T factor, const T *dy, const T *a, const T *b, int64_t n)
+NAME(TG_REF_CLONES)
+static void NAME(difference)(T *dx, T factor, const T *dy, const T *a, const T *b, int64_t n)
 {
     if (dy)
         for (int64_t i = 0; i < n; i++)
@@ -146,8 +149,9 @@ static double NAME(divisor)(const nll *q, const int64_t *target, const T *weight
 
 /* Rows of classes (inner = 1), from `from` up to `to`. log_probs NULL: nll_loss's gradient, else
  * cross_entropy's. */
-CLONES static void NAME(back_rows)(const nll *q, T *dx, const T *dy, double scale, const T *log_probs,
-                                   const int64_t *target, const T *weight, int64_t from, int64_t to)
+NAME(TG_REF_CLONES)
+static void NAME(back_rows)(const nll *q, T *dx, const T *dy, double scale, const T *log_probs,
+                            const int64_t *target, const T *weight, int64_t from, int64_t to)
 {
     int64_t n = q->classes;
     double keep = 1.0 - q->smoothing, spread = q->smoothing / (double)n;
@@ -176,8 +180,9 @@ CLONES static void NAME(back_rows)(const nll *q, T *dx, const T *dy, double scal
 }
 
 /* Columns [j, j + w) of one sample's planes (inner > 1). */
-CLONES static void NAME(back_columns)(const nll *q, T *dx, const T *dy, double scale, const T *log_probs,
-                                      const int64_t *target, const T *weight, int64_t w)
+NAME(TG_REF_CLONES)
+static void NAME(back_columns)(const nll *q, T *dx, const T *dy, double scale, const T *log_probs,
+                               const int64_t *target, const T *weight, int64_t w)
 {
     T k[WIDTH], factor[WIDTH];
     int64_t t[WIDTH];

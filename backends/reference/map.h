@@ -23,7 +23,7 @@ tg_status tg_ref_map_float(const tg_call *c, const tg_run *r, tg_ref_map_fn f32,
 /* TG_REF_MAP1(name, SET-UP, STATEMENT): name_f32 and name_f64, where STATEMENT computes y from x, both of
  * type T, and SET-UP may read the run-time scalars k[]; and run_name, the kernel. */
 #define TG_REF_LOOP1(name, suffix, TYPE, setup, ...)                                                         \
-    TG_REF_CLONES static void name##_##suffix(int64_t blocks, void *out, const void *const *in,              \
+    TG_REF_CLONES_##suffix static void name##_##suffix(int64_t blocks, void *out, const void *const *in,              \
                                               const double *k)                                               \
     {                                                                                                        \
         typedef TYPE T;                                                                                      \
@@ -41,7 +41,7 @@ tg_status tg_ref_map_float(const tg_call *c, const tg_run *r, tg_ref_map_fn f32,
     }
 /* The same with two inputs, a and b. */
 #define TG_REF_LOOP2(name, suffix, TYPE, setup, ...)                                                         \
-    TG_REF_CLONES static void name##_##suffix(int64_t blocks, void *out, const void *const *in,              \
+    TG_REF_CLONES_##suffix static void name##_##suffix(int64_t blocks, void *out, const void *const *in,              \
                                               const double *k)                                               \
     {                                                                                                        \
         typedef TYPE T;                                                                                      \

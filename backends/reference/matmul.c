@@ -3,6 +3,7 @@
  * The product is cut into tiles of C. Whoever computes a tile packs its part of A and B into panels of double
  * in the scratch memory, and walks k upwards in blocks, adding to a tile of double: each element is one sum
  * in ascending k, rounded to the element type once, whatever the tiles and the threads. */
+#include "backends/reference/clones.h"
 #include "backends/reference/each.h"
 #include "backends/reference/multiply.h"
 #include "backends/reference/reference.h"
@@ -11,12 +12,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLONES
-#endif
 
 enum {
     MR = 8, /* the register block: MR rows of one vector of NR doubles */
@@ -121,12 +116,12 @@ typedef void (*multiply_fn)(int64_t rows, int64_t cols, int64_t depth, const dou
 /* One vector of the machine's width holds a row of the register block, or half a row: gcc makes poor code of
  * vectors that are wider than the machine's. */
 #define LANES 4
-#define TARGET EXACT_PRODUCTS CLONES
+#define TARGET EXACT_PRODUCTS TG_REF_TWO_CLONES
 #define KERNEL(name) name##_half_f32
 #include "backends/reference/matmul_kernel.h"
 #undef TARGET
 #undef KERNEL
-#define TARGET CLONES
+#define TARGET TG_REF_TWO_CLONES
 #define KERNEL(name) name##_half_f64
 #include "backends/reference/matmul_kernel.h"
 #undef LANES

@@ -1,9 +1,28 @@
 /* Included by matmul.c once for each element type T: what reads and writes elements. No guard. */
 
+/* NR lines of `depth` elements; inlined, so that where k_step is 1 the compiler sees it and uses vectors. */
+static inline void NAME(pack_panel)(const T *l0, int64_t line_step, int64_t k_step, int64_t depth,
+                                    double *restrict to)
+{
+    const T *l1 = l0 + line_step, *l2 = l1 + line_step, *l3 = l2 + line_step, *l4 = l3 + line_step,
+            *l5 = l4 + line_step, *l6 = l5 + line_step, *l7 = l6 + line_step;
+    for (int64_t p = 0; p < depth; p++, to += NR) {
+        int64_t at = p * k_step;
+        to[0] = (double)l0[at];
+        to[1] = (double)l1[at];
+        to[2] = (double)l2[at];
+        to[3] = (double)l3[at];
+        to[4] = (double)l4[at];
+        to[5] = (double)l5[at];
+        to[6] = (double)l6[at];
+        to[7] = (double)l7[at];
+    }
+}
+
 /* Packs `count` lines of `depth` elements into panels of `width` lines, line by line within each k; the lines
  * that are missing in the last panel are zero. */
-CLONES static void NAME(pack)(const T *src, int64_t line_step, int64_t k_step, int64_t count, int64_t depth,
-                              double *restrict dst)
+TG_REF_CLONES static void NAME(pack)(const T *src, int64_t line_step, int64_t k_step, int64_t count,
+                                     int64_t depth, double *restrict dst)
 {
     for (int64_t i = 0; i < count; i += NR, dst += NR * depth) {
         const T *panel = src + i * line_step;
@@ -17,29 +36,18 @@ CLONES static void NAME(pack)(const T *src, int64_t line_step, int64_t k_step, i
             for (int64_t p = 0; p < depth; p++)
                 for (int64_t l = 0; l < NR; l++)
                     dst[p * NR + l] = (double)panel[l + p * k_step];
+        } else if (k_step == 1) {
+            NAME(pack_panel)(panel, line_step, 1, depth, dst);
         } else {
-            const T *l0 = panel, *l1 = l0 + line_step, *l2 = l1 + line_step, *l3 = l2 + line_step,
-                    *l4 = l3 + line_step, *l5 = l4 + line_step, *l6 = l5 + line_step, *l7 = l6 + line_step;
-            for (int64_t p = 0; p < depth; p++) {
-                int64_t at = p * k_step;
-                double *to = dst + p * NR;
-                to[0] = (double)l0[at];
-                to[1] = (double)l1[at];
-                to[2] = (double)l2[at];
-                to[3] = (double)l3[at];
-                to[4] = (double)l4[at];
-                to[5] = (double)l5[at];
-                to[6] = (double)l6[at];
-                to[7] = (double)l7[at];
-            }
+            NAME(pack_panel)(panel, line_step, k_step, depth, dst);
         }
     }
 }
 
 /* Rounds the finished tile into C. */
-CLONES static void NAME(store)(const double *restrict tile, int64_t step, int64_t rows, int64_t cols,
-                               const T *restrict bias, int64_t bias_step, T *restrict dst, int64_t row,
-                               int64_t col)
+TG_REF_CLONES static void NAME(store)(const double *restrict tile, int64_t step, int64_t rows, int64_t cols,
+                                      const T *restrict bias, int64_t bias_step, T *restrict dst, int64_t row,
+                                      int64_t col)
 {
     for (int64_t i = 0; i < rows; i++, tile += step, dst += row) {
         if (bias && col == 1 && bias_step == 1)

@@ -1,17 +1,12 @@
 /* Optimizer steps, the gradients' norm and their scaling. Every row takes groups of tensors and makes one
  * pass over all of them, which is cut into one stretch a thread. */
 #include "backends/reference/each.h"
+#include "backends/reference/clones.h"
 #include "backends/reference/reference.h"
 
 #include <math.h>
 #include <omp.h>
 #include <string.h>
-
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
-#define TG_SPAN_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define TG_SPAN_CLONES
-#endif
 
 #define REAL float
 #define SQRT sqrtf

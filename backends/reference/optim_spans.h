@@ -1,8 +1,8 @@
 /* The optimizers' arithmetic on dense spans of n elements, in torch's order of operations. Included once for
  * each element type with REAL, SQRT and SPAN(name) defined. */
 
-TG_SPAN_CLONES static void SPAN(sgd)(REAL *restrict weights, const REAL *restrict grad, size_t n,
-                                     const double *s, REAL sign)
+SPAN(TG_REF_CLONES)
+static void SPAN(sgd)(REAL *restrict weights, const REAL *restrict grad, size_t n, const double *s, REAL sign)
 {
     const REAL step = (REAL)-s[0], decay = (REAL)s[1];
     if (decay != 0)
@@ -13,9 +13,9 @@ TG_SPAN_CLONES static void SPAN(sgd)(REAL *restrict weights, const REAL *restric
             weights[i] += step * (sign * grad[i]);
 }
 
-TG_SPAN_CLONES static void SPAN(sgd_momentum)(REAL *restrict weights, const REAL *restrict grad,
-                                              REAL *restrict buffer, size_t n, const double *s, REAL sign,
-                                              bool nesterov)
+SPAN(TG_REF_CLONES)
+static void SPAN(sgd_momentum)(REAL *restrict weights, const REAL *restrict grad, REAL *restrict buffer,
+                               size_t n, const double *s, REAL sign, bool nesterov)
 {
     const REAL step = (REAL)-s[0], decay = (REAL)s[1], momentum = (REAL)s[2], keep = (REAL)s[3],
                take = (REAL)s[4];
@@ -63,8 +63,9 @@ static inline REAL SPAN(lerp)(const SPAN(adam_scalars) * k, REAL from, REAL to)
     return k->far ? to - (to - from) * k->rest : from + k->lerp * (to - from);
 }
 
-TG_SPAN_CLONES static void SPAN(adam)(REAL *restrict weights, const REAL *restrict grad, REAL *restrict avg,
-                                      REAL *restrict avg_sq, size_t n, const double *s, REAL sign)
+SPAN(TG_REF_CLONES)
+static void SPAN(adam)(REAL *restrict weights, const REAL *restrict grad, REAL *restrict avg,
+                       REAL *restrict avg_sq, size_t n, const double *s, REAL sign)
 {
     const SPAN(adam_scalars) k = SPAN(adam_read)(s);
     for (size_t i = 0; i < n; i++) {
@@ -78,9 +79,10 @@ TG_SPAN_CLONES static void SPAN(adam)(REAL *restrict weights, const REAL *restri
     }
 }
 
-TG_SPAN_CLONES static void SPAN(adam_amsgrad)(REAL *restrict weights, const REAL *restrict grad,
-                                              REAL *restrict avg, REAL *restrict avg_sq,
-                                              REAL *restrict max_sq, size_t n, const double *s, REAL sign)
+SPAN(TG_REF_CLONES)
+static void SPAN(adam_amsgrad)(REAL *restrict weights, const REAL *restrict grad, REAL *restrict avg,
+                               REAL *restrict avg_sq, REAL *restrict max_sq, size_t n, const double *s,
+                               REAL sign)
 {
     const SPAN(adam_scalars) k = SPAN(adam_read)(s);
     for (size_t i = 0; i < n; i++) {
@@ -97,7 +99,8 @@ TG_SPAN_CLONES static void SPAN(adam_amsgrad)(REAL *restrict weights, const REAL
     }
 }
 
-TG_SPAN_CLONES static void SPAN(scale)(REAL *restrict dst, size_t n, const double *s)
+SPAN(TG_REF_CLONES)
+static void SPAN(scale)(REAL *restrict dst, size_t n, const double *s)
 {
     const REAL factor = (REAL)s[0];
     for (size_t i = 0; i < n; i++)
@@ -105,7 +108,8 @@ TG_SPAN_CLONES static void SPAN(scale)(REAL *restrict dst, size_t n, const doubl
 }
 
 /* Eight lanes, so that the order of the sum is fixed and the loop is a vector's. */
-TG_SPAN_CLONES static double SPAN(sum_squares)(const REAL *restrict src, size_t n)
+SPAN(TG_REF_CLONES)
+static double SPAN(sum_squares)(const REAL *restrict src, size_t n)
 {
     double lane[8] = {0};
     size_t i = 0;

@@ -1,8 +1,9 @@
 /* The loops of random.c for one type: T, NAME, PER (words an element takes), UNIFORM and the mathematics of
  * one T are defined by the includer. A piece is what one batch of counters gives. */
 
-REF_CLONES static void NAME(keep)(T *restrict y, const T *restrict x, const uint32_t *restrict words,
-                                  uint32_t last, T scale, int64_t n)
+NAME(TG_REF_CLONES)
+static void NAME(keep)(T *restrict y, const T *restrict x, const uint32_t *restrict words, uint32_t last,
+                       T scale, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         y[i] = words[i] <= last ? x[i] * scale : (T)0;
@@ -17,7 +18,8 @@ static void NAME(dropout_item)(const void *arg, int64_t k)
     NAME(keep)((T *)t->dst + i, (const T *)t->src + i, words, t->last, (T)t->scale, m);
 }
 
-REF_CLONES static void NAME(uniforms)(T *restrict u, const uint32_t *restrict words)
+NAME(TG_REF_CLONES)
+static void NAME(uniforms)(T *restrict u, const uint32_t *restrict words)
 {
     for (int i = 0; i < PHILOX_WORDS / PER; i++)
         u[i] = UNIFORM(words, i);
@@ -34,7 +36,8 @@ static void NAME(normals)(T *u)
 }
 
 /* u ← a + b·u, uniform ones kept below `end` (rounding could reach it). */
-REF_CLONES static void NAME(stretch)(T *u, bool normal, double a, double b, double end)
+NAME(TG_REF_CLONES)
+static void NAME(stretch)(T *u, bool normal, double a, double b, double end)
 {
     T below = NEXTAFTER((T)end, (T)a), last = (T)end;
     for (int i = 0; i < PHILOX_WORDS / PER; i++)

@@ -1,7 +1,8 @@
 /* The loops of reduce.c for one type: included once with T, TYPED(name) for f32 and once for f64. */
 
 /* Σ x, or Σ (x − centre)², in LANES running sums of f64 that are added in pairs. */
-TG_REF_CLONES static double TYPED(sum_run)(const T *x, int64_t n, bool squared, double centre)
+TYPED(TG_REF_CLONES)
+static double TYPED(sum_run)(const T *x, int64_t n, bool squared, double centre)
 {
     if (n < LANES) { /* short rows would spend more on the lanes than on the sum */
         double sum = 0;
@@ -35,8 +36,9 @@ TG_REF_CLONES static double TYPED(sum_run)(const T *x, int64_t n, bool squared, 
 }
 
 /* acc[c] += the column's values over `rows` rows that are `step` apart; four rows at a time. */
-TG_REF_CLONES static void TYPED(sum_rows)(double *restrict acc, const T *restrict x, int64_t rows,
-                                          int64_t step, int64_t columns, const double *restrict centre)
+TYPED(TG_REF_CLONES)
+static void TYPED(sum_rows)(double *restrict acc, const T *restrict x, int64_t rows, int64_t step,
+                            int64_t columns, const double *restrict centre)
 {
     int64_t r = 0;
     if (centre) {
@@ -110,7 +112,8 @@ static void TYPED(sum_columns)(const plan *p, const T *x, int64_t m, int64_t wid
 }
 
 /* The largest (sign 1) or smallest (sign −1) of one output's values: sign·x is compared, NaN wins. */
-TG_REF_CLONES static T TYPED(extremum_run)(const T *x, int64_t n, T sign, T best)
+TYPED(TG_REF_CLONES)
+static T TYPED(extremum_run)(const T *x, int64_t n, T sign, T best)
 {
     T lane[LANES];
     int64_t i = 0;
@@ -152,8 +155,9 @@ static T TYPED(extremum_of)(const plan *p, const T *x, T sign)
 }
 
 /* best[c] over `rows` rows that are `step` apart. */
-TG_REF_CLONES static void TYPED(extremum_rows)(T *restrict best, const T *restrict x, int64_t rows,
-                                               int64_t step, int64_t columns, T sign)
+TYPED(TG_REF_CLONES)
+static void TYPED(extremum_rows)(T *restrict best, const T *restrict x, int64_t rows, int64_t step,
+                                 int64_t columns, T sign)
 {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < columns; c++) {

@@ -53,25 +53,20 @@ static inline bool advance(const span *s, int64_t *at, int64_t *offset)
     return false;
 }
 
-/* The exponential of f64 is libm's: wider vectors would gain nothing. */
 #define T float
-#define CLONES REF_CLONES
 #define EXP ref_expf
 #define NAME(x) x##_f32
 #include "backends/reference/lanes_typed.h"
 #include "backends/reference/softmax_typed.h"
 #undef T
-#undef CLONES
 #undef EXP
 #undef NAME
 #define T double
-#define CLONES
 #define EXP ref_exp
 #define NAME(x) x##_f64
 #include "backends/reference/lanes_typed.h"
 #include "backends/reference/softmax_typed.h"
 #undef T
-#undef CLONES
 #undef EXP
 #undef NAME
 

@@ -1,8 +1,9 @@
-/* The loops of softmax.c for one type: T, EXP, NAME and CLONES are defined by the includer. */
+/* The loops of softmax.c for one type: T, EXP and NAME are defined by the includer. */
 
 /* Rows of n elements, short ones a group at a time, so that the exponentials run over whole vectors. y = x −
  * max first; the exponentials of `logs` go through a buffer. */
-CLONES static void NAME(rows)(T *y, const T *x, int64_t rows, int64_t n, bool logs)
+NAME(TG_REF_CLONES)
+static void NAME(rows)(T *y, const T *x, int64_t rows, int64_t n, bool logs)
 {
     T buffer[PIECE];
     double sum[PIECE];
@@ -43,7 +44,8 @@ CLONES static void NAME(rows)(T *y, const T *x, int64_t rows, int64_t n, bool lo
 }
 
 /* w ≤ WIDTH neighbouring columns of n elements, `step` apart. */
-CLONES static void NAME(columns)(T *y, const T *x, int64_t n, int64_t step, int64_t w, bool logs)
+NAME(TG_REF_CLONES)
+static void NAME(columns)(T *y, const T *x, int64_t n, int64_t step, int64_t w, bool logs)
 {
     T max[WIDTH], s[WIDTH];
     double sum[WIDTH] = {0};
@@ -76,7 +78,8 @@ CLONES static void NAME(columns)(T *y, const T *x, int64_t n, int64_t step, int6
     }
 }
 
-CLONES static void NAME(rows_backward)(T *dx, const T *dy, const T *y, int64_t rows, int64_t n, bool logs)
+NAME(TG_REF_CLONES)
+static void NAME(rows_backward)(T *dx, const T *dy, const T *y, int64_t rows, int64_t n, bool logs)
 {
     for (int64_t r = 0; r < rows; r++, dx += n, dy += n, y += n) {
         if (logs) {
@@ -91,8 +94,9 @@ CLONES static void NAME(rows_backward)(T *dx, const T *dy, const T *y, int64_t r
     }
 }
 
-CLONES static void NAME(columns_backward)(T *dx, const T *dy, const T *y, int64_t n, int64_t step, int64_t w,
-                                          bool logs)
+NAME(TG_REF_CLONES)
+static void NAME(columns_backward)(T *dx, const T *dy, const T *y, int64_t n, int64_t step, int64_t w,
+                                   bool logs)
 {
     double sum[WIDTH] = {0};
     T s[WIDTH];
@@ -144,7 +148,8 @@ static void NAME(columns_item)(const void *arg, int64_t i)
 
 /* log Σexp of one output: runs of `run` elements that lie side by side, started from each offset of the
  * odometer. */
-CLONES static T NAME(logsumexp_one)(const T *x, const span *s)
+NAME(TG_REF_CLONES)
+static T NAME(logsumexp_one)(const T *x, const span *s)
 {
     T max = -(T)INFINITY;
     int64_t at[TG_MAX_DIM] = {0}, offset = 0;

@@ -1,15 +1,16 @@
 /* What makes a plain loop fast on x86-64 with gcc and glibc, and nothing elsewhere:
- *  - TG_REF_CLONES compiles a function for AVX-512, AVX2 and the baseline, chosen when the library is loaded;
+ *  - TG_REF_CLONES (clones.h) compiles a function for several machines;
  *  - libm's functions are declared again with their vector versions (libmvec), so that a loop under
  *    `#pragma omp simd` calls them for a whole vector; -ffast-math, which would lose NaN, is not needed.
  * clang and other systems compile the same loops with scalar libm. */
 #ifndef TG_REF_VECTOR_MATH_H
 #define TG_REF_VECTOR_MATH_H
 
+#include "backends/reference/clones.h"
+
 #include <math.h>
 
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define TG_REF_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #if __GLIBC_PREREQ(2, 35)
 #define TG_REF_SIMD __attribute__((simd("notinbranch")))
 TG_REF_SIMD float expf(float);
@@ -31,8 +32,6 @@ TG_REF_SIMD double tanh(double);
 TG_REF_SIMD double erf(double);
 TG_REF_SIMD double pow(double, double);
 #endif
-#else
-#define TG_REF_CLONES
 #endif
 
 /* clang warns where it cannot obey, and vectorises what it can anyway. */

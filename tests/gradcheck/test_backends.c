@@ -158,7 +158,7 @@ static bool close_enough(const double *got, const double *want, size_t n, double
 static void compare(const subject *s, const tg_operator *op, const tg_sample *sample, size_t way,
                     outcome *got, outcome *want, char *wrong, size_t size)
 {
-    double tolerance = s->dtype == TG_F64 ? 1e-11 : fmax(2e-5, sample->tolerance);
+    double tolerance = s->dtype == TG_F64 ? 1e-11 : fmax(2e-5, (double)sample->tolerance);
     size_t at = 0;
     if (got->status != want->status) {
         snprintf(wrong, size, "%s, '%s', %s: %s (%s), the reference: %s (%s)", op->name, sample->label,

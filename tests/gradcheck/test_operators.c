@@ -112,8 +112,8 @@ START_TEST(tolerances_are_tight)
         size_t n = 0;
         const tg_sample *samples = rows[r]->samples(&n);
         for (size_t s = 0; s < n; s++)
-            ck_assert_msg(samples[s].tolerance <= 1e-4, "%s, sample '%s': tolerance %g", rows[r]->name,
-                          samples[s].label, samples[s].tolerance);
+            ck_assert_msg(samples[s].tolerance <= 1e-4f, "%s, sample '%s': tolerance %g", rows[r]->name,
+                          samples[s].label, (double)samples[s].tolerance);
     }
 }
 END_TEST

@@ -14,8 +14,8 @@ double sample_random(uint64_t *state)
 
 void sample_tolerance(const tg_sample *sample, double *rtol, double *atol)
 {
-    *rtol = sample->tolerance > 1e-5 ? sample->tolerance : 1e-5;
-    *atol = sample->tolerance * 0.01 > 1e-7 ? sample->tolerance * 0.01 : 1e-7;
+    *rtol = fmax(1e-5, (double)sample->tolerance);
+    *atol = fmax(1e-7, 0.01 * (double)sample->tolerance);
 }
 
 static bool near_a_kink(const tg_sample_input *s, double x)
