@@ -37,5 +37,6 @@ extern const tg_operator *const tg_ops_patches[];
 extern const tg_operator *const tg_ops_look[];
 extern const tg_operator *const tg_ops_conv[];
 extern const tg_operator *const tg_ops_pool[];
+extern const tg_operator *const tg_ops_group_norm[];
 
 #endif

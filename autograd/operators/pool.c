@@ -142,9 +142,6 @@ static tg_status infer_average(const tg_infer *q, bool backward)
     for (int64_t k = 0; k < a->dilation.n && !status; k++)
         if (a->dilation.v[k] != 1)
             status = tg_infer_fail(q, TG_EINVAL, "dilation is for max_pool, expected 1");
-    if (!status && (a->divisor_override < 0 || a->divisor_override > INT64_MAX / 2))
-        status = tg_infer_fail(q, TG_EINVAL, "divisor_override is %lld, expected a positive number, or 0",
-                               (long long)a->divisor_override);
     if (!status)
         status = need_dims(q, 0, backward ? "gy" : "x", backward ? &out : &a->size);
     return status ? status : make_out(q, 0, q->in[0]->dtype, backward ? &a->size : &out);

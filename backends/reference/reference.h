@@ -37,6 +37,7 @@ extern const tg_kernel tg_ref_patches[];
 extern const tg_kernel tg_ref_look[];
 extern const tg_kernel tg_ref_conv[];
 extern const tg_kernel tg_ref_pool[];
+extern const tg_kernel tg_ref_group_norm[];
 
 static inline int64_t ref_count(const tg_desc *d)
 {

@@ -268,6 +268,25 @@ typedef struct tg_layer_norm_backward_attrs {
     int64_t normalized_ndim, want;
 } tg_layer_norm_backward_attrs;
 
+/* group_norm: in [x (N, C, *), weight (C) or absent, bias (C) or absent] → [y, mean (N, groups), rstd (N, groups)]: y = (x −
+ * mean)·rstd·weight + bias; the statistics are each sample's over C/groups channels and all behind them, var biased, rstd =
+ * 1/√(var + eps). */
+typedef struct tg_group_norm_attrs {
+    int64_t groups;
+    double eps;
+} tg_group_norm_attrs;
+
+/* group_norm_backward: in [gy, x, weight or absent, mean, rstd] → [diff_src, diff_weight (C), diff_bias (C)], as
+ * layer_norm_backward, means over a sample's group. */
+typedef struct tg_group_norm_backward_attrs {
+    int64_t groups, want;
+} tg_group_norm_backward_attrs;
+
+/* rms_norm: in [x, weight (of the last normalized_ndim dims) or absent] → [y, rstd (x's shape with ones for those dims)]:
+ * y = x·rstd·weight, rstd = 1/√(mean(x²) + eps); attributes as layer_norm's. rms_norm_backward: in [gy, x, weight or
+ * absent, rstd] → [diff_src, diff_weight], attributes as layer_norm_backward's: with g = gy·weight and x̂ = x·rstd,
+ * diff_src = rstd·(g − x̂·mean(g·x̂)), diff_weight = Σgy·x̂. */
+
 /* -- index ------------------------------------------------------------------------------------------------------------- */
 /* gather: [x, index (i64)] → y of index's dims, y[…i…] = x[…index[…i…]…] along dim.
  * scatter: [x, index (i64), src of index's dims] → a copy of x with y[…index[…i…]…] = src[…i…], in index's row-major order.
