@@ -194,7 +194,16 @@ static tg_status run_logsumexp(tg_backend_state *s, const tg_call *c, const tg_p
         t.reduced = (span){.run = 0};
         t.kept.ndim = 0; /* nothing is read: any offset will do */
     }
-    tg_ref_each(outputs * each < REF_SERIAL ? 1 : r->threads, outputs, logsumexp_item, &t);
+    const int threads = outputs * each < REF_SERIAL ? 1 : r->threads;
+    if (each && t.reduced.run == 1 && t.reduced.ndim == 1) {
+        task columns = {.p = {1, t.reduced.dim[0], t.reduced.stride[0]}, .dst = r->out[0], .src = r->in[0]};
+        columns.p.outer = outputs / columns.p.inner;
+        columns.blocks = (columns.p.inner + WIDTH - 1) / WIDTH;
+        tg_ref_each(threads, columns.p.outer * columns.blocks,
+                    t.single ? logsumexp_columns_item_f32 : logsumexp_columns_item_f64, &columns);
+        return TG_OK;
+    }
+    tg_ref_each(threads, outputs, logsumexp_item, &t);
     return TG_OK;
 }
 

@@ -173,3 +173,34 @@ static T NAME(logsumexp_one)(const T *x, const span *s)
     } while (advance(s, at, &offset));
     return (T)(log(sum) + (double)max);
 }
+
+/* The same of w ≤ WIDTH neighbouring columns. An infinite maximum is not taken off: NaN would be the difference. */
+NAME(TG_REF_CLONES) static void NAME(logsumexp_columns)(T *y, const T *x, int64_t n, int64_t step, int64_t w)
+{
+    T max[WIDTH], e[WIDTH];
+    double sum[WIDTH] = {0};
+    for (int64_t j = 0; j < w; j++)
+        max[j] = x[j];
+    for (int64_t k = 1; k < n; k++)
+        for (int64_t j = 0; j < w; j++)
+            max[j] = x[k * step + j] > max[j] ? x[k * step + j] : max[j];
+    for (int64_t j = 0; j < w; j++)
+        max[j] = isfinite(max[j]) ? max[j] : 0;
+    for (int64_t k = 0; k < n; k++) {
+        for (int64_t j = 0; j < w; j++)
+            e[j] = EXP(x[k * step + j] - max[j]);
+        for (int64_t j = 0; j < w; j++)
+            sum[j] += (double)e[j];
+    }
+    for (int64_t j = 0; j < w; j++)
+        y[j] = (T)(log(sum[j]) + (double)max[j]);
+}
+
+static void NAME(logsumexp_columns_item)(const void *arg, int64_t i)
+{
+    const task *t = arg;
+    const int64_t inner = t->p.inner, o = i / t->blocks, j = i % t->blocks * WIDTH;
+    NAME(logsumexp_columns)
+    ((T *)t->dst + o * inner + j, (const T *)t->src + o * t->p.n * inner + j, t->p.n, inner,
+     inner - j < WIDTH ? inner - j : WIDTH);
+}
