@@ -89,9 +89,20 @@ tg_status tg_fail_again(tg_tape *tape, tg_status status)
     return status;
 }
 
+/* Is `what` in the sentence as the name of an operator: before a colon, or before its inputs? */
+static bool is_named(const char *sentence, const char *what)
+{
+    for (const char *at = strstr(sentence, what); at; at = strstr(at + 1, what)) {
+        const char after = at[strlen(what)];
+        if ((at == sentence || at[-1] == ' ') && (after == ':' || after == '('))
+            return true;
+    }
+    return false;
+}
+
 void tg_fail_in(tg_tape *tape, const char *what)
 {
-    if (strstr(tape->error, what))
+    if (is_named(tape->error, what))
         return;
     char text[sizeof message];
     snprintf(text, sizeof text, "%s: %.900s", what, tape->error);

@@ -210,7 +210,7 @@ static tg_tensor *softsign_slope(tg_tape *tape, const tg_node *node, tg_tensor *
     return tg_mul(tape, over, tg_mul_scalar(tape, tg_sign(tape, x), -2));
 }
 BACKWARD_ROW(softsign, softsign_slope, kinked_pairs, 0, "gy/(1 + |x|)^2; NaN at an infinity")
-FORWARD_ROW(softsign, 0, tg_infer_like, TG_OP_IN(0), tg_node_input, kinked_values, 0, "x/(1 + |x|)")
+FORWARD_ROW(softsign, TG_OP_FLOAT, tg_infer_like, TG_OP_IN(0), tg_node_input, kinked_values, 0, "x/(1 + |x|)")
 
 /* beta·σ(1 − σ) of beta·x, 0 past the threshold. */
 static tg_tensor *softplus_slope(tg_tape *tape, const tg_node *node, tg_tensor *x)
@@ -427,11 +427,13 @@ tg_tensor *tg_elu(tg_tape *tape, tg_tensor *x, double alpha)
 /* The constants of Klambauer et al. 2017, in the digits that PyTorch has. */
 tg_tensor *tg_selu(tg_tape *tape, tg_tensor *x)
 {
+    TG_COMPOSES(tape, "selu");
     return elu(tape, x, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1);
 }
 
 tg_tensor *tg_celu(tg_tape *tape, tg_tensor *x, double alpha)
 {
+    TG_COMPOSES(tape, "celu");
     if (alpha == 0) {
         tg_fail(tape, TG_EINVAL, "celu: alpha must not be 0");
         return NULL;

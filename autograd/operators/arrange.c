@@ -300,6 +300,7 @@ tg_tensor *tg_diag_embed(tg_tape *tape, tg_tensor *x, int64_t offset, int64_t di
 
 tg_tensor *tg_diag(tg_tape *tape, tg_tensor *x, int64_t diagonal)
 {
+    TG_COMPOSES(tape, "diag");
     const tg_desc *d = tg_argument(tape, x, "diag", "x");
     if (!has_rank(tape, d, "diag", 1, 2))
         return NULL;
@@ -525,6 +526,7 @@ tg_tensor *tg_slice_scatter(tg_tape *tape, tg_tensor *x, tg_tensor *src, int64_t
 
 tg_tensor *tg_select_scatter(tg_tape *tape, tg_tensor *x, tg_tensor *src, int64_t dim, int64_t index)
 {
+    TG_COMPOSES(tape, "select_scatter");
     const tg_desc *d = tg_sliceable(tape, x, "select_scatter", &dim),
                   *s = tg_argument(tape, src, "select_scatter", "src");
     if (!d || !s)

@@ -228,6 +228,7 @@ TG_BINARY(logaddexp2, BOTH, pairs, "log2(2^a + 2^b)")
 
 tg_tensor *tg_ldexp(tg_tape *tape, tg_tensor *x, tg_tensor *exponent)
 {
+    TG_COMPOSES(tape, "ldexp");
     const tg_desc *d = tg_argument(tape, x, "ldexp", "x"), *e = tg_argument(tape, exponent, "ldexp", "exponent");
     if (!d || !e)
         return NULL;
@@ -331,8 +332,16 @@ static tg_tensor *addc(tg_tape *tape, const tg_operator *op, tg_tensor *x, tg_te
     return out;
 }
 
+static bool is_whole(const tg_tensor *x)
+{
+    return tg_tensor_is_alive(x) && tg_dtype_kind((int32_t)tg_tensor_dtype(x)) < TG_KIND_FLOAT;
+}
+
 tg_tensor *tg_addcmul(tg_tape *tape, tg_tensor *x, tg_tensor *a, tg_tensor *b, double value)
 {
+    TG_COMPOSES(tape, "addcmul");
+    if (is_whole(x) && is_whole(a) && is_whole(b))
+        return tg_add(tape, x, tg_mul(tape, tg_mul_scalar(tape, a, value), b));
     return addc(tape, &row_addcmul, x, a, b, value);
 }
 
@@ -348,6 +357,7 @@ tg_tensor *tg_lerp(tg_tape *tape, tg_tensor *a, tg_tensor *b, tg_tensor *weight)
 
 tg_tensor *tg_lerp_scalar(tg_tape *tape, tg_tensor *a, tg_tensor *b, double weight)
 {
+    TG_COMPOSES(tape, "lerp");
     const tg_desc *d = tg_argument(tape, a, "lerp", "a");
     return d ? tg_lerp(tape, a, b, tg_full(tape, tg_dtype_is_float(d->dtype) ? (tg_dtype)d->dtype : TG_F32, NULL, 0, weight))
              : NULL;

@@ -164,6 +164,7 @@ static tg_tensor *combine(tg_tape *tape, const char *what, tg_tensor *x, tg_tens
 
 tg_tensor *tg_addmm(tg_tape *tape, tg_tensor *x, tg_tensor *a, tg_tensor *b, double beta, double alpha)
 {
+    TG_COMPOSES(tape, "addmm");
     const tg_desc *dx = tg_argument(tape, x, "addmm", "x");
     if (!dx || !factors(tape, "addmm", a, b, 2, 2))
         return NULL;
@@ -176,22 +177,26 @@ tg_tensor *tg_addmm(tg_tape *tape, tg_tensor *x, tg_tensor *a, tg_tensor *b, dou
 
 tg_tensor *tg_addmv(tg_tape *tape, tg_tensor *x, tg_tensor *a, tg_tensor *b, double beta, double alpha)
 {
+    TG_COMPOSES(tape, "addmv");
     return combine(tape, "addmv", x, product(tape, "addmv", a, b, 2, 1), beta, alpha);
 }
 
 tg_tensor *tg_addr(tg_tape *tape, tg_tensor *x, tg_tensor *a, tg_tensor *b, double beta, double alpha)
 {
+    TG_COMPOSES(tape, "addr");
     return combine(tape, "addr", x, outer(tape, "addr", a, b), beta, alpha);
 }
 
 tg_tensor *tg_baddbmm(tg_tape *tape, tg_tensor *x, tg_tensor *a, tg_tensor *b, double beta, double alpha)
 {
+    TG_COMPOSES(tape, "baddbmm");
     return combine(tape, "baddbmm", x, product(tape, "baddbmm", a, b, 3, 3), beta, alpha);
 }
 
 /* The batches side by side: one product. */
 tg_tensor *tg_addbmm(tg_tape *tape, tg_tensor *x, tg_tensor *a, tg_tensor *b, double beta, double alpha)
 {
+    TG_COMPOSES(tape, "addbmm");
     if (!factors(tape, "addbmm", a, b, 3, 3))
         return NULL;
     const int64_t n = tg_tensor_dim(a, 1), inner = tg_tensor_dim(a, 0) * tg_tensor_dim(a, 2),
@@ -206,6 +211,7 @@ tg_tensor *tg_addbmm(tg_tape *tape, tg_tensor *x, tg_tensor *a, tg_tensor *b, do
 
 tg_tensor *tg_inner(tg_tape *tape, tg_tensor *a, tg_tensor *b)
 {
+    TG_COMPOSES(tape, "inner");
     const tg_desc *da, *db;
     if (!ranks(tape, "inner", a, b, -1, -1, &da, &db))
         return NULL;
@@ -267,6 +273,7 @@ static bool take_summed(tg_tape *tape, const tg_desc *d, const int64_t *dims, si
 tg_tensor *tg_tensordot(tg_tape *tape, tg_tensor *a, tg_tensor *b, const int64_t *dims_a,
                         const int64_t *dims_b, size_t n)
 {
+    TG_COMPOSES(tape, "tensordot");
     const tg_desc *da, *db;
     tg_dims_attrs take;
     int64_t of_a[TG_MAX_DIM], of_b[TG_MAX_DIM], result[2 * TG_MAX_DIM];

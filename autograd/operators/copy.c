@@ -325,6 +325,7 @@ tg_tensor *tg_cat_n(tg_tape *tape, tg_tensor *const xs[], size_t n, int64_t dim)
 
 tg_tensor *tg_stack_n(tg_tape *tape, tg_tensor *const xs[], size_t n, int64_t dim)
 {
+    TG_COMPOSES(tape, "stack");
     tg_tensor **raised = handles(tape, "stack", xs, n), *out = NULL;
     const tg_desc *d = raised ? tg_argument(tape, xs[0], "stack", "tensor 0") : NULL;
     if (!d || !tg_resolve_dim(tape, "stack", dim, d->ndim + 1, &dim))
@@ -373,22 +374,26 @@ static tg_tensor *join(tg_tape *tape, const char *what, tg_tensor *const xs[], s
 
 tg_tensor *tg_hstack_n(tg_tape *tape, tg_tensor *const xs[], size_t n)
 {
+    TG_COMPOSES(tape, "hstack");
     const bool flat = xs && n && tg_tensor_is_alive(xs[0]) && tg_tensor_ndim(xs[0]) <= 1;
     return join(tape, "hstack", xs, n, 1, 0, flat ? 0 : 1);
 }
 
 tg_tensor *tg_vstack_n(tg_tape *tape, tg_tensor *const xs[], size_t n)
 {
+    TG_COMPOSES(tape, "vstack");
     return join(tape, "vstack", xs, n, 2, 1, 0);
 }
 
 tg_tensor *tg_dstack_n(tg_tape *tape, tg_tensor *const xs[], size_t n)
 {
+    TG_COMPOSES(tape, "dstack");
     return join(tape, "dstack", xs, n, 3, 1, 2);
 }
 
 tg_tensor *tg_column_stack_n(tg_tape *tape, tg_tensor *const xs[], size_t n)
 {
+    TG_COMPOSES(tape, "column_stack");
     return join(tape, "column_stack", xs, n, 2, 0, 1);
 }
 

@@ -69,11 +69,13 @@ tg_tensor *tg_linspace(tg_tape *tape, tg_dtype dtype, double start, double end, 
 
 tg_tensor *tg_logspace(tg_tape *tape, tg_dtype dtype, double start, double end, int64_t steps, double base)
 {
+    TG_COMPOSES(tape, "logspace");
     return spaced(tape, "logspace", dtype, steps, true, (const double[]){start, end, base});
 }
 
 tg_tensor *tg_eye(tg_tape *tape, tg_dtype dtype, int64_t n, int64_t m)
 {
+    TG_COMPOSES(tape, "eye");
     const int64_t least = n < m ? n : m;
     if (least < 0) {
         tg_fail(tape, TG_EINVAL, "eye: n and m must be 0 or more, got %lld and %lld", (long long)n,

@@ -473,5 +473,6 @@ tg_tensor *tg_trapezoid(tg_tape *tape, tg_tensor *y, double dx, int64_t dim)
 
 tg_tensor *tg_trapezoid_at(tg_tape *tape, tg_tensor *y, tg_tensor *x, int64_t dim)
 {
+    TG_COMPOSES(tape, "trapezoid");
     return tg_argument(tape, x, "trapezoid", "x") ? area(tape, y, x, 1, dim) : NULL;
 }

@@ -365,6 +365,7 @@ static tg_tensor *run(einsum *e)
 
 tg_tensor *tg_einsum(tg_tape *tape, const char *equation, tg_tensor *const xs[], size_t n)
 {
+    TG_COMPOSES(tape, "einsum");
     einsum e = {.tape = tape, .equation = equation, .n = n};
     if (!tape || !equation || !xs || !n) {
         tg_fail(tape, TG_EINVAL, "einsum: %s",

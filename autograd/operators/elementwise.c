@@ -347,18 +347,20 @@ TG_UNARY(cos, TG_OP_IN(0), real, "cos x")
 TG_UNARY(erf, TG_OP_IN(0), real, "2/sqrt(pi) * the integral of exp(-t*t) from 0 to x")
 
 /* Integers stay what they are, so a scalar that meets them is whole. */
-static tg_tensor *with_scalar_row(tg_tape *tape, const tg_operator *op, tg_tensor *x, double s, double least)
+static tg_tensor *with_scalar_row(tg_tape *tape, const tg_operator *op, const char *what, tg_tensor *x, double s, double sign,
+                                  double least)
 {
-    const tg_desc *d = tg_argument(tape, x, op->name, "x");
-    const bool whole = s >= least && s < 0x1p63 && s == floor(s);
+    const tg_desc *d = tg_argument(tape, x, what, "x");
+    const double k = s * sign;
+    const bool whole = k >= least && k < 0x1p63 && k == floor(k);
     if (d && tg_dtype_kind(d->dtype) < TG_KIND_FLOAT && !whole) {
-        tg_fail(tape, TG_EINVAL, "%s: with %s, the scalar must be a whole number%s, not %g; convert x with tg_to", op->name,
+        tg_fail(tape, TG_EINVAL, "%s: with %s, the scalar must be a whole number%s, not %g; convert x with tg_to", what,
                 tg_dtype_name(d->dtype), least == 0 ? " from 0" : "", s);
         return NULL;
     }
     if (d && d->dtype == TG_BOOL)
         x = tg_to(tape, x, TG_I64);
-    return d ? tg_row1(tape, op, x, NULL, &s) : NULL;
+    return d ? tg_row1(tape, op, x, NULL, &k) : NULL;
 }
 
 #define WITH_SCALAR(name, saved, least, table, text)                                                         \
@@ -374,7 +376,7 @@ static tg_tensor *with_scalar_row(tg_tape *tape, const tg_operator *op, tg_tenso
     };                                                                                                       \
     tg_tensor *tg_##name(tg_tape *tape, tg_tensor *x, double s)                                              \
     {                                                                                                        \
-        return with_scalar_row(tape, &row_##name, x, s, least);                                              \
+        return with_scalar_row(tape, &row_##name, #name, x, s, 1, least);                                            \
     }
 WITH_SCALAR(add_scalar, 0, -0x1p63, with_scalar, "x + s")
 WITH_SCALAR(mul_scalar, 0, -0x1p63, with_scalar, "x*s")
@@ -382,7 +384,7 @@ WITH_SCALAR(pow_scalar, TG_OP_IN(0), 0, powers, "x^s; the derivative for s = 0 i
 
 tg_tensor *tg_sub_scalar(tg_tape *tape, tg_tensor *x, double s)
 {
-    return tg_add_scalar(tape, x, -s);
+    return with_scalar_row(tape, &row_add_scalar, "sub_scalar", x, s, -1, -0x1p63);
 }
 
 tg_tensor *tg_as_float(tg_tape *tape, tg_tensor *x, const char *what, const char *argument)
@@ -404,8 +406,18 @@ tg_tensor *tg_div_scalar(tg_tape *tape, tg_tensor *x, double s)
     return k ? tg_div(tape, x, k) : NULL;
 }
 
+/* Integers that stay integers beside a whole number. */
+static bool stays_whole(const tg_tensor *x, double s)
+{
+    return tg_tensor_is_alive(x) && tg_dtype_kind((int32_t)tg_tensor_dtype(x)) < TG_KIND_FLOAT && s == floor(s) &&
+           fabs(s) < 0x1p63;
+}
+
 tg_tensor *tg_rsub_scalar(tg_tape *tape, double s, tg_tensor *x)
 {
+    TG_COMPOSES(tape, "rsub_scalar");
+    if (stays_whole(x, s))
+        return tg_add_scalar(tape, tg_mul_scalar(tape, x, -1), s);
     tg_tensor *k = scalar_beside(tape, "rsub_scalar", &x, s);
     return k ? tg_sub(tape, k, x) : NULL;
 }
@@ -418,6 +430,11 @@ tg_tensor *tg_rdiv_scalar(tg_tape *tape, double s, tg_tensor *x)
 
 tg_tensor *tg_rpow_scalar(tg_tape *tape, double base, tg_tensor *x)
 {
+    TG_COMPOSES(tape, "rpow_scalar");
+    if (stays_whole(x, base)) {
+        x = tg_to(tape, x, TG_I64);
+        return tg_pow(tape, tg_constant_like(tape, x, base), x);
+    }
     tg_tensor *k = scalar_beside(tape, "rpow_scalar", &x, base);
     return k ? tg_pow(tape, k, x) : NULL;
 }

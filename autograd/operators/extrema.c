@@ -226,6 +226,7 @@ tg_tensor *tg_amin_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t
 tg_tensor *tg_aminmax_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, bool keepdim,
                            tg_tensor **max)
 {
+    TG_COMPOSES(tape, "aminmax");
     tg_scope scope;
     tg_tensor *least, *most = NULL;
     if (max)

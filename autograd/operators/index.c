@@ -394,6 +394,7 @@ tg_tensor *tg_wrap_places(tg_tape *tape, const char *what, tg_tensor *index, int
 
 tg_tensor *tg_gather(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index)
 {
+    TG_COMPOSES(tape, "gather");
     bool scalar = tg_is_scalar(index);
     x = tg_as_vector(tape, x);
     const tg_desc *d = tg_sliceable(tape, x, "gather", &dim),
@@ -410,6 +411,7 @@ tg_tensor *tg_gather(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index)
 
 tg_tensor *tg_index_select(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index)
 {
+    TG_COMPOSES(tape, "index_select");
     bool scalar = tg_is_scalar(x);
     x = tg_as_vector(tape, x);
     if (!tg_sliceable(tape, x, "index_select", &dim))
@@ -432,6 +434,7 @@ static tg_tensor *flattened(tg_tape *tape, tg_tensor *x)
 
 tg_tensor *tg_take(tg_tape *tape, tg_tensor *x, tg_tensor *index)
 {
+    TG_COMPOSES(tape, "take");
     const tg_desc *d = tg_argument(tape, x, "take", "x"), *i = tg_argument(tape, index, "take", "index");
     if (!d || !i)
         return NULL;
@@ -445,6 +448,7 @@ tg_tensor *tg_take(tg_tape *tape, tg_tensor *x, tg_tensor *index)
 
 tg_tensor *tg_take_along_dim(tg_tape *tape, tg_tensor *x, tg_tensor *index, int64_t dim)
 {
+    TG_COMPOSES(tape, "take_along_dim");
     static const char what[] = "take_along_dim";
     if (dim == TG_NONE_INT) {
         if (!tg_argument(tape, x, what, "x") || !tg_argument(tape, index, what, "index"))

@@ -225,6 +225,7 @@ static bool need_unit(tg_tape *tape, tg_tensor *x, const char *argument)
 tg_tensor *tg_binary_cross_entropy(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_tensor *weight,
                                    tg_reduction reduction)
 {
+    TG_COMPOSES(tape, "binary_cross_entropy");
     static const char *const what = "binary_cross_entropy";
     const tg_desc *x = tg_float_argument(tape, input, what, "input");
     const tg_desc *t = x ? tg_float_argument(tape, target, what, "target") : NULL;

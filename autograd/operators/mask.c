@@ -237,6 +237,7 @@ tg_tensor *tg_masked_fill_tensor(tg_tape *tape, tg_tensor *x, tg_tensor *mask, t
 
 tg_tensor *tg_masked_fill(tg_tape *tape, tg_tensor *x, tg_tensor *mask, double value)
 {
+    TG_COMPOSES(tape, "masked_fill");
     if (!tg_argument(tape, x, "masked_fill", "x"))
         return NULL;
     return tg_masked_fill_tensor(tape, x, mask, tg_constant_like(tape, x, value));
@@ -252,6 +253,7 @@ tg_tensor *tg_masked_select(tg_tape *tape, tg_tensor *x, tg_tensor *mask)
 
 tg_tensor *tg_masked_scatter(tg_tape *tape, tg_tensor *x, tg_tensor *mask, tg_tensor *source)
 {
+    TG_COMPOSES(tape, "masked_scatter");
     tg_count_attrs attrs;
     if (!meet(tape, "masked_scatter", &x, &mask) || !read_count(tape, mask, &attrs))
         return NULL;

@@ -243,6 +243,7 @@ static tg_tensor *in_batch(tg_tape *tape, const tg_operator *row, tg_tensor *x, 
 tg_tensor *tg_im2col(tg_tape *tape, tg_tensor *x, const int64_t kernel[2], const int64_t *dilation,
                      const int64_t *padding, const int64_t *stride)
 {
+    TG_COMPOSES(tape, "im2col");
     const tg_desc *d = tg_argument(tape, x, "im2col", "x");
     if (!d)
         return NULL;
@@ -259,6 +260,7 @@ tg_tensor *tg_im2col(tg_tape *tape, tg_tensor *x, const int64_t kernel[2], const
 tg_tensor *tg_col2im(tg_tape *tape, tg_tensor *x, const int64_t size[2], const int64_t kernel[2],
                      const int64_t *dilation, const int64_t *padding, const int64_t *stride)
 {
+    TG_COMPOSES(tape, "col2im");
     const tg_desc *d = tg_argument(tape, x, "col2im", "x");
     if (!d)
         return NULL;
@@ -323,6 +325,7 @@ static bool unpoolable(tg_tape *tape, const tg_desc *x, const tg_desc *indices, 
 tg_tensor *tg_max_unpool(tg_tape *tape, tg_tensor *x, tg_tensor *indices, size_t n, const int64_t *kernel,
                          const int64_t *stride, const int64_t *padding, const int64_t *output_size)
 {
+    TG_COMPOSES(tape, "max_unpool");
     const tg_desc *d = tg_argument(tape, x, "max_unpool", "x");
     const tg_desc *places = d ? tg_argument(tape, indices, "max_unpool", "indices") : NULL;
     if (!unpoolable(tape, d, places, n, kernel))

@@ -442,6 +442,7 @@ static bool take_mode(tg_tape *tape, const char *what, tg_resample mode, bool al
 tg_tensor *tg_interpolate(tg_tape *tape, tg_tensor *x, const int64_t *size, size_t n, tg_resample mode,
                           bool align_corners, bool antialias)
 {
+    TG_COMPOSES(tape, "interpolate");
     const tg_desc *d = interpolable(tape, x, "interpolate", size, n, mode, antialias);
     if (!d || !take_mode(tape, "interpolate", mode, align_corners, antialias))
         return NULL;
@@ -454,6 +455,7 @@ tg_tensor *tg_interpolate(tg_tape *tape, tg_tensor *x, const int64_t *size, size
 tg_tensor *tg_interpolate_scale(tg_tape *tape, tg_tensor *x, const double *scale, size_t n, tg_resample mode,
                                 bool align_corners, bool antialias, bool recompute)
 {
+    TG_COMPOSES(tape, "interpolate");
     const char *what = "interpolate_scale";
     const tg_desc *d = interpolable(tape, x, what, scale, n, mode, antialias);
     int64_t sizes[3] = {0};

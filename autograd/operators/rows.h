@@ -71,6 +71,17 @@ tg_status tg_need_writable(const tg_infer *q, size_t i);
 
 /* shape.c. The descriptor of a wrapper's argument, NULL (with the tape's error set) where it has none. */
 const tg_desc *tg_argument(tg_tape *tape, const tg_tensor *x, const char *what, const char *argument);
+/* TG_COMPOSES(tape, "gather"); begins a function that is made of others: where it returns with an error, what was made on
+ * the way is undone, and the sentence names it first. */
+typedef struct tg_composition {
+    tg_tape *tape;
+    const char *what; /* NULL: there was an error before */
+    tg_scope scope;
+} tg_composition;
+tg_composition tg_compose(tg_tape *tape, const char *what);
+void tg_compose_end(const tg_composition *c);
+#define TG_COMPOSES(tape, what)                                                                              \
+    __attribute__((cleanup(tg_compose_end), unused)) const tg_composition composition_ = tg_compose(tape, what)
 /* `dim` counted from the front; fails with TG_EINVAL outside [−ndim, ndim). A scalar has a dim 0 here, as in
  * torch. */
 bool tg_resolve_dim(tg_tape *tape, const char *what, int64_t dim, int ndim, int64_t *out);

@@ -304,12 +304,14 @@ static tg_tensor *written(tg_tape *tape, const writing *w, const tg_operator *ro
 
 tg_tensor *tg_scatter(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index, tg_tensor *src)
 {
+    TG_COMPOSES(tape, "scatter");
     writing w = {.x = x, .index = index, .src = src, .dim = dim};
     return prepare(tape, "scatter", &w) ? written(tape, &w, &row_scatter, &(tg_index_attrs){w.dim}) : NULL;
 }
 
 tg_tensor *tg_scatter_value(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index, double value)
 {
+    TG_COMPOSES(tape, "scatter");
     if (!tg_argument(tape, x, "scatter", "x"))
         return NULL;
     return tg_scatter(tape, x, dim, index, tg_constant_like(tape, x, value));
@@ -317,6 +319,7 @@ tg_tensor *tg_scatter_value(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor 
 
 tg_tensor *tg_scatter_add(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index, tg_tensor *src)
 {
+    TG_COMPOSES(tape, "scatter_add");
     writing w = {.x = x, .index = index, .src = src, .dim = dim};
     return prepare(tape, "scatter_add", &w) ? written(tape, &w, &row_scatter_add, &(tg_index_attrs){w.dim})
                                             : NULL;
@@ -343,6 +346,7 @@ static tg_tensor *scatter_mean(tg_tape *tape, const writing *w, bool include_sel
 tg_tensor *tg_scatter_reduce(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index, tg_tensor *src,
                              tg_scatter_reduction reduce, bool include_self)
 {
+    TG_COMPOSES(tape, "scatter_reduce");
     static const int64_t row_of[] = {TG_SCATTER_SUM, TG_SCATTER_PROD, -1, TG_SCATTER_AMAX, TG_SCATTER_AMIN};
     writing w = {.x = x, .index = index, .src = src, .dim = dim};
     if (!prepare(tape, "scatter_reduce", &w))
@@ -413,6 +417,7 @@ static bool look_at(tg_tape *tape, const char *what, const writing *w)
 tg_tensor *tg_index_add(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index, tg_tensor *source,
                         double alpha)
 {
+    TG_COMPOSES(tape, "index_add");
     writing w = {.x = x, .index = index, .src = source, .dim = dim};
     if (!tg_argument(tape, source, "index_add", "source") || !prepare_slices(tape, "index_add", &w) ||
         !look_at(tape, "index_add", &w))
@@ -424,6 +429,7 @@ tg_tensor *tg_index_add(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *ind
 
 tg_tensor *tg_index_copy(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index, tg_tensor *source)
 {
+    TG_COMPOSES(tape, "index_copy");
     writing w = {.x = x, .index = index, .src = source, .dim = dim};
     if (!tg_argument(tape, source, "index_copy", "source") || !prepare_slices(tape, "index_copy", &w) ||
         !look_at(tape, "index_copy", &w))
@@ -434,6 +440,7 @@ tg_tensor *tg_index_copy(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *in
 /* By a mask, so that what several indices name is filled once, and sends its gradient once. */
 tg_tensor *tg_index_fill_tensor(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index, tg_tensor *value)
 {
+    TG_COMPOSES(tape, "index_fill");
     writing w = {.x = x, .index = index, .dim = dim};
     const tg_desc *v = tg_argument(tape, value, "index_fill", "value");
     if (v && v->ndim) {
@@ -457,6 +464,7 @@ tg_tensor *tg_index_fill_tensor(tg_tape *tape, tg_tensor *x, int64_t dim, tg_ten
 
 tg_tensor *tg_index_fill(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index, double value)
 {
+    TG_COMPOSES(tape, "index_fill");
     if (!tg_argument(tape, x, "index_fill", "x"))
         return NULL;
     return tg_index_fill_tensor(tape, x, dim, index, tg_constant_like(tape, x, value));

@@ -18,6 +18,26 @@ const tg_desc *tg_argument(tg_tape *tape, const tg_tensor *x, const char *what, 
     return v->desc;
 }
 
+tg_composition tg_compose(tg_tape *tape, const char *what)
+{
+    tg_composition c = {.tape = tape, .what = what};
+    if (tape && tape->status)
+        c.what = NULL;
+    else if (tape)
+        tg_scope_enter(tape, &c.scope);
+    return c;
+}
+
+void tg_compose_end(const tg_composition *c)
+{
+    if (c->what && !c->tape)
+        tg_null(NULL, c->what, "the tape");
+    if (!c->what || !c->tape || !c->tape->status)
+        return;
+    tg_scope_undo(c->tape, &c->scope);
+    tg_fail_in(c->tape, c->what);
+}
+
 bool tg_resolve_dim(tg_tape *tape, const char *what, int64_t dim, int ndim, int64_t *out)
 {
     const int64_t n = ndim ? ndim : 1;

@@ -312,13 +312,9 @@ tg_tensor *tg_log_softmax(tg_tape *tape, tg_tensor *x, int64_t dim)
 tg_tensor *tg_logsumexp_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, bool keepdim)
 {
     tg_logsumexp_attrs a = {.keepdim = keepdim};
-    if (n_dims > TG_MAX_DIM) {
-        if (tape && !tg_tape_status(tape))
-            tg_fail(tape, TG_EINVAL, "logsumexp: %zu dims listed, expected 0 … %d", n_dims, TG_MAX_DIM);
+    tg_dims_attrs listed;
+    if (!tg_argument(tape, x, "logsumexp", "x") || !tg_take_dims(tape, "logsumexp", dims, n_dims, &listed))
         return NULL;
-    }
-    a.dims.n = (int64_t)n_dims;
-    for (size_t i = 0; i < n_dims; i++)
-        a.dims.v[i] = dims[i];
+    a.dims = listed.dims;
     return apply_first(tape, &logsumexp, &x, 1, &a);
 }

@@ -367,6 +367,7 @@ static tg_tensor *choose(tg_tape *tape, const choice *c, tg_tensor *x, const voi
 
 tg_tensor *tg_sort(tg_tape *tape, tg_tensor *x, int64_t dim, bool descending, tg_tensor **places)
 {
+    TG_COMPOSES(tape, "sort");
     choice c = {.what = "sort", .row = &row_sort, .dim = dim};
     x = take_argument(tape, &c, x);
     return choose(tape, &c, x, &(tg_sort_attrs){c.dim, descending, 0}, places);
@@ -374,6 +375,7 @@ tg_tensor *tg_sort(tg_tape *tape, tg_tensor *x, int64_t dim, bool descending, tg
 
 tg_tensor *tg_argsort(tg_tape *tape, tg_tensor *x, int64_t dim, bool descending)
 {
+    TG_COMPOSES(tape, "argsort");
     tg_tensor *places = NULL;
     choice c = {.what = "argsort", .row = &row_sort, .dim = dim};
     x = take_argument(tape, &c, x);
@@ -390,6 +392,7 @@ tg_tensor *tg_msort(tg_tape *tape, tg_tensor *x)
 
 tg_tensor *tg_topk(tg_tape *tape, tg_tensor *x, int64_t k, int64_t dim, bool largest, tg_tensor **places)
 {
+    TG_COMPOSES(tape, "topk");
     choice c = {.what = "topk", .row = &row_topk, .dim = dim};
     x = take_argument(tape, &c, x);
     if (c.scalar && k == 0) /* as torch: a scalar stays one */
@@ -405,21 +408,25 @@ static tg_tensor *pick(tg_tape *tape, choice c, tg_tensor *x, int64_t option, tg
 
 tg_tensor *tg_kthvalue(tg_tape *tape, tg_tensor *x, int64_t k, int64_t dim, bool keepdim, tg_tensor **places)
 {
+    TG_COMPOSES(tape, "kthvalue");
     return pick(tape, (choice){"kthvalue", &row_kthvalue, false, !keepdim, dim}, x, k, places);
 }
 
 tg_tensor *tg_median_dim(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim, tg_tensor **places)
 {
+    TG_COMPOSES(tape, "median");
     return pick(tape, (choice){"median", &row_median, false, !keepdim, dim}, x, 0, places);
 }
 
 tg_tensor *tg_nanmedian_dim(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim, tg_tensor **places)
 {
+    TG_COMPOSES(tape, "nanmedian");
     return pick(tape, (choice){"nanmedian", &row_median, false, !keepdim, dim}, x, 1, places);
 }
 
 tg_tensor *tg_mode_dim(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim, tg_tensor **places)
 {
+    TG_COMPOSES(tape, "mode");
     return pick(tape, (choice){"mode", &row_mode, false, !keepdim, dim}, x, 0, places);
 }
 
@@ -431,11 +438,13 @@ static tg_tensor *median_of_all(tg_tape *tape, tg_tensor *x, int64_t option)
 
 tg_tensor *tg_median(tg_tape *tape, tg_tensor *x)
 {
+    TG_COMPOSES(tape, "median");
     return tg_argument(tape, x, "median", "x") ? median_of_all(tape, x, 0) : NULL;
 }
 
 tg_tensor *tg_nanmedian(tg_tape *tape, tg_tensor *x)
 {
+    TG_COMPOSES(tape, "nanmedian");
     return tg_argument(tape, x, "nanmedian", "x") ? median_of_all(tape, x, 1) : NULL;
 }
 
@@ -510,6 +519,7 @@ static tg_tensor *at_ranks(tg_tape *tape, tg_tensor *sorted, tg_tensor *q, int64
 tg_tensor *tg_quantile(tg_tape *tape, tg_tensor *x, tg_tensor *q, int64_t dim, bool keepdim,
                        tg_interpolation between)
 {
+    TG_COMPOSES(tape, "quantile");
     int64_t dims[TG_MAX_DIM + 1], order[TG_MAX_DIM], n_dims = 0;
     if (!check_quantile(tape, x, q, between))
         return NULL;

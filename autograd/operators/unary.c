@@ -186,6 +186,7 @@ tg_tensor *tg_nan_to_num(tg_tape *tape, tg_tensor *x, double nan, double posinf,
 
 tg_tensor *tg_sgn(tg_tape *tape, tg_tensor *x)
 {
+    TG_COMPOSES(tape, "sgn");
     return tg_sign(tape, x);
 }
 

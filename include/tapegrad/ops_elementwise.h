@@ -70,7 +70,7 @@ TG_API tg_tensor *tg_add_scalar(tg_tape *tape, tg_tensor *x, double s);
 TG_API tg_tensor *tg_sub_scalar(tg_tape *tape, tg_tensor *x, double s);
 TG_API tg_tensor *tg_mul_scalar(tg_tape *tape, tg_tensor *x, double s);
 TG_API tg_tensor *tg_pow_scalar(tg_tape *tape, tg_tensor *x, double exponent); /* derivative for exponent 0: 0 */
-/* x/s, s − x, s/x, base^x; integers and bools count as floats. */
+/* x/s, s/x: integers and bools count as floats. s − x, base^x: beside a number that is not whole. */
 TG_API tg_tensor *tg_div_scalar(tg_tape *tape, tg_tensor *x, double s);
 TG_API tg_tensor *tg_rsub_scalar(tg_tape *tape, double s, tg_tensor *x);
 TG_API tg_tensor *tg_rdiv_scalar(tg_tape *tape, double s, tg_tensor *x);
@@ -136,7 +136,7 @@ TG_API tg_tensor *tg_xlogy(tg_tape *tape, tg_tensor *a, tg_tensor *b);    /* a·
 TG_API tg_tensor *tg_logaddexp(tg_tape *tape, tg_tensor *a, tg_tensor *b);  /* log(e^a + e^b) */
 TG_API tg_tensor *tg_logaddexp2(tg_tape *tape, tg_tensor *a, tg_tensor *b); /* log₂(2^a + 2^b) */
 TG_API tg_tensor *tg_ldexp(tg_tape *tape, tg_tensor *x, tg_tensor *exponent); /* x·2^exponent */
-/* x + value·a·b, x + value·a/b; a + weight·(b − a). */
+/* x + value·a·b (also i64, with a whole value), x + value·a/b; a + weight·(b − a). */
 TG_API tg_tensor *tg_addcmul(tg_tape *tape, tg_tensor *x, tg_tensor *a, tg_tensor *b, double value);
 TG_API tg_tensor *tg_addcdiv(tg_tape *tape, tg_tensor *x, tg_tensor *a, tg_tensor *b, double value);
 TG_API tg_tensor *tg_lerp(tg_tape *tape, tg_tensor *a, tg_tensor *b, tg_tensor *weight);

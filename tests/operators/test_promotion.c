@@ -75,6 +75,30 @@ START_TEST(integers_as_floats)
 }
 END_TEST
 
+/* Beside a whole number integers stay exact; a refusal names the function that was called, and its number. */
+START_TEST(integers_and_numbers)
+{
+    const int64_t big = INT64_C(1) << 60;
+    int64_t got[1];
+    tg_tensor *x = tg_input(tape, TG_I64, DIMS(1), &(int64_t){big + 1});
+    tg_tensor *y = tg_rsub_scalar(tape, 3, x);
+    is(y, TG_I64);
+    ck_assert_int_eq(tg_tensor_read(y, got, sizeof got), TG_OK);
+    ck_assert_int_eq(got[0], 2 - big);
+    y = tg_addcmul(tape, x, x, tensor(TG_BOOL, DIMS(1), VALUES(1)), -1);
+    is(y, TG_I64);
+    expect(y, 0, DIMS(1), VALUES(0));
+    is(tg_rsub_scalar(tape, 0.5, x), TG_F32);
+    expect(tg_rpow_scalar(tape, -3, tensor(TG_I64, DIMS(3), VALUES(0, 3, 1))), 0, DIMS(3), VALUES(1, -27, -3));
+    is(tg_rpow_scalar(tape, 2, vector(TG_BOOL)), TG_I64);
+    is(tg_rpow_scalar(tape, 0.5, vector(TG_I64)), TG_F32);
+    is(tg_softsign(tape, vector(TG_I64)), TG_F32);
+    expect_error(tg_sub_scalar(tape, x, 2.5), TG_EINVAL, "sub_scalar: with i64, the scalar must be a whole number, not 2.5");
+    expect_error(tg_sub_scalar(tape, x, -0x1p63), TG_EINVAL, "sub_scalar: with i64");
+    expect_error(tg_addcmul(tape, x, x, x, 0.5), TG_EINVAL, "addcmul: mul_scalar: with i64");
+}
+END_TEST
+
 START_TEST(integers_stay)
 {
     tg_tensor *x = tensor(TG_I64, DIMS(4), VALUES(3, -2, 0, 5));
@@ -132,7 +156,7 @@ START_TEST(with_numbers)
     expect(tg_rdiv_scalar(tape, 1, x), 0, DIMS(2), VALUES(0.5, 0.25));
     expect(tg_rpow_scalar(tape, 3, x), 1e-6, DIMS(2), VALUES(9, 81));
     expect(weighted_gradient(tg_rpow_scalar(tape, 3, x), x), 1e-6, DIMS(2), VALUES(9 * log(3), 2 * 81 * log(3)));
-    is(tg_rpow_scalar(tape, 2, vector(TG_I64)), TG_F32);
+    is(tg_rpow_scalar(tape, 0.5, vector(TG_I64)), TG_F32);
     is(tg_div_scalar(tape, vector(TG_I64), 2), TG_F32);
     expect_error(tg_rpow_scalar(tape, 2, NULL), TG_EINVAL, "rpow_scalar: x");
 }
@@ -180,6 +204,7 @@ static Suite *suite(void)
     tcase_add_test(t, tensors_with_dims);
     tcase_add_test(t, tensors_without_dims);
     tcase_add_test(t, integers_as_floats);
+    tcase_add_test(t, integers_and_numbers);
     tcase_add_test(t, integers_stay);
     tcase_add_test(t, tests_of_values);
     tcase_add_test(t, with_numbers);
