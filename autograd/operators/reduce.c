@@ -152,13 +152,14 @@ tg_tensor *tg_sum_mask(tg_tape *tape, tg_tensor *x, int64_t mask)
     return tg_row1(tape, &row_sum, x, &(tg_reduce_attrs){mask, 1}, NULL);
 }
 
-/* g, of the result with its dims restored, times the derivative of the variance. */
+/* g, of the result with its dims restored, times the derivative of the variance; with a correction beyond n, where the
+ * variance is ∞, torch divides by the negative rest, too. */
 static tg_tensor *around_mean(tg_tape *tape, tg_tensor *x, const tg_desc *d, const tg_var_attrs *attrs,
                               tg_tensor *g)
 {
     const double left = (double)values_each(d, attrs->dims) - attrs->correction;
     tg_tensor *mean = tg_row1(tape, &row_mean, x, &(tg_reduce_attrs){attrs->dims, 1}, NULL);
-    return tg_mul(tape, tg_mul_scalar(tape, g, 2 / (left > 0 ? left : 0)), tg_sub(tape, x, mean));
+    return tg_mul(tape, tg_mul_scalar(tape, g, 2 / left), tg_sub(tape, x, mean));
 }
 
 TG_RULE(var)

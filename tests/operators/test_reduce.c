@@ -3,6 +3,15 @@
 
 static const tg_dtype floats[] = {TG_F32, TG_F64};
 
+START_TEST(correction_beyond_n)
+{
+    tg_tensor *x = leaf(TG_F64, DIMS(2), VALUES(1, 3));
+    expect(weighted_gradient(tg_var_dims(tape, x, DIMS(0), 4, false), x), 0, DIMS(2), VALUES(1, -1));
+    expect(weighted_gradient(tg_var_dims(tape, x, DIMS(0), 2, false), x), 0, DIMS(2), VALUES(-INFINITY, INFINITY));
+    expect(weighted_gradient(tg_std_dims(tape, x, DIMS(0), 4, false), x), 0, DIMS(2), VALUES(0));
+}
+END_TEST
+
 START_TEST(small_values)
 {
     for (int f = 0; f < 2; f++) {
@@ -337,6 +346,7 @@ static Suite *suite(void)
     Suite *s = suite_create("reductions");
     TCase *t = tcase_create("values");
     tcase_add_checked_fixture(t, rig_open, rig_close);
+    tcase_add_test(t, correction_beyond_n);
     tcase_add_test(t, small_values);
     tcase_add_test(t, nan_and_ties);
     tcase_add_test(t, gradients);
