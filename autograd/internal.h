@@ -471,6 +471,7 @@ typedef struct tg_core_rows {
 /* -- runtime.c ------------------------------------------------------------------------------------------- */
 typedef struct tg_loaded {
     const tg_backend *backend;
+    const tg_backend *given; /* the program's own, without a file */
     tg_backend_state *state;
     char name[32], reason[256], path[512], library[64], kernels[64];
     bool loaded, in_chain, explicit_in_chain;
@@ -525,8 +526,8 @@ void tg_runtime_tape_done(tg_runtime *rt);
 void tg_runtime_log(const tg_runtime *rt, tg_log_level level, const char *format, ...) TG_PRINTF(3, 4);
 
 /* -- backends/loader.c ----------------------------------------------------------------------------------- */
-/* Opens the chain (NULL: the environment's or the best there is) into rt->backends. */
-tg_status tg_backends_open(tg_runtime *rt, const char *chain);
+/* Opens the chain (o->backend NULL: the environment's or the best there is) into rt->backends. */
+tg_status tg_backends_open(tg_runtime *rt, const tg_runtime_options *o);
 /* Loads the rest too, for listing. */
 tg_status tg_backends_open_all(tg_runtime *rt);
 void tg_backends_close(tg_runtime *rt);

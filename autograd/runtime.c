@@ -99,7 +99,7 @@ static tg_status fill(tg_runtime *rt, const tg_runtime_options *o)
     if (status == TG_OK)
         status = read_environment(rt, o);
     if (status == TG_OK)
-        status = tg_backends_open(rt, o->backend);
+        status = tg_backends_open(rt, o);
     if (status == TG_OK)
         status = tg_operators_register_builtin(rt);
     if (status == TG_OK)
@@ -116,7 +116,7 @@ tg_status tg_runtime_open(tg_runtime **out, const tg_runtime_options *options)
     *out = NULL;
     tg_runtime_options o = {0};
     if (options) {
-        size_t size = options->struct_size ? options->struct_size : sizeof o;
+        size_t size = options->struct_size ? options->struct_size : offsetof(tg_runtime_options, backends);
         memcpy(&o, options, size < sizeof o ? size : sizeof o);
     }
     tg_allocator allocator = o.allocator ? *o.allocator : (tg_allocator){default_alloc, default_free, NULL};

@@ -90,17 +90,33 @@ static tg_loaded *find(tg_runtime *rt, const char *name, size_t n)
 }
 
 /* Adds NAME with its file, unless an earlier folder had one or it is no legal name. */
-static void add(tg_runtime *rt, const char *name, size_t n, const char *path)
+static tg_loaded *add(tg_runtime *rt, const char *name, size_t n, const char *path)
 {
     if (!name_is_legal(name, n) || find(rt, name, n) || rt->n_backends == rt->backend_capacity)
-        return;
+        return NULL;
     tg_loaded *l = &rt->backends[rt->n_backends];
     memset(l, 0, sizeof *l);
     if ((size_t)snprintf(l->path, sizeof l->path, "%s", path) >= sizeof l->path)
-        return;
+        return NULL;
     memcpy(l->name, name, n);
     l->rt = rt;
     rt->n_backends++;
+    return l;
+}
+
+/* Those that the program itself brings: no file takes their names. */
+static tg_status add_given(tg_runtime *rt, const tg_backend *const *given, size_t n)
+{
+    for (size_t i = 0; given && i < n; i++) {
+        const char *name = given[i] ? given[i]->name : NULL;
+        tg_loaded *l = name ? add(rt, name, strlen(name), "") : NULL;
+        if (!l)
+            return tg_fail(NULL, TG_EBACKEND, "backend %zu of the options %s%.40s%s", i,
+                           name ? "cannot be called \"" : "is NULL or has no name", name ? name : "",
+                           name ? "\": no legal name, or taken" : "");
+        l->given = given[i];
+    }
+    return TG_OK;
 }
 
 static int by_name(const void *a, const void *b)
@@ -226,7 +242,7 @@ static tg_status load(tg_loaded *l)
         return l->error_status; /* tried before */
     const tg_backend *b = NULL;
     if (!l->path[0]) {
-        b = tg_reference_backend();
+        b = l->given ? l->given : tg_reference_backend();
     } else {
         void *file = dlopen(l->path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
         if (!file) {
@@ -347,7 +363,7 @@ static tg_status choose(tg_runtime *rt)
         tg_loaded *best = NULL;
         for (size_t i = rt->n_chain; i < rt->n_backends; i++) {
             tg_loaded *l = &rt->backends[i];
-            if (l->backend && l->score > 1 && l->path[0] && (!best || l->score > best->score))
+            if (l->backend && l->score > 1 && l->backend != tg_reference_backend() && (!best || l->score > best->score))
                 best = l;
         }
         if (!best)
@@ -392,7 +408,7 @@ static tg_status write_chain(tg_runtime *rt)
 }
 
 /* Finds every backend into an array that is just large enough. */
-static tg_status collect(tg_runtime *rt)
+static tg_status collect(tg_runtime *rt, const tg_runtime_options *o)
 {
     tg_loaded *room = tg_alloc(&rt->allocator, MAX_BACKENDS * sizeof *room);
     if (!room)
@@ -401,13 +417,15 @@ static tg_status collect(tg_runtime *rt)
     rt->n_backends = rt->n_chain = 0;
     rt->backend_capacity = MAX_BACKENDS;
     add(rt, "reference", strlen("reference"), "");
-    find_all(rt);
+    tg_status status = add_given(rt, o->backends, o->n_backends);
+    if (status == TG_OK)
+        find_all(rt);
     rt->backends = tg_alloc(&rt->allocator, rt->n_backends * sizeof *room);
     if (rt->backends)
         memcpy(rt->backends, room, rt->n_backends * sizeof *room);
     tg_free(&rt->allocator, room);
     rt->backend_capacity = rt->n_backends;
-    return rt->backends ? TG_OK : TG_ENOMEM;
+    return rt->backends ? status : TG_ENOMEM;
 }
 
 static tg_status open_chain(tg_runtime *rt, const char *chain)
@@ -430,11 +448,11 @@ static tg_status open_chain(tg_runtime *rt, const char *chain)
     return status ? status : write_chain(rt);
 }
 
-tg_status tg_backends_open(tg_runtime *rt, const char *chain)
+tg_status tg_backends_open(tg_runtime *rt, const tg_runtime_options *o)
 {
-    tg_status status = collect(rt);
+    tg_status status = collect(rt, o);
     if (!status)
-        status = open_chain(rt, chain);
+        status = open_chain(rt, o->backend);
     if (status)
         tg_backends_close(rt);
     return status;

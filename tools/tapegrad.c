@@ -18,6 +18,8 @@ static const char usage[] =
     "  operators [NAME]  the registered operators\n"
     "  optimizers [NAME] optimizers and learning-rate schedulers with their arguments and defaults\n"
     "  bench [tiny|mlp]  times a train step and an eval forward\n"
+    "  kit --backend PATH.so|NAME [--operator NAME] [--declined] [--strict]\n"
+    "                    the conformance kit: a backend's kernels against the reference\n"
     "  report FILE       shows what TAPEGRAD_REPORT=FILE wrote, fallbacks first\n"
     "  profile FILE      sums what TAPEGRAD_PROFILE=FILE wrote, by operator and line\n"
     "  version           this library's version\n"
@@ -331,6 +333,8 @@ int main(int argc, char **argv)
 {
     if (argc >= 2 && !strcmp(argv[1], "bench"))
         return tool_bench(argc - 2, argv + 2);
+    if (argc >= 2 && !strcmp(argv[1], "kit"))
+        return tool_kit(argc - 2, argv + 2);
     bool known = false;
     for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(commands[i].name, argv[1]))

@@ -34,6 +34,8 @@ typedef struct tg_runtime_options {
     tg_dtype dtype;                /* of new parameters: TG_F32 (zero) or TG_F64                            */
     tg_log_fn log;                 /* NULL: silence                                                         */
     void *log_arg;
+    const struct tg_backend *const *backends; /* n_backends (backend_abi.h) that the program brings, without a file: */
+    size_t n_backends;                        /* they are found by name as plug-ins are                             */
 } tg_runtime_options;
 
 /* Opens a runtime: reads the environment, loads the backends of the chain, fills the registries. `options`

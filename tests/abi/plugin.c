@@ -1,5 +1,5 @@
 /* A backend of one or two kernels, right or wrong in one way: PLUGIN names it, FLAW says how it is wrong.
- * "neg" on dense f32 stands for any operator, "add_" for one that writes in place. */
+ * "neg" on f32 stands for any operator, "add_" for one that writes in place. */
 #include <tapegrad/backend_abi.h>
 
 #define FINE 0
@@ -19,6 +19,17 @@
 #define NO_RUN 14
 #define NO_MEMORY 15
 #define SAVES 16
+#define WRITES_AFTER 17
+#define WRITES_BEFORE 18
+#define SMALL_SCRATCH 19
+#define CHANGES_INPUT 20
+#define ALLOCATES 21
+#define UNSTEADY 22
+#define WRONG 23
+#define HUGE_SCRATCH 24
+#define CRASHES 25
+#define LEAVES_GAPS 26
+#define SMALL_SAVED 27
 
 #ifndef SCORE
 #define SCORE 1
@@ -67,10 +78,9 @@ static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reas
 {
     (void)s;
     *reason = FLAW == REFUSES ? "it is Monday" : FLAW == DECLINES ? "others are faster" : "only f32";
-    return FLAW == REFUSES             ? TG_REFUSE
-           : FLAW == DECLINES          ? TG_DECLINE
-           : c->in[0]->dtype == TG_F32 ? TG_ACCEPT
-                                       : TG_REFUSE;
+    if (FLAW == REFUSES || c->in[0]->dtype != TG_F32)
+        return TG_REFUSE;
+    return FLAW == DECLINES ? TG_DECLINE : TG_ACCEPT;
 }
 
 static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
@@ -80,7 +90,8 @@ static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
         s->host->error(s->host->arg, TG_EBACKEND, "the mould is broken");
         return TG_EBACKEND;
     }
-    p->saved_size = FLAW == SAVES ? SAVED_SIZE : 0;
+    p->saved_size = FLAW == SAVES ? SAVED_SIZE : FLAW == SMALL_SAVED ? 8 : 0;
+    p->scratch_size = FLAW == SMALL_SCRATCH ? 16 : FLAW == HUGE_SCRATCH ? SIZE_MAX / 2 : 0;
     p->impl = s->host->alloc(s->host->arg, 16, 16);
     return p->impl ? TG_OK : TG_ENOMEM;
 }
@@ -96,6 +107,39 @@ static tg_status fail_in_run(tg_backend_state *s)
     return TG_EBACKEND;
 }
 
+static int64_t place(const tg_desc *d, int64_t at)
+{
+    int64_t where = 0;
+    for (int i = d->ndim - 1; i >= 0; at /= d->dim[i--])
+        where += at % d->dim[i] * d->stride[i];
+    return where;
+}
+
+/* What only guard bytes, a second run or another backend shows. */
+static void misbehave(tg_backend_state *s, const tg_run *r, int64_t n)
+{
+    static float runs;
+    float *y = r->out[0];
+    if (FLAW == WRITES_AFTER)
+        y[n] = 1;
+    if (FLAW == WRITES_BEFORE)
+        y[-3] = 1;
+    if (FLAW == SMALL_SCRATCH)
+        ((char *)r->scratch)[16] = 1;
+    if (FLAW == SMALL_SAVED && r->saved)
+        ((char *)r->saved)[8] = 1;
+    if (FLAW == CHANGES_INPUT && n)
+        ((float *)(uintptr_t)r->in[0])[0] = 7;
+    if (FLAW == ALLOCATES)
+        s->host->free(s->host->arg, s->host->alloc(s->host->arg, 100, 16));
+    if (FLAW == UNSTEADY && n)
+        y[0] *= 1 + 1e-6f * runs++;
+    if (FLAW == WRONG && n)
+        y[n - 1] += 0.5f;
+    if (FLAW == CRASHES)
+        __builtin_trap();
+}
+
 static tg_status run_neg(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     if (FLAW == RUN_FAILS || (FLAW == SAVES && !r->saved))
@@ -105,8 +149,9 @@ static tg_status run_neg(tg_backend_state *s, const tg_call *c, const tg_prepare
     int64_t n = 1;
     for (int i = 0; i < c->out->ndim; i++)
         n *= c->out->dim[i];
-    for (int64_t i = 0; i < n; i++)
-        ((float *)r->out[0])[i] = -((const float *)r->in[0])[i];
+    for (int64_t i = 0; i < n - (FLAW == LEAVES_GAPS); i++)
+        ((float *)r->out[0])[i] = -((const float *)r->in[0])[place(c->in[0], i)];
+    misbehave(s, r, n);
     return TG_OK;
 }
 

@@ -133,7 +133,7 @@ static tg_status fill_tensor(tg_tensor *t, const double *x, size_t n, tg_dtype d
 static int64_t factor_of(const tg_sample *sample, unsigned how)
 {
     double count = 1.0, free_dims = 0.0;
-    if (!(how & SAMPLE_LARGE))
+    if (!(how & (SAMPLE_LARGE | SAMPLE_ODD)))
         return 1;
     for (int32_t back = 1; back <= TG_MAX_DIM; back++) {
         int64_t size = 1;
@@ -145,6 +145,8 @@ static int64_t factor_of(const tg_sample *sample, unsigned how)
         count *= (double)size;
         free_dims += size > 1;
     }
+    if (how & SAMPLE_ODD)
+        return count * pow(7.0, free_dims) <= 40000.0 ? 7 : count * pow(3.0, free_dims) <= 40000.0 ? 3 : 1;
     double factor = free_dims > 0.0 ? pow(40000.0 / count, 1.0 / free_dims) : 1.0;
     return factor > 1.0 ? (int64_t)factor : 1;
 }

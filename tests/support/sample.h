@@ -9,6 +9,7 @@ enum {
     SAMPLE_EMPTY = 2u,       /* dim 0 of every input that has one becomes 0                         */
     SAMPLE_NAN = 4u,         /* the first element of every floating input is NaN                    */
     SAMPLE_LARGE = 8u,       /* dims above 1 times one factor, to some 40 000 elements             */
+    SAMPLE_ODD = 32u,        /* dims above 1 times 7 or 3: multiples of no vector's length          */
     SAMPLE_ROUND_F32 = 16u   /* floating values are those that f32 can hold, also in f64            */
 };
 

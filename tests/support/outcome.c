@@ -1,0 +1,169 @@
+#include "support/outcome.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_OUT = 16, MAX_RESULTS = 64 };
+
+const outcome_way outcome_ways[] = {{0, "plain"},
+                                    {SAMPLE_ALL_STRIDED, "strided"},
+                                    {SAMPLE_EMPTY, "empty"},
+                                    {SAMPLE_NAN, "NaN"},
+                                    {SAMPLE_ODD, "odd"},
+                                    {SAMPLE_ODD | SAMPLE_ALL_STRIDED, "odd strided"},
+                                    {SAMPLE_LARGE, "large"},
+                                    {SAMPLE_LARGE | SAMPLE_ALL_STRIDED, "large strided"},
+                                    {SAMPLE_LARGE | SAMPLE_NAN, "large NaN"}};
+const size_t outcome_n_ways = sizeof outcome_ways / sizeof *outcome_ways;
+
+void outcome_free(outcome *o)
+{
+    for (size_t i = 0; i < o->n; i++)
+        free(o->value[i]);
+    o->n = 0;
+}
+
+static void keep(outcome *o, const tg_tensor *t)
+{
+    if (o->n == MAX_RESULTS)
+        return;
+    o->count[o->n] = 0;
+    o->value[o->n] = t ? sample_values(t, &o->count[o->n]) : NULL;
+    o->n++;
+}
+
+static tg_tensor *cotangent(tg_tape *tape, tg_tensor *y, uint64_t seed)
+{
+    tg_desc d;
+    if (tg_tensor_desc(y, &d))
+        return NULL;
+    size_t n = (size_t)tg_desc_count(&d);
+    double *x = malloc((n + 1) * sizeof *x);
+    if (!x)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        float f = (float)(2.0 * sample_random(&seed) - 1.0);
+        if (d.dtype == TG_F32)
+            ((float *)(void *)x)[i] = f;
+        else
+            x[i] = (double)f;
+    }
+    tg_tensor *gy = tg_input(tape, (tg_dtype)d.dtype, d.dim, (size_t)d.ndim, x);
+    free(x);
+    return gy;
+}
+
+static tg_status go_back(outcome *o, tg_tape *tape, const tg_operator *op, const sample_set *set,
+                         tg_tensor *const out[])
+{
+    tg_tensor *wrt[TG_SAMPLE_IN], *grad[TG_SAMPLE_IN];
+    size_t n = 0;
+    for (size_t i = 0; i < set->n; i++)
+        if (set->in[i] && tg_tensor_requires_grad(set->in[i]))
+            wrt[n++] = set->in[i];
+    for (size_t i = 0; i < op->n_out && n; i++) {
+        if ((op->nondiff_out | op->kept_out) & (1u << i) || !tg_tensor_requires_grad(out[i]))
+            continue;
+        tg_tensor *gy = cotangent(tape, out[i], 99 + i);
+        tg_status status = tg_grad(tape, out[i], gy, wrt, n, grad, TG_RETAIN | TG_ALLOW_UNUSED);
+        if (status)
+            return status;
+        for (size_t k = 0; k < n; k++)
+            keep(o, grad[k]);
+    }
+    return TG_OK;
+}
+
+static void apply(outcome *o, tg_tape *tape, const tg_operator *op, const tg_sample *sample, sample_set *set)
+{
+    tg_tensor *out[MAX_OUT];
+    for (size_t i = 0; op->writes && i < set->n; i++)
+        if (set->in[i] && tg_tensor_requires_grad(set->in[i]))
+            tg_tensor_set_requires_grad(set->in[i], false);
+    o->status = tg_apply(tape, op, set->in, set->n, sample->attrs, sample->scalars, out);
+    for (size_t i = 0; o->status == TG_OK && i < op->n_out; i++)
+        if (!(op->kept_out & (1u << i)))
+            keep(o, out[i]);
+    for (size_t i = 0; o->status == TG_OK && op->writes && i < set->n; i++)
+        keep(o, set->in[i]);
+    if (o->status == TG_OK && !(op->flags & TG_OP_NONDIFF) && !op->writes)
+        o->status = go_back(o, tape, op, set, out);
+}
+
+void outcome_run(outcome *o, tg_tape *tape, const tg_operator *op, const tg_sample *sample, tg_dtype dtype,
+                 unsigned how)
+{
+    sample_set set;
+    memset(o, 0, sizeof *o);
+    tg_tape_clear_error(tape);
+    tg_tape_reset(tape);
+    tg_tape_set_random_state(tape, (tg_random_state){.seed = 5, .draw = 17});
+    if (!sample_draw(&set, tg_tape_runtime(tape), sample, dtype, 3, how | SAMPLE_ROUND_F32)) {
+        o->status = TG_EINVAL;
+        snprintf(o->error, sizeof o->error, "%s", tg_error_message());
+        return;
+    }
+    apply(o, tape, op, sample, &set);
+    if (o->status)
+        snprintf(o->error, sizeof o->error, "%s", tg_tape_error(tape));
+    tg_tape_reset(tape);
+    sample_free(&set);
+}
+
+/* -- comparing ------------------------------------------------------------------------------------------------ */
+
+double outcome_tolerance(const tg_sample *sample, tg_dtype dtype)
+{
+    return dtype == TG_F64 ? 1e-11 : fmax(2e-5, (double)sample->tolerance);
+}
+
+static bool close_enough(const double *got, const double *want, size_t n, double tolerance, size_t *where)
+{
+    double scale = 1.0;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(want[i]))
+            scale = fmax(scale, fabs(want[i]));
+    for (size_t i = 0; i < n; i++) {
+        *where = i;
+        if (isnan(want[i])   ? !isnan(got[i])
+            : isinf(want[i]) ? got[i] != want[i]
+                             : !(fabs(got[i] - want[i]) <= tolerance * scale))
+            return false;
+    }
+    return true;
+}
+
+bool outcome_agrees(const outcome *got, const outcome *want, double tolerance, char *why, size_t size)
+{
+    size_t at = 0;
+    if (got->status != want->status || got->n != want->n) {
+        snprintf(why, size, "%s (%s), the reference: %s (%s)", tg_status_name(got->status), got->error,
+                 tg_status_name(want->status), want->error);
+        return false;
+    }
+    for (size_t i = 0; i < got->n; i++) {
+        if (!got->value[i] != !want->value[i] || got->count[i] != want->count[i]) {
+            snprintf(why, size, "result %zu has %zu elements, expected %zu", i, got->count[i], want->count[i]);
+            return false;
+        }
+        if (got->value[i] && !close_enough(got->value[i], want->value[i], got->count[i], tolerance, &at)) {
+            snprintf(why, size, "result %zu, element %zu: %.9g, the reference in f64: %.9g", i, at, got->value[i][at],
+                     want->value[i][at]);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool outcome_same_bits(const outcome *a, const outcome *b, size_t *where)
+{
+    for (*where = 0; *where < a->n; ++*where) {
+        size_t i = *where;
+        if (i >= b->n || a->count[i] != b->count[i] ||
+            (a->value[i] && memcmp(a->value[i], b->value[i], a->count[i] * sizeof(double))))
+            return false;
+    }
+    return a->n == b->n;
+}
