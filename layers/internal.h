@@ -107,6 +107,7 @@ tg_status tg_options_read(const char *what, void *known, size_t known_size, cons
 /* The families: each ends with NULL. */
 extern const tg_layer_class *const tg_layers_activation[];
 extern const tg_layer_class *const tg_layers_batch_norm[];
+extern const tg_layer_class *const tg_layers_conv[];
 extern const tg_layer_class *const tg_layers_dropout[];
 extern const tg_layer_class *const tg_layers_flatten[];
 extern const tg_layer_class *const tg_layers_layer_norm[];

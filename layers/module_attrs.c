@@ -145,6 +145,12 @@ static tg_status set_list(const char *what, const tg_attr_spec *s, const tg_attr
 {
     tg_ints ints = {.n = 1};
     tg_reals reals = {.n = 1};
+    if (s->type == TG_ATTR_INTS && s->choices && g->type == TG_ATTR_CHOICE) {
+        tg_status status = set_choice(what, s, g, (char *)&ints.v[0]);
+        ints.v[0] = TG_INTS_WORD(ints.v[0]);
+        memcpy(at, &ints, sizeof ints);
+        return status;
+    }
     int64_t n = g->type == TG_ATTR_INTS ? g->as.ints.n : g->type == TG_ATTR_REALS ? g->as.reals.n : 1;
     if (n < 0 || n > TG_MAX_DIM)
         return tg_fail(NULL, TG_EINVAL, "%s: %s has %lld entries, expected at most %d", what, s->name,

@@ -52,7 +52,11 @@ static json_t *describe_value(const tg_attr_spec *s, const char *at)
         return s->type == TG_ATTR_INT ? json_integer(i) : describe_word(s->choices, i);
     case TG_ATTR_REAL: memcpy(&f, at, sizeof f); return describe_real(f, optional);
     case TG_ATTR_BOOL: memcpy(&b, at, sizeof b); return json_boolean(b);
-    case TG_ATTR_INTS: memcpy(&ints, at, sizeof ints); return describe_list(&ints, NULL);
+    case TG_ATTR_INTS:
+        memcpy(&ints, at, sizeof ints);
+        if (s->choices && ints.n == 1 && ints.v[0] < 0)
+            return describe_word(s->choices, ints.v[0] - TG_INTS_WORD(0));
+        return describe_list(&ints, NULL);
     case TG_ATTR_REALS: memcpy(&reals, at, sizeof reals); return describe_list(NULL, &reals);
     case TG_ATTR_TENSOR:
         /* The module keeps its copy under the argument's name: a tensor of the state. */

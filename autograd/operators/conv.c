@@ -1,6 +1,7 @@
 /* Convolution and its two gradients: each is linear in both of its inputs, and every derivative of one of the three is
  * one of the three. */
 #include "autograd/operators/checks.h"
+#include "autograd/operators/reduced.h"
 
 #include <stdio.h>
 
@@ -491,9 +492,11 @@ static tg_tensor *conv_transpose(const blame *b, size_t n, tg_tensor *x, tg_tens
     }
     if (!any)
         return apply(b->tape, &row_backward_data, &c);
+    tg_scope scope;
+    tg_scope_enter(b->tape, &scope);
     tg_tensor *y = tg_row3(b->tape, &row_backward_data, c.x, weight, NULL, &c.a);
     y = pad_rest(b->tape, y, &c, rest);
-    return c.single && y ? tg_squeeze(b->tape, y, 0) : y;
+    return tg_composed(b->tape, &scope, c.single && y ? tg_squeeze(b->tape, y, 0) : y, NULL);
 }
 
 #define FUNCTIONS(n_)                                                                                        \

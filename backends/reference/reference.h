@@ -36,6 +36,7 @@ extern const tg_kernel tg_ref_resample[];
 extern const tg_kernel tg_ref_patches[];
 extern const tg_kernel tg_ref_look[];
 extern const tg_kernel tg_ref_conv[];
+extern const tg_kernel tg_ref_pad[];
 extern const tg_kernel tg_ref_pool[];
 extern const tg_kernel tg_ref_group_norm[];
 

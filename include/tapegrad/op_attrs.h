@@ -452,6 +452,12 @@ typedef struct tg_convolution_attrs {
     int64_t groups;
 } tg_convolution_attrs;
 
+/* constant_pad_nd: [x] → x with before[d] and after[d] constants (one scalar) at the ends of each dim d; negative: so many
+ * elements less. Any dtype, any strides. */
+typedef struct tg_pad_attrs {
+    tg_ints before, after;
+} tg_pad_attrs;
+
 /* -- optim -------------------------------------------------------------------------------------------------------------- */
 
 /* All rows here are variadic; they update in place (but grad_norm). The tensors of a group have one shape and one

@@ -205,6 +205,7 @@
 #define tg_one_hot(...) TG_AT(tg_one_hot(__VA_ARGS__))
 #define tg_ones_like(...) TG_AT(tg_ones_like(__VA_ARGS__))
 #define tg_outer(...) TG_AT(tg_outer(__VA_ARGS__))
+#define tg_pad(...) TG_AT(tg_pad(__VA_ARGS__))
 #define tg_pairwise_distance(...) TG_AT(tg_pairwise_distance(__VA_ARGS__))
 #define tg_permute_dims(...) TG_AT(tg_permute_dims(__VA_ARGS__))
 #define tg_pixel_shuffle(...) TG_AT(tg_pixel_shuffle(__VA_ARGS__))

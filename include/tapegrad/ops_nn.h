@@ -114,6 +114,13 @@ TG_API tg_tensor *tg_rms_norm(tg_tape *tape, tg_tensor *x, size_t normalized_ndi
  * more before than behind. torch.nn.functional.local_response_norm: alpha 1e-4, beta 0.75, k 1. */
 TG_API tg_tensor *tg_local_response_norm(tg_tape *tape, tg_tensor *x, int64_t size, double alpha, double beta, double k);
 
+typedef enum tg_pad_mode { TG_PAD_CONSTANT, TG_PAD_REFLECT, TG_PAD_REPLICATE, TG_PAD_CIRCULAR } tg_pad_mode;
+/* x with more at its ends: pad[0] before and pad[1] after along the last dim, pad[2] and pad[3] along the one before, …, n
+ * entries; negative: so many elements less. With `value`; or with x's elements: mirrored at the last one, that one again, or
+ * from the other end. torch.nn.functional.pad. Any dtype. TG_ESHAPE where there are too few to mirror or go around;
+ * TG_EINVAL. */
+TG_API tg_tensor *tg_pad(tg_tape *tape, tg_tensor *x, const int64_t *pad, size_t n, tg_pad_mode mode, double value);
+
 /* -- resampling and patches ---------------------------------------------------------------------------------------------- */
 typedef enum tg_resample {
     TG_NEAREST = 0,       /* of the source whose cell begins at or before: OpenCV's                          */

@@ -71,7 +71,7 @@ typedef enum tg_attr_type {
     TG_ATTR_REAL,     /* double                                                                         */
     TG_ATTR_BOOL,     /* bool                                                                           */
     TG_ATTR_CHOICE,   /* int64_t: the index of a word in tg_attr_spec.choices; given as a string        */
-    TG_ATTR_INTS,     /* tg_ints                                                                        */
+    TG_ATTR_INTS,     /* tg_ints; or one of `choices` for it: TG_INTS_WORD                        */
     TG_ATTR_REALS,    /* tg_reals                                                                       */
     TG_ATTR_TENSOR    /* tg_tensor *: borrowed while the object is made; it keeps a copy                */
 } tg_attr_type;
@@ -83,6 +83,9 @@ typedef struct tg_reals {
     int64_t n;
     double v[TG_MAX_DIM];
 } tg_reals;
+
+/* Word number k of `choices` given for a tg_ints: its one entry. */
+#define TG_INTS_WORD(k) (INT64_MIN + 1 + (k))
 
 /* A None is stored as these. */
 #define TG_NONE_INT INT64_MIN
@@ -101,7 +104,7 @@ typedef struct tg_attr_spec {
     size_t offset;        /* in the options struct                                                   */
     double value;         /* the default of an INT, REAL, BOOL, CHOICE; for INTS/REALS: see `values` */
     const char *values;   /* the default of INTS/REALS as text: "0.9, 0.999"; NULL: empty            */
-    const char *choices;  /* CHOICE: "none|mean|sum"                                                 */
+    const char *choices;  /* CHOICE, or words for INTS: "none|mean|sum"                              */
     const char *doc;      /* one line                                                                */
 } tg_attr_spec;
 

@@ -1,0 +1,257 @@
+#include <math.h>
+
+#include "layers/internal.h"
+
+/* Conv1d … Conv3d and their transposes: one class each over the same options, lists with an entry for each dim. */
+typedef struct conv_state {
+    tg_tensor *weight, *bias;
+    int ndim;
+    int64_t stride[3], padding[3], dilation[3], more[3]; /* more: output_padding     */
+    int64_t around[6];                                   /* what is padded first, as tg_pad takes it */
+    bool padded;
+} conv_state;
+
+typedef tg_conv_options options;
+enum { PAD_MODE_ZEROS };
+
+/* `list` as an entry for each dim, none below `least`. */
+static tg_status spread(const tg_module *m, const char *name, const tg_ints *list, int ndim, int64_t least,
+                        int64_t *out)
+{
+    const char *what = tg_module_class(m)->name;
+    if (list->n != 1 && list->n != ndim)
+        return tg_fail(NULL, TG_EINVAL, "%s: %s has %lld entries, expected 1 or %d", what, name,
+                       (long long)list->n, ndim);
+    for (int d = 0; d < ndim; d++) {
+        out[d] = list->v[list->n == 1 ? 0 : d];
+        if (out[d] < least || out[d] > INT32_MAX)
+            return tg_fail(NULL, TG_EINVAL, "%s: %s is %lld, expected %lld or more", what, name,
+                           (long long)out[d], (long long)least);
+    }
+    return TG_OK;
+}
+
+/* What of the padding goes around x first, and what is left to the convolution. */
+static tg_status choose_padding(tg_module *m, const options *o, conv_state *s, const int64_t *kernel)
+{
+    const bool same = o->padding.n == 1 && o->padding.v[0] == TG_PADDING_SAME;
+    if (o->padding.n == 1 && o->padding.v[0] == TG_PADDING_VALID)
+        return TG_OK;
+    tg_status status = same ? TG_OK : spread(m, "padding", &o->padding, s->ndim, 0, s->padding);
+    if (status)
+        return status;
+    bool even = true;
+    for (int d = 0; d < s->ndim; d++) {
+        const int64_t total = same ? s->dilation[d] * (kernel[d] - 1) : 2 * s->padding[d];
+        int64_t *pair = s->around + 2 * (s->ndim - 1 - d);
+        if (same && s->stride[d] != 1)
+            return tg_fail(NULL, TG_EINVAL, "%s: padding \"same\" needs a stride of 1, got %lld",
+                           tg_module_class(m)->name, (long long)s->stride[d]);
+        pair[0] = s->padding[d] = total / 2;
+        pair[1] = total - pair[0];
+        even = even && pair[0] == pair[1];
+    }
+    s->padded = !even || o->padding_mode != PAD_MODE_ZEROS;
+    for (int d = 0; s->padded && d < s->ndim; d++)
+        s->padding[d] = 0;
+    return TG_OK;
+}
+
+static tg_status check_channels(const tg_module *m, const options *o)
+{
+    const int64_t in = o->in_channels, out = o->out_channels, groups = o->groups;
+    if (in >= 1 && out >= 1 && groups >= 1 && in % groups == 0 && out % groups == 0)
+        return TG_OK;
+    return tg_fail(NULL, TG_EINVAL,
+                   "%s: in_channels %lld and out_channels %lld, expected positive multiples of groups, %lld",
+                   tg_module_class(m)->name, (long long)in, (long long)out, (long long)groups);
+}
+
+static tg_status conv_init(tg_module *m, const options *o, int ndim, bool transposed)
+{
+    conv_state *s = m->self;
+    const int64_t in = o->in_channels, out = o->out_channels;
+    int64_t dims[5], *kernel = dims + 2, fan_in;
+    s->ndim = ndim;
+    tg_status status = check_channels(m, o);
+    if (!status)
+        status = spread(m, "kernel_size", &o->kernel_size, ndim, 1, kernel);
+    if (!status)
+        status = spread(m, "stride", &o->stride, ndim, 1, s->stride);
+    if (!status)
+        status = spread(m, "dilation", &o->dilation, ndim, 1, s->dilation);
+    if (!status && transposed)
+        status = spread(m, "output_padding", &o->output_padding, ndim, 0, s->more);
+    if (!status)
+        status = transposed ? spread(m, "padding", &o->padding, ndim, 0, s->padding)
+                            : choose_padding(m, o, s, kernel);
+    if (status)
+        return status;
+    dims[0] = transposed ? in : out;
+    dims[1] = (transposed ? out : in) / o->groups;
+    status = tg_module_add_parameter(m, "weight", dims, (size_t)ndim + 2, &s->weight);
+    if (!status && o->bias)
+        status = tg_module_add_parameter(m, "bias", &out, 1, &s->bias);
+    if (status)
+        return status;
+    status = tg_init_kaiming_uniform(s->weight, sqrt(5.0));
+    fan_in = dims[1];
+    for (int d = 0; d < ndim; d++)
+        fan_in *= kernel[d];
+    const double bound = 1.0 / sqrt((double)fan_in);
+    return status || !s->bias ? status : tg_init_uniform(s->bias, -bound, bound);
+}
+
+static tg_status conv_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                              bool transposed)
+{
+    (void)n_in;
+    static const tg_pad_mode modes[] = {TG_PAD_CONSTANT, TG_PAD_REFLECT, TG_PAD_REPLICATE, TG_PAD_CIRCULAR};
+    const options *o = m->attrs;
+    const conv_state *s = m->self;
+    const tg_desc *d = tg_layer_desc(in[0]);
+    tg_tensor *x = in[0], *y = NULL;
+    if ((d->ndim != s->ndim + 1 && d->ndim != s->ndim + 2) || d->dim[d->ndim - s->ndim - 1] != o->in_channels) {
+        char got[128];
+        return tg_layer_fail(m, tape, TG_ESHAPE, "got %s, expected %d or %d dims and %lld channels",
+                             tg_desc_format(d, got, sizeof got), s->ndim + 1, s->ndim + 2,
+                             (long long)o->in_channels);
+    }
+    if (s->padded)
+        x = tg_pad(tape, x, s->around, 2 * (size_t)s->ndim, modes[o->padding_mode], 0);
+    if (x && !transposed)
+        y = (s->ndim == 1   ? tg_conv1d
+             : s->ndim == 2 ? tg_conv2d
+                            : tg_conv3d)(tape, x, s->weight, s->bias, s->stride, s->padding, s->dilation, o->groups);
+    if (x && transposed)
+        y = (s->ndim == 1   ? tg_conv_transpose1d
+             : s->ndim == 2 ? tg_conv_transpose2d
+                            : tg_conv_transpose3d)(tape, x, s->weight, s->bias, s->stride, s->padding, s->more,
+                                                   o->groups, s->dilation);
+    return tg_layer_result(tape, y, out);
+}
+
+#define INTS_ROW(field_, default_, choices_, doc_)                                                           \
+    {                                                                                                        \
+        #field_, TG_ATTR_INTS, 0, offsetof(options, field_), 0, default_, choices_, doc_                     \
+    }
+#define CHANNELS                                                                                             \
+    TG_ATTR_ROW(options, in_channels, INT, TG_ATTR_REQUIRED, 0, NULL, "channels of the input"),              \
+        TG_ATTR_ROW(options, out_channels, INT, TG_ATTR_REQUIRED, 0, NULL, "channels of the result"),        \
+        TG_ATTR_ROW(options, kernel_size, INTS, TG_ATTR_REQUIRED, 0, NULL, "of a window"),                   \
+        INTS_ROW(stride, "1", NULL, "from window to window"), INTS_ROW(dilation, "1", NULL, "inside a window"), \
+        TG_ATTR_ROW(options, groups, INT, 0, 1, NULL, "of channels that do not mix"),                        \
+        TG_ATTR_ROW(options, bias, BOOL, 0, 1, NULL, "adds a learned bias")
+static const tg_attr_spec specs[] = {
+    CHANNELS,
+    INTS_ROW(padding, "0", TG_PADDING_WORDS, "on each side; or \"valid\", none, or \"same\", for the size to stay"),
+    TG_ATTR_ROW(options, padding_mode, CHOICE, 0, 0, "zeros|reflect|replicate|circular", "what is padded with"),
+    TG_ATTR_END,
+};
+static const tg_attr_spec transposed_specs[] = {
+    CHANNELS,
+    INTS_ROW(padding, "0", NULL, "dilation·(kernel_size − 1) − padding zeros go around the input"),
+    INTS_ROW(output_padding, "0", NULL, "added to one side of the result"),
+    TG_ATTR_ROW(options, padding_mode, CHOICE, 0, 0, "zeros", "zeros"),
+    TG_ATTR_END,
+};
+
+static const char *const input_names[] = {"input"};
+
+#define LIST(...) {sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {__VA_ARGS__}}
+#define OPTIONS(kernel_, stride_, padding_, dilation_, groups_, bias_, mode_, more_)                         \
+    &(const options)                                                                                         \
+    {                                                                                                        \
+        .in_channels = 2, .out_channels = 4, .kernel_size = kernel_, .stride = stride_, .padding = padding_, \
+        .dilation = dilation_, .groups = groups_, .bias = bias_, .padding_mode = mode_,                      \
+        .output_padding = more_                                                                              \
+    }
+#define INPUT(...)                                                                                           \
+    TG_SAMPLE_INPUTS({.ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, .low = -2, .high = 2})
+static const tg_sample samples1[] = {
+    {.label = "no batch, same", .n_in = 1, .in = INPUT(2, 5),
+     .attrs = OPTIONS(LIST(2), LIST(1), LIST(TG_PADDING_SAME), LIST(1), 1, true, 0, LIST(0))},
+    {.label = "reflected", .n_in = 1, .in = INPUT(2, 2, 4),
+     .attrs = OPTIONS(LIST(3), LIST(1), LIST(2), LIST(1), 1, true, 1, LIST(0))},
+};
+static const tg_sample samples2[] = {
+    {.label = "strided, grouped", .n_in = 1, .in = INPUT(2, 2, 4, 5),
+     .attrs = OPTIONS(LIST(3, 2), LIST(2), LIST(1, 0), LIST(1), 2, true, 0, LIST(0))},
+};
+static const tg_sample samples3[] = {
+    {.label = "dilated, no bias", .n_in = 1, .in = INPUT(1, 2, 2, 3, 4),
+     .attrs = OPTIONS(LIST(1, 2, 2), LIST(1), LIST(0), LIST(1, 2, 3), 1, false, 0, LIST(0))},
+};
+static const tg_sample transposed1[] = {
+    {.label = "no batch", .n_in = 1, .in = INPUT(2, 3),
+     .attrs = OPTIONS(LIST(2), LIST(2), LIST(0), LIST(1), 1, true, 0, LIST(1))},
+};
+static const tg_sample transposed2[] = {
+    {.label = "strided, grouped", .n_in = 1, .in = INPUT(1, 2, 2, 3),
+     .attrs = OPTIONS(LIST(3, 2), LIST(2, 1), LIST(1, 0), LIST(1), 2, true, 0, LIST(0))},
+};
+static const tg_sample transposed3[] = {
+    {.label = "dilated, no bias", .n_in = 1, .in = INPUT(1, 2, 1, 2, 2),
+     .attrs = OPTIONS(LIST(1, 2, 1), LIST(1), LIST(0), LIST(1, 2, 1), 1, false, 0, LIST(0))},
+};
+
+#define CLASS(name_, class_, ndim_, transposed_, specs_, table_, doc_)                                       \
+    static tg_status name_##_init(tg_module *m, const void *attrs)                                           \
+    {                                                                                                        \
+        return conv_init(m, attrs, ndim_, transposed_);                                                      \
+    }                                                                                                        \
+    static tg_status name_##_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,        \
+                                     tg_tensor *out[])                                                       \
+    {                                                                                                        \
+        return conv_forward(m, tape, in, n_in, out, transposed_);                                            \
+    }                                                                                                        \
+    TG_SAMPLES(name_##_samples, table_)                                                                      \
+    static const tg_layer_class name_ = {                                                                    \
+        .struct_size = sizeof(tg_layer_class),                                                               \
+        .name = class_,                                                                                      \
+        .attrs = specs_,                                                                                     \
+        .attrs_size = sizeof(options),                                                                       \
+        .state_size = sizeof(conv_state),                                                                    \
+        .n_in = 1,                                                                                           \
+        .n_out = 1,                                                                                          \
+        .in_names = input_names,                                                                             \
+        .init = name_##_init,                                                                                \
+        .forward = {name_##_forward, name_##_forward},                                                       \
+        .samples = name_##_samples,                                                                          \
+        .doc = doc_,                                                                                         \
+    };                                                                                                       \
+    tg_module *tg_nn_##name_##_with(tg_runtime *rt, const options *given)                                    \
+    {                                                                                                        \
+        options known = tg_conv_defaults(0, 0, 0);                                                           \
+        return tg_options_read(class_, &known, sizeof known, given) ? NULL                                   \
+                                                                    : tg_module_new(rt, &name_, &known);     \
+    }                                                                                                        \
+    tg_module *tg_nn_##name_(tg_runtime *rt, int64_t in_channels, int64_t out_channels, int64_t kernel_size) \
+    {                                                                                                        \
+        const options known = tg_conv_defaults(in_channels, out_channels, kernel_size);                      \
+        return tg_module_new(rt, &name_, &known);                                                            \
+    }
+
+tg_conv_options tg_conv_defaults(int64_t in_channels, int64_t out_channels, int64_t kernel_size)
+{
+    return (options){.struct_size = sizeof(options),
+                     .in_channels = in_channels,
+                     .out_channels = out_channels,
+                     .kernel_size = {1, {kernel_size}},
+                     .stride = {1, {1}},
+                     .padding = {1, {0}},
+                     .dilation = {1, {1}},
+                     .groups = 1,
+                     .bias = true,
+                     .output_padding = {1, {0}}};
+}
+
+CLASS(conv1d, "Conv1d", 1, false, specs, samples1, "windows over one dim times weights")
+CLASS(conv2d, "Conv2d", 2, false, specs, samples2, "windows over two dims times weights")
+CLASS(conv3d, "Conv3d", 3, false, specs, samples3, "windows over three dims times weights")
+CLASS(conv_transpose1d, "ConvTranspose1d", 1, true, transposed_specs, transposed1, "Conv1d's gradient as a map")
+CLASS(conv_transpose2d, "ConvTranspose2d", 2, true, transposed_specs, transposed2, "Conv2d's gradient as a map")
+CLASS(conv_transpose3d, "ConvTranspose3d", 3, true, transposed_specs, transposed3, "Conv3d's gradient as a map")
+
+const tg_layer_class *const tg_layers_conv[] = {&conv1d,           &conv2d,           &conv3d, &conv_transpose1d,
+                                                &conv_transpose2d, &conv_transpose3d, NULL};
