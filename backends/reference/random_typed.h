@@ -1,7 +1,8 @@
 /* The loops of random.c for one type: T, NAME, PER (words an element takes), UNIFORM and the mathematics of
  * one T are defined by the includer. A piece is what one batch of counters gives. */
 
-NAME(TG_REF_CLONES)
+/* f64 too: the baseline has no blend, and a branch on a random bit is guessed wrong half the time. */
+TG_REF_CLONES
 static void NAME(keep)(T *restrict y, const T *restrict x, const uint32_t *restrict words, uint32_t last,
                        T scale, int64_t n)
 {
