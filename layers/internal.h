@@ -110,6 +110,8 @@ extern const tg_layer_class *const tg_layers_batch_norm[];
 extern const tg_layer_class *const tg_layers_conv[];
 extern const tg_layer_class *const tg_layers_dropout[];
 extern const tg_layer_class *const tg_layers_flatten[];
+extern const tg_layer_class *const tg_layers_group_norm[];
+extern const tg_layer_class *const tg_layers_pool[];
 extern const tg_layer_class *const tg_layers_layer_norm[];
 extern const tg_layer_class *const tg_layers_linear[];
 extern const tg_layer_class *const tg_layers_loss[];

@@ -125,8 +125,8 @@ static tg_status infer_pool_gather(const tg_infer *q)
     tg_status status = check_float(q, 0, "x");
     if (status)
         return status;
-    if (x->ndim < 3 || indices->dtype != TG_I64 || indices->ndim != x->ndim ||
-        indices->dim[0] != x->dim[0] || indices->dim[1] != x->dim[1])
+    if (x->ndim < 3 || indices->dtype != TG_I64 || indices->ndim != x->ndim || indices->dim[0] != x->dim[0] ||
+        indices->dim[1] != x->dim[1])
         return tg_infer_fail(q, TG_ESHAPE, "expected x [N, C, *] and i64 indices [N, C, *] of as many dims");
     return tg_desc_make(q->out, (tg_dtype)x->dtype, indices->dim, (size_t)indices->ndim);
 }
@@ -404,7 +404,7 @@ static bool takes(tg_tape *tape, const char *what, const tg_pool_options *o, boo
     const char *wrong = !max && dilated                        ? "dilation is for max_pool"
                         : !average && o->exclude_pad           ? "exclude_pad is for avg_pool"
                         : !average && o->divisor_override != 0 ? "divisor_override is for avg_pool"
-                        : !max && !average && margin          ? "there is no padding"
+                        : !max && !average && margin           ? "there is no padding"
                                                                : NULL;
     if (wrong)
         tg_fail(tape, TG_EINVAL, "%s: %s", what, wrong);
@@ -537,6 +537,7 @@ tg_tensor *tg_adaptive_avg_pool(tg_tape *tape, tg_tensor *x, size_t n, const int
 }
 
 const tg_operator *const tg_ops_pool[] = {
-    &row_max_pool,          &row_max_pool_backward, &row_pool_gather, &row_avg_pool,
-    &row_avg_pool_backward, &row_adaptive_max_pool, NULL,
+    &row_max_pool, &row_max_pool_backward, &row_pool_gather,
+    &row_avg_pool, &row_avg_pool_backward, &row_adaptive_max_pool,
+    NULL,
 };

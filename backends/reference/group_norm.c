@@ -1,6 +1,6 @@
-/* Group norm: each sample's groups of channels are rows of their own. RMS norm is the same with rows of one group, each
- * element a channel, and no mean. Statistics in f64, in two passes; sums for the parameters chunk by chunk, cut by
- * the shape alone. */
+/* Group norm: each sample's groups of channels are rows of their own. RMS norm is the same with rows of one
+ * group, each element a channel, and no mean. Statistics in f64, in two passes; sums for the parameters chunk
+ * by chunk, cut by the shape alone. */
 #include "backends/reference/each.h"
 #include "backends/reference/lanes.h"
 #include "backends/reference/reference.h"
@@ -18,12 +18,6 @@ typedef struct group_task {
     double *a, *b; /* scratch: the chunks' Σgy·x̂ and Σgy of each channel */
 } group_task;
 
-#ifdef TG_REF_CLONES
-#define ONLY_f32 TG_REF_CLONES
-#else
-#define ONLY_f32 REF_CLONES
-#endif
-#define ONLY_f64
 #define T float
 #define NAME(x) x##_f32
 #include "backends/reference/lanes_typed.h"

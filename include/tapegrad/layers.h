@@ -13,6 +13,7 @@
 #define TAPEGRAD_LAYERS_H
 
 #include <tapegrad/module.h>
+#include <tapegrad/ops_nn.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -120,6 +121,53 @@ TG_API tg_layer_norm_options tg_layer_norm_defaults(const int64_t *normalized_sh
 TG_API tg_module *tg_nn_layer_norm(tg_runtime *rt, const int64_t *normalized_shape, size_t ndim);
 TG_API tg_module *tg_nn_layer_norm_with(tg_runtime *rt, const tg_layer_norm_options *options);
 
+/* y = (x − μ)/√(v + eps)·weight + bias with the statistics of each example's num_groups groups of channels of [N, C, *], C =
+ * num_channels, a multiple; weight (ones) and bias (zeros) [C]. The same in both modes. By name: eps 1e-5, affine, bias. */
+TG_API tg_module *tg_nn_group_norm(tg_runtime *rt, int64_t num_groups, int64_t num_channels);
+/* The same of each example's channels by themselves, more than one value each: [N, C, *] or [C, *] with one to three dims *.
+ * `affine`: weight and bias [C], else any C does. `track_running_stats`: in train mode running_mean and running_var take the
+ * mean over the examples of each one's statistics, as BatchNorm's (num_batches_tracked stays, as in torch), and eval mode, or
+ * frozen statistics, use them; else both modes do the same. torch: both false. By name: eps, momentum, bias. */
+TG_API tg_module *tg_nn_instance_norm1d(tg_runtime *rt, int64_t num_features, bool affine, bool track_running_stats);
+TG_API tg_module *tg_nn_instance_norm2d(tg_runtime *rt, int64_t num_features, bool affine, bool track_running_stats);
+TG_API tg_module *tg_nn_instance_norm3d(tg_runtime *rt, int64_t num_features, bool affine, bool track_running_stats);
+/* x/√(mean(x²) + eps)·weight over the last dims, which must equal normalized_shape. By name: eps (None: the dtype's, 1.19e-7
+ * or 2.2e-16), elementwise_affine. */
+TG_API tg_module *tg_nn_rms_norm(tg_runtime *rt, const int64_t *normalized_shape, size_t ndim);
+/* x/(k + alpha·m)^beta, m the mean of x² over `size` neighbouring channels of [N, C, *]. By name: alpha 1e-4, beta 0.75,
+ * k 1. */
+TG_API tg_module *tg_nn_local_response_norm(tg_runtime *rt, int64_t size);
+
+/* -- pooling: of the last one to three dims of [N, C, *] or [C, *], the same in both modes ------------ */
+
+/* A kernel_size for all dims, stride the same, no padding; the rest by torch's names (stride, padding, dilation, ceil_mode,
+ * return_indices, count_include_pad, divisor_override), lists of one number or one a dim, or through `_with`. TG_EINVAL
+ * for a padding above half a window. With return_indices a module has a second output, the i64 places (tg_forward_n). */
+TG_API tg_module *tg_nn_max_pool1d(tg_runtime *rt, int64_t kernel_size);
+TG_API tg_module *tg_nn_max_pool2d(tg_runtime *rt, int64_t kernel_size);
+TG_API tg_module *tg_nn_max_pool3d(tg_runtime *rt, int64_t kernel_size);
+TG_API tg_module *tg_nn_max_pool_with(tg_runtime *rt, size_t n, const tg_pool_options *options, bool return_indices);
+TG_API tg_module *tg_nn_avg_pool1d(tg_runtime *rt, int64_t kernel_size);
+TG_API tg_module *tg_nn_avg_pool2d(tg_runtime *rt, int64_t kernel_size);
+TG_API tg_module *tg_nn_avg_pool3d(tg_runtime *rt, int64_t kernel_size);
+TG_API tg_module *tg_nn_avg_pool_with(tg_runtime *rt, size_t n, const tg_pool_options *options);
+/* (Σ x^norm_type)^(1/norm_type) of each window. */
+TG_API tg_module *tg_nn_lp_pool1d(tg_runtime *rt, double norm_type, int64_t kernel_size);
+TG_API tg_module *tg_nn_lp_pool2d(tg_runtime *rt, double norm_type, int64_t kernel_size);
+TG_API tg_module *tg_nn_lp_pool3d(tg_runtime *rt, double norm_type, int64_t kernel_size);
+/* Called with (input, indices): zeros with the input at indices; where another size than the least is wanted,
+ * tg_max_unpool. */
+TG_API tg_module *tg_nn_max_unpool1d(tg_runtime *rt, int64_t kernel_size);
+TG_API tg_module *tg_nn_max_unpool2d(tg_runtime *rt, int64_t kernel_size);
+TG_API tg_module *tg_nn_max_unpool3d(tg_runtime *rt, int64_t kernel_size);
+/* To this size whatever the input's is; TG_NONE_INT keeps it. By name: return_indices. */
+TG_API tg_module *tg_nn_adaptive_max_pool1d(tg_runtime *rt, int64_t length);
+TG_API tg_module *tg_nn_adaptive_max_pool2d(tg_runtime *rt, int64_t height, int64_t width);
+TG_API tg_module *tg_nn_adaptive_max_pool3d(tg_runtime *rt, int64_t depth, int64_t height, int64_t width);
+TG_API tg_module *tg_nn_adaptive_avg_pool1d(tg_runtime *rt, int64_t length);
+TG_API tg_module *tg_nn_adaptive_avg_pool2d(tg_runtime *rt, int64_t height, int64_t width);
+TG_API tg_module *tg_nn_adaptive_avg_pool3d(tg_runtime *rt, int64_t depth, int64_t height, int64_t width);
+
 /* -- Dropout ----------------------------------------------------------------------------------------- */
 
 /* p: the probability of dropping, in [0, 1] (TG_EINVAL otherwise, NaN too). Train mode: x/(1 − p) with
@@ -214,6 +262,32 @@ TG_API tg_module *tg_nn_mse_loss(tg_runtime *rt, tg_reduction reduction);
 #define tg_nn_batch_norm3d_with(...) TG_AT(tg_nn_batch_norm3d_with(__VA_ARGS__))
 #define tg_nn_layer_norm(...) TG_AT(tg_nn_layer_norm(__VA_ARGS__))
 #define tg_nn_layer_norm_with(...) TG_AT(tg_nn_layer_norm_with(__VA_ARGS__))
+#define tg_nn_group_norm(...) TG_AT(tg_nn_group_norm(__VA_ARGS__))
+#define tg_nn_instance_norm1d(...) TG_AT(tg_nn_instance_norm1d(__VA_ARGS__))
+#define tg_nn_instance_norm2d(...) TG_AT(tg_nn_instance_norm2d(__VA_ARGS__))
+#define tg_nn_instance_norm3d(...) TG_AT(tg_nn_instance_norm3d(__VA_ARGS__))
+#define tg_nn_rms_norm(...) TG_AT(tg_nn_rms_norm(__VA_ARGS__))
+#define tg_nn_local_response_norm(...) TG_AT(tg_nn_local_response_norm(__VA_ARGS__))
+#define tg_nn_max_pool1d(...) TG_AT(tg_nn_max_pool1d(__VA_ARGS__))
+#define tg_nn_max_pool2d(...) TG_AT(tg_nn_max_pool2d(__VA_ARGS__))
+#define tg_nn_max_pool3d(...) TG_AT(tg_nn_max_pool3d(__VA_ARGS__))
+#define tg_nn_max_pool_with(...) TG_AT(tg_nn_max_pool_with(__VA_ARGS__))
+#define tg_nn_avg_pool1d(...) TG_AT(tg_nn_avg_pool1d(__VA_ARGS__))
+#define tg_nn_avg_pool2d(...) TG_AT(tg_nn_avg_pool2d(__VA_ARGS__))
+#define tg_nn_avg_pool3d(...) TG_AT(tg_nn_avg_pool3d(__VA_ARGS__))
+#define tg_nn_avg_pool_with(...) TG_AT(tg_nn_avg_pool_with(__VA_ARGS__))
+#define tg_nn_lp_pool1d(...) TG_AT(tg_nn_lp_pool1d(__VA_ARGS__))
+#define tg_nn_lp_pool2d(...) TG_AT(tg_nn_lp_pool2d(__VA_ARGS__))
+#define tg_nn_lp_pool3d(...) TG_AT(tg_nn_lp_pool3d(__VA_ARGS__))
+#define tg_nn_max_unpool1d(...) TG_AT(tg_nn_max_unpool1d(__VA_ARGS__))
+#define tg_nn_max_unpool2d(...) TG_AT(tg_nn_max_unpool2d(__VA_ARGS__))
+#define tg_nn_max_unpool3d(...) TG_AT(tg_nn_max_unpool3d(__VA_ARGS__))
+#define tg_nn_adaptive_max_pool1d(...) TG_AT(tg_nn_adaptive_max_pool1d(__VA_ARGS__))
+#define tg_nn_adaptive_max_pool2d(...) TG_AT(tg_nn_adaptive_max_pool2d(__VA_ARGS__))
+#define tg_nn_adaptive_max_pool3d(...) TG_AT(tg_nn_adaptive_max_pool3d(__VA_ARGS__))
+#define tg_nn_adaptive_avg_pool1d(...) TG_AT(tg_nn_adaptive_avg_pool1d(__VA_ARGS__))
+#define tg_nn_adaptive_avg_pool2d(...) TG_AT(tg_nn_adaptive_avg_pool2d(__VA_ARGS__))
+#define tg_nn_adaptive_avg_pool3d(...) TG_AT(tg_nn_adaptive_avg_pool3d(__VA_ARGS__))
 #define tg_nn_dropout(...) TG_AT(tg_nn_dropout(__VA_ARGS__))
 #define tg_nn_identity(...) TG_AT(tg_nn_identity(__VA_ARGS__))
 #define tg_nn_flatten(...) TG_AT(tg_nn_flatten(__VA_ARGS__))

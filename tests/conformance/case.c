@@ -326,6 +326,8 @@ static bool json_numbers(const json_t *value, tg_attr *out, bool reals)
             out->as.reals.v[i] = x;
         else if (!reals && json_is_integer(item))
             out->as.ints.v[i] = json_integer_value(item);
+        else if (!reals && json_is_null(item))
+            out->as.ints.v[i] = TG_NONE_INT;
         else
             return false;
     }

@@ -201,6 +201,7 @@ verdict run_module(golden *g)
     c.module = tg_module_create(g->rt, name, attrs, (size_t)n);
     if (!c.module)
         return fail(g, "the module cannot be made: %s", tg_error_message());
+    c.cls = tg_module_class(c.module); /* whose outputs may depend on the arguments */
     v = run_call(&c);
     tg_module_destroy(c.module);
     return v;
