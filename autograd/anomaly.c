@@ -92,8 +92,7 @@ static tg_status add_tensor(tg_tape *tape, census *to, tg_tensor *t)
 
 /* -- the sentence ---------------------------------------------------------------------------------------- */
 
-static void append(char *text, size_t size, size_t *n, const char *format, ...) TG_PRINTF(4, 5);
-static void append(char *text, size_t size, size_t *n, const char *format, ...)
+void tg_text_add(char *text, size_t size, size_t *n, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -102,7 +101,7 @@ static void append(char *text, size_t size, size_t *n, const char *format, ...)
     *n = more < 0 || (size_t)more >= size - *n ? size - 1 : *n + (size_t)more;
 }
 
-static const char *place_text(const tg_desc *d, int64_t at, char *text, size_t size)
+const char *tg_text_place(const tg_desc *d, int64_t at, char *text, size_t size)
 {
     int64_t place[TG_MAX_DIM];
     size_t n = 0;
@@ -110,10 +109,10 @@ static const char *place_text(const tg_desc *d, int64_t at, char *text, size_t s
         place[i] = at % d->dim[i];
         at /= d->dim[i];
     }
-    append(text, size, &n, "[");
+    tg_text_add(text, size, &n, "[");
     for (int32_t i = 0; i < d->ndim; i++)
-        append(text, size, &n, "%s%" PRId64, i ? ", " : "", place[i]);
-    append(text, size, &n, "]");
+        tg_text_add(text, size, &n, "%s%" PRId64, i ? ", " : "", place[i]);
+    tg_text_add(text, size, &n, "]");
     return text;
 }
 
@@ -123,16 +122,16 @@ static const char *count_text(const tg_tensor *t, const census *c, char *text, s
     char shape[128], place[128];
     const tg_desc *d = tg_resolve(t)->desc;
     size_t n = 0;
-    append(text, size, &n, "%s has ", tg_desc_format(d, shape, sizeof shape));
+    tg_text_add(text, size, &n, "%s has ", tg_desc_format(d, shape, sizeof shape));
     if (c->nan)
-        append(text, size, &n, "%" PRId64 " NaN", c->nan);
+        tg_text_add(text, size, &n, "%" PRId64 " NaN", c->nan);
     if (c->inf + c->minus)
-        append(text, size, &n, "%s%" PRId64 " %s", c->nan ? " and " : "", c->inf + c->minus,
+        tg_text_add(text, size, &n, "%s%" PRId64 " %s", c->nan ? " and " : "", c->inf + c->minus,
                !c->minus ? "inf"
                : !c->inf ? "-inf"
                          : "infinite");
-    append(text, size, &n, " of %" PRId64 " values, the first at %s", tg_desc_count(d),
-           place_text(d, c->nan ? c->first_nan : c->first_inf, place, sizeof place));
+    tg_text_add(text, size, &n, " of %" PRId64 " values, the first at %s", tg_desc_count(d),
+           tg_text_place(d, c->nan ? c->first_nan : c->first_inf, place, sizeof place));
     return text;
 }
 
@@ -143,10 +142,10 @@ static const char *inputs_text(tg_tensor *const in[], size_t n_in, char *text, s
     for (size_t i = 0; i < n_in && i < 6; i++) {
         char shape[128];
         const tg_value *v = in[i] ? tg_resolve(in[i]) : NULL;
-        append(text, size, &n, "%s%s", i ? ", " : "", v ? tg_desc_format(v->desc, shape, sizeof shape) : "-");
+        tg_text_add(text, size, &n, "%s%s", i ? ", " : "", v ? tg_desc_format(v->desc, shape, sizeof shape) : "-");
     }
     if (n_in > 6)
-        append(text, size, &n, ", …");
+        tg_text_add(text, size, &n, ", …");
     return text;
 }
 
@@ -156,7 +155,7 @@ static const char *node_name(const tg_node *node)
 }
 
 /* "mul (of the backward of pow, called at net.c:12)". */
-static const char *who_text(const tg_tape *tape, const tg_node *node, char *text, size_t size)
+const char *tg_text_who(const tg_tape *tape, const tg_node *node, char *text, size_t size)
 {
     const tg_node *origin = tg_watch_origin(tape, node);
     const bool own = origin == node;
@@ -328,7 +327,7 @@ tg_status tg_anomaly_rule(tg_tape *tape, const tg_node *node, tg_tensor *const g
         return tg_fail(
             tape, TG_ENUMERIC,
             "anomaly: the backward of %s made it%s%s: its gradient of input %u %s; the call was given %s",
-            who_text(tape, node, who, sizeof who), suspect ? ", first in " : "", suspect ? suspect->name : "",
+            tg_text_who(tape, node, who, sizeof who), suspect ? ", first in " : "", suspect ? suspect->name : "",
             i, count_text(gx[i], &made, text, sizeof text),
             inputs_text(node->in, node->n_in, inputs, sizeof inputs));
     }

@@ -248,7 +248,7 @@ static tg_status run_and_record(tg_tape *tape, application *a, tg_tensor *out[])
     return TG_OK;
 }
 
-/* The same, with anomaly mode or the profile looking on. */
+/* The same, with anomaly mode, the profile or a second backend looking on. */
 static tg_status run_watched(tg_tape *tape, application *a, tg_tensor *out[])
 {
     tg_watched w = {.op = a->op,
@@ -256,7 +256,8 @@ static tg_status run_watched(tg_tape *tape, application *a, tg_tensor *out[])
                     .n_in = a->n_in,
                     .n_groups = a->n_groups,
                     .attrs = a->attrs,
-                    .scalars = a->scalars};
+                    .scalars = a->scalars,
+                    .draw = a->draw};
     tg_status status = tg_watch_enter(tape, &w);
     if (status == TG_OK)
         status = run_and_record(tape, a, out);

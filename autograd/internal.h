@@ -311,6 +311,7 @@ struct tg_tape {
     bool anomaly_warned;
     const tg_operator *suspect; /* in the rule that runs, the first that made a NaN or an infinity */
     struct tg_profile *profile; /* profile.c                                                      */
+    struct tg_verify *verify;   /* verify.c                                                       */
     struct sweep *sweep;    /* the innermost under way                  */
     tg_hooks hooks;         /* of tensors of this tape                  */
     tg_carried *carried;
@@ -505,6 +506,8 @@ struct tg_runtime {
     bool timed; /* a report is wanted: runs are timed */
     tg_anomaly anomaly;      /* of tapes at their opening */
     struct tg_sink *profile; /* profile.c; NULL: off      */
+    tg_runtime *verify;      /* verify.c; NULL: off       */
+    double verify_tolerance; /* 0: by dtype               */
     char report_path[512];
     char chain[256];
     tg_loaded *backends; /* chain order first */

@@ -350,6 +350,8 @@ const tg_node *tg_watch_origin(const tg_tape *tape, const tg_node *node)
 tg_status tg_watch_enter(tg_tape *tape, tg_watched *w)
 {
     tg_status status = tape->watch & TG_WATCH_ANOMALY ? tg_anomaly_before(tape, w) : TG_OK;
+    if (status == TG_OK && (tape->watch & TG_WATCH_VERIFY))
+        status = tg_verify_before(tape, w);
     w->start = tape->watch & TG_WATCH_PROFILE ? tg_profile_now() : 0;
     return status;
 }
@@ -358,6 +360,8 @@ tg_status tg_watch_leave(tg_tape *tape, tg_watched *w, tg_tensor *const out[], t
 {
     if ((tape->watch & TG_WATCH_PROFILE) && w->start && status == TG_OK)
         tg_profile_operator(tape, w, out);
+    if (status == TG_OK && (tape->watch & TG_WATCH_VERIFY))
+        status = tg_verify_after(tape, w, out);
     if (tape->watch & TG_WATCH_ANOMALY)
         status = tg_anomaly_after(tape, w, out, status);
     return status;

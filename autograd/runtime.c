@@ -47,12 +47,14 @@ static tg_status read_threads(tg_runtime *rt, int asked)
     return TG_OK;
 }
 
-static tg_status read_environment(tg_runtime *rt, const tg_runtime_options *o)
+static tg_status read_environment(tg_runtime *rt, const tg_runtime_options *o, bool alone)
 {
     if (o->threads < 0 || o->threads > TG_MAX_THREADS)
         return tg_fail(NULL, TG_EINVAL, "tg_runtime_open: threads is %d; 0 to %d is expected", o->threads,
                        TG_MAX_THREADS);
     tg_status status = read_threads(rt, o->threads);
+    if (!alone)
+        return status;
     const char *fallback = getenv("TAPEGRAD_FALLBACK"), *report = getenv("TAPEGRAD_REPORT");
     if (status == TG_OK && fallback && *fallback) {
         rt->fallback_is_error = !strcmp(fallback, "error");
@@ -90,14 +92,14 @@ static tg_status find_core_rows(tg_runtime *rt)
     return TG_OK;
 }
 
-static tg_status fill(tg_runtime *rt, const tg_runtime_options *o)
+static tg_status fill(tg_runtime *rt, const tg_runtime_options *o, bool alone)
 {
     if (o->dtype != TG_F32 && o->dtype != TG_F64)
         return tg_fail(NULL, TG_EDTYPE, "tg_runtime_open: dtype %s; f32 or f64 is expected",
                        tg_dtype_name((int32_t)o->dtype));
     tg_status status = tg_home_open(&rt->home, rt, NULL);
     if (status == TG_OK)
-        status = read_environment(rt, o);
+        status = read_environment(rt, o, alone);
     if (status == TG_OK)
         status = tg_backends_open(rt, o);
     if (status == TG_OK)
@@ -106,19 +108,12 @@ static tg_status fill(tg_runtime *rt, const tg_runtime_options *o)
         status = find_core_rows(rt);
     if (status == TG_OK)
         status = tg_layers_register_builtin(rt);
-    return status;
+    return status == TG_OK && alone ? tg_verify_environment(rt, o) : status;
 }
 
-tg_status tg_runtime_open(tg_runtime **out, const tg_runtime_options *options)
+static tg_status open_runtime(tg_runtime **out, const tg_runtime_options *options, bool alone)
 {
-    if (!out)
-        return tg_null(NULL, "tg_runtime_open", "out");
-    *out = NULL;
-    tg_runtime_options o = {0};
-    if (options) {
-        size_t size = options->struct_size ? options->struct_size : offsetof(tg_runtime_options, backends);
-        memcpy(&o, options, size < sizeof o ? size : sizeof o);
-    }
+    tg_runtime_options o = *options;
     tg_allocator allocator = o.allocator ? *o.allocator : (tg_allocator){default_alloc, default_free, NULL};
     if (!allocator.alloc || !allocator.free)
         return tg_null(NULL, "tg_runtime_open", "a function of the allocator");
@@ -137,7 +132,7 @@ tg_status tg_runtime_open(tg_runtime **out, const tg_runtime_options *options)
         tg_free(&allocator, rt);
         return tg_fail(NULL, TG_ENOMEM, "a mutex could not be made");
     }
-    tg_status status = fill(rt, &o);
+    tg_status status = fill(rt, &o, alone);
     if (status) {
         rt->report_to_stderr = false;
         rt->report_path[0] = '\0';
@@ -146,6 +141,28 @@ tg_status tg_runtime_open(tg_runtime **out, const tg_runtime_options *options)
     }
     *out = rt;
     return TG_OK;
+}
+
+tg_status tg_runtime_open(tg_runtime **out, const tg_runtime_options *options)
+{
+    if (!out)
+        return tg_null(NULL, "tg_runtime_open", "out");
+    *out = NULL;
+    tg_runtime_options o = {0};
+    if (options) {
+        size_t size = options->struct_size ? options->struct_size : offsetof(tg_runtime_options, backends);
+        memcpy(&o, options, size < sizeof o ? size : sizeof o);
+    }
+    return open_runtime(out, &o, true);
+}
+
+tg_status tg_runtime_open_beside(tg_runtime **out, const tg_runtime *rt, const tg_runtime_options *options)
+{
+    tg_runtime_options o = *options;
+    o.allocator = &rt->allocator;
+    o.threads = rt->threads;
+    o.dtype = rt->dtype;
+    return open_runtime(out, &o, false);
 }
 
 static void write_report(tg_runtime *rt)
@@ -182,6 +199,7 @@ void tg_runtime_close(tg_runtime *rt)
     free_persistent(rt);
     write_report(rt);
     tg_profile_close(rt);
+    tg_verify_close(rt);
     tg_backends_close(rt);
     tg_home_close(&rt->home);
     mtx_destroy(&rt->lock);

@@ -17,6 +17,7 @@ static void free_parts(tg_tape *tape)
 {
     const tg_allocator *a = &tape->rt->allocator;
     tg_profile_close_tape(tape);
+    tg_verify_close_tape(tape);
     tg_cache_close(tape);
     tg_storage_unref(tape->scratch);
     tg_pool_close(tape->pool);
@@ -68,7 +69,7 @@ tg_status tg_tape_open(tg_tape **out, tg_runtime *rt)
     if (!tape)
         return TG_ENOMEM;
     tg_tape_set_anomaly(tape, rt->anomaly);
-    if (tg_profile_open_tape(tape)) {
+    if (tg_profile_open_tape(tape) || tg_verify_open_tape(tape)) {
         free_parts(tape);
         return TG_ENOMEM;
     }

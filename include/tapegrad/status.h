@@ -40,7 +40,7 @@ typedef enum tg_status {
     TG_ESTALE = -8,   /* a tensor whose tape was reset or closed, or that was discarded or destroyed  */
     TG_ESTATE = -9,   /* a call at the wrong time: backward twice, a saved value overwritten, …       */
     TG_EABI = -10,    /* a plug-in of another ABI, or not a plug-in                                   */
-    TG_EBACKEND = -11,/* an unknown backend, or a backend that failed                                 */
+    TG_EBACKEND = -11,/* an unknown backend, one that failed, or TAPEGRAD_VERIFY found a difference   */
     TG_EIO = -12,     /* a file could not be read or written                                          */
     TG_EFORMAT = -13, /* a file's content is not what its format promises                             */
     TG_EUNKNOWN = -14,/* a name that no registry holds                                                */

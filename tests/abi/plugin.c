@@ -155,13 +155,15 @@ static tg_status run_neg(tg_backend_state *s, const tg_call *c, const tg_prepare
     return TG_OK;
 }
 
-#if FLAW == RUN_FAILS
+#if FLAW == RUN_FAILS || FLAW == WRONG
 static tg_status run_in_place(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
-    (void)c;
     (void)p;
-    (void)r;
-    return fail_in_run(s);
+    if (FLAW == RUN_FAILS)
+        return fail_in_run(s);
+    if (c->in[0]->dtype == TG_F32 && r->in[0])
+        *(float *)(uintptr_t)r->in[0] = 41;
+    return TG_OK;
 }
 #endif
 
@@ -176,7 +178,7 @@ static const newer_kernel kernels[] = {
     {.kernel = {.struct_size = sizeof(newer_kernel), .op = "of a later version", COMMON, .run = run_neg}},
     {.kernel =
          {.struct_size = sizeof(newer_kernel), .op = "neg", COMMON, .run = FLAW == NO_RUN ? 0 : run_neg}},
-#if FLAW == RUN_FAILS
+#if FLAW == RUN_FAILS || FLAW == WRONG
     {.kernel = {.struct_size = sizeof(newer_kernel), .op = "fill_", .version = 1, .run = run_in_place}},
 #endif
 };
