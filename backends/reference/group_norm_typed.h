@@ -13,7 +13,7 @@ static inline double NAME(about)(const T *x, double mean, int64_t n)
 }
 
 /* One group of one sample. */
-NAME(TG_REF_CLONES) static void NAME(group_item)(const void *arg, int64_t row)
+static void NAME(group_item)(const void *arg, int64_t row)
 {
     const group_task *t = arg;
     const int64_t n = t->channels * t->inner, first = row % t->groups * t->channels;
@@ -89,7 +89,7 @@ static inline void NAME(line_sums)(const T *gy, const T *x, const T *weight, T m
 }
 
 /* One group of one sample: its gx, and its shares for the parameters, added to a and b where given. */
-NAME(TG_REF_CLONES) static void NAME(group_back_row)(const group_task *t, int64_t row, double *a, double *b)
+static void NAME(group_back_row)(const group_task *t, int64_t row, double *a, double *b)
 {
     const int64_t inner = t->inner, n = t->channels * inner, first = row % t->groups * t->channels;
     const T *x = (const T *)t->x + row * n, *gy = (const T *)t->gy + row * n;
