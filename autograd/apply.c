@@ -265,14 +265,22 @@ static tg_status run_watched(tg_tape *tape, application *a, tg_tensor *out[])
     return tg_watch_leave(tape, &w, out, status);
 }
 
+static tg_status check(tg_tape *tape, const application *a)
+{
+    const uint64_t before = tg_failures();
+    return tg_returned(tape, before,
+                       tape->planning ? tg_plan_check(tape, a->op, a->in, a->n_in, a->attrs)
+                                      : a->op->check(tape, a->in, a->n_in, a->attrs),
+                       "the check of %s", a->op->name);
+}
+
 static tg_status apply(tg_tape *tape, application *a, tg_tensor *const in[], bool own_draw, tg_tensor *out[])
 {
     tg_status status = resolve_inputs(tape, a, in);
     if (status == TG_OK && (a->op->flags & TG_OP_HOST_CHECK) && !tape->rule_of)
-        status = tape->planning ? tg_plan_check(tape, a->op, a->in, a->n_in, a->attrs)
-                                : a->op->check(tape, a->in, a->n_in, a->attrs);
+        status = check(tape, a);
     if (status)
-        return tape->status ? tape->status : tg_fail_again(tape, status);
+        return status;
     bool random = a->op->flags & TG_OP_RANDOM;
     if (random && !own_draw)
         a->draw = tape->next.draw;

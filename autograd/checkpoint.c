@@ -88,6 +88,12 @@ static void rule_ran(void *arg, tg_tape *tape, const tg_node *node, tg_tensor *g
 
 /* -- the node -------------------------------------------------------------------------------------------- */
 
+static tg_status run(tg_tape *tape, const checkpoint *c, tg_tensor *const in[], tg_tensor *out[], size_t n_out)
+{
+    const uint64_t before = tg_failures();
+    return tg_returned(tape, before, c->fn(c->arg, tape, in, c->n_in, out, n_out), "tg_checkpoint: its function");
+}
+
 static tg_status run_again(tg_tape *tape, const tg_node *node, tg_tensor *out[])
 {
     const checkpoint *c = node->attrs;
@@ -96,9 +102,9 @@ static tg_status run_again(tg_tape *tape, const tg_node *node, tg_tensor *out[])
     modes.next = 0;
     modes.outer = tape->modes;
     tape->modes = &modes;
-    tg_status status = c->fn(c->arg, tape, node->in, c->n_in, out, node->n_out);
+    tg_status status = run(tape, c, node->in, out, node->n_out);
     tape->modes = modes.outer;
-    for (uint32_t o = 0; o < node->n_out && status == TG_OK && tape->status == TG_OK; o++) {
+    for (uint32_t o = 0; o < node->n_out && status == TG_OK; o++) {
         const tg_value *v = out[o] ? tg_resolve(out[o]) : NULL, *was = tg_resolve(node->out[o]);
         if (!v || !tg_desc_same_dims(v->desc, was->desc) || v->desc->dtype != was->desc->dtype)
             return tg_fail(tape, TG_ESTATE,
@@ -212,11 +218,11 @@ static tg_status run_watched(tg_tape *tape, const tg_scope *scope, checkpoint *c
     tape->observer = watch;
     c->modes.outer = tape->modes;
     tape->modes = &c->modes;
-    tg_status status = c->fn(c->arg, tape, in, c->n_in, out, n_out);
+    tg_status status = run(tape, c, in, out, n_out);
     tape->modes = c->modes.outer;
     tape->observer = s.outer;
-    if (status || tape->status)
-        return status ? status : tape->status;
+    if (status)
+        return status;
     for (size_t o = 0; o < n_out; o++)
         seen_add(tape, &s, out[o]);
     return record(tape, scope, c, &s, draw, in, out, n_out);
@@ -246,9 +252,7 @@ tg_status tg_checkpoint(tg_tape *tape, tg_function fn, void *arg, tg_tensor *con
     if (c && tape->recording)
         status = run_watched(tape, &scope, c, in, out, n_out);
     else if (c)
-        status = fn(arg, tape, in, n_in, out, n_out);
-    if (status && !tape->status)
-        tg_fail_again(tape, status);
+        status = run(tape, c, in, out, n_out);
     status = tg_forward_leave(tape, &scope, status, out, n_out);
     for (size_t o = 0; o < n_out && status; o++)
         out[o] = NULL;

@@ -22,7 +22,11 @@ size_t tg_dtype_size(int32_t dtype)
 
 const char *tg_dtype_name(int32_t dtype)
 {
-    return known(dtype) ? dtypes[dtype].name : "?";
+    static thread_local char unknown[32];
+    if (known(dtype))
+        return dtypes[dtype].name;
+    snprintf(unknown, sizeof unknown, "dtype number %d", (int)dtype);
+    return unknown;
 }
 
 bool tg_dtype_is_float(int32_t dtype)
@@ -52,6 +56,15 @@ int64_t tg_desc_count(const tg_desc *desc)
     for (int32_t i = 0; i < desc->ndim; i++)
         n *= desc->dim[i];
     return n;
+}
+
+bool tg_desc_spreads(const tg_desc *from, const tg_desc *to)
+{
+    const int32_t lead = to->ndim - from->ndim;
+    bool spreads = lead >= 0;
+    for (int32_t i = 0; spreads && i < from->ndim; i++)
+        spreads = from->dim[i] == 1 || from->dim[i] == to->dim[lead + i];
+    return spreads;
 }
 
 void tg_desc_row_major(tg_desc *d)

@@ -78,6 +78,15 @@ static void entry_free(tg_tape *tape, tg_entry *e)
     tg_free(&tape->rt->allocator, e);
 }
 
+static tg_status check_registered(tg_tape *tape, const tg_operator *op)
+{
+    for (size_t i = 0; i < tape->rt->n_operators; i++)
+        if (tape->rt->operators[i] == op)
+            return TG_OK;
+    return tg_fail(tape, TG_EINVAL, "%s: the row is not registered with the tape's runtime (tg_operator_register)",
+                   op->name);
+}
+
 /* Everything of an entry is one block: the struct, then its arrays. */
 static tg_entry *entry_new(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in,
                            const void *attrs)
@@ -154,9 +163,10 @@ static tg_status infer(tg_tape *tape, tg_entry *e)
     tg_status status = check_lists(tape, e);
     if (status)
         return status;
-    status = op->infer(&q);
+    const uint64_t before = tg_failures();
+    status = tg_returned(tape, before, op->infer(&q), "infer of %s", op->name);
     if (status)
-        return tg_fail_again(tape, status);
+        return status;
     for (uint32_t o = 0; o < op->n_out; o++) {
         char text[192];
         if (!tg_desc_fits(&e->out[o]))
@@ -191,13 +201,14 @@ static const tg_kernel *find_kernel(const tg_backend *b, const tg_operator *op)
 typedef struct refusals {
     const char *reason;
     char said[256]; /* the reason, where it is a plug-in's own sentence */
-    bool declined, no_memory;
+    bool declined, no_memory, found; /* a kernel of its name */
 } refusals;
 
 static bool try_backend(tg_entry *e, tg_loaded *b, refusals *r)
 {
     const tg_kernel *kernel = find_kernel(b->backend, e->op);
     const char *reason = "it has no kernel for it";
+    r->found |= kernel != NULL;
     tg_accept accepted = TG_REFUSE;
     if (kernel) {
         reason = "its kernel refused";
@@ -270,12 +281,15 @@ static tg_status choose(tg_tape *tape, tg_entry *e, size_t first, const char *re
         }
         return TG_OK;
     }
-    return no_kernel(tape, e, "no kernel", r.reason);
+    return no_kernel(tape, e, "no kernel",
+                     r.found || reason ? r.reason : "give the row its own (.kernel), or the chain a backend with one");
 }
 
 static tg_status fill(tg_tape *tape, tg_entry *e)
 {
-    tg_status status = infer(tape, e);
+    tg_status status = check_registered(tape, e->op);
+    if (status == TG_OK)
+        status = infer(tape, e);
     if (status || (e->op->flags & TG_OP_VIEW))
         return status;
     e->call = (tg_call){.struct_size = sizeof e->call,

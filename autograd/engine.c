@@ -19,7 +19,7 @@ bool tg_sweep_leads(sweep *s, const tg_value *v)
     return s->slots[v->slot].asked || (v->node != TG_NO_NODE && s->reach[v->node]);
 }
 
-/* The gradient in the input's own shape: what broadcasting spread is summed, here and nowhere else. */
+/* The gradient in the input's own shape: what broadcasting spread is summed, here and nowhere else. NULL: failed. */
 static tg_value *fit(tg_tape *tape, const tg_node *node, uint32_t i, const tg_value *in, tg_tensor *gx)
 {
     tg_value *g = tg_resolve(gx);
@@ -27,16 +27,19 @@ static tg_value *fit(tg_tape *tape, const tg_node *node, uint32_t i, const tg_va
         tg_fail(tape, TG_ESTALE, "the rule of %s gave a stale gradient for input %u", node->op->name, i);
         return NULL;
     }
-    if (g->desc != in->desc && !tg_desc_same_dims(g->desc, in->desc)) {
-        gx = tg_sum_to_size(tape, gx, in->desc->dim, (size_t)in->desc->ndim);
-        g = gx ? tg_resolve(gx) : NULL;
-    }
-    if (g && g->desc->dtype != in->desc->dtype) {
-        tg_fail(tape, TG_EDTYPE, "the rule of %s gave a gradient of dtype %s for input %u of dtype %s",
-                node->op->name, tg_dtype_name(g->desc->dtype), i, tg_dtype_name(in->desc->dtype));
+    if (g->desc == in->desc)
+        return g;
+    const bool one_dtype = g->desc->dtype == in->desc->dtype;
+    if (!one_dtype || !tg_desc_spreads(in->desc, g->desc)) {
+        char text[128], other[128];
+        tg_fail(tape, one_dtype ? TG_ESHAPE : TG_EDTYPE, "the rule of %s gave a gradient %s for input %u, which is %s",
+                node->op->name, tg_desc_format(g->desc, text, sizeof text), i,
+                tg_desc_format(in->desc, other, sizeof other));
         return NULL;
     }
-    return g;
+    if (!tg_desc_same_dims(g->desc, in->desc))
+        gx = tg_sum_to_size(tape, gx, in->desc->dim, (size_t)in->desc->ndim);
+    return gx ? tg_resolve(gx) : NULL;
 }
 
 tg_status tg_sweep_add(sweep *s, tg_value *target, tg_value *g)
@@ -74,6 +77,7 @@ static tg_status run_rule(sweep *s, tg_node *node, tg_tensor *const gy[], tg_ten
     const bool watch = tape->watch;
     if (watch)
         tg_watch_rule_enter(tape, &watched);
+    const uint64_t before = tg_failures();
     tg_status status = tg_node_check_versions(tape, node);
     if (tape->observer.rule)
         tape->observer.rule(tape->observer.arg, tape, node);
@@ -86,7 +90,7 @@ static tg_status run_rule(sweep *s, tg_node *node, tg_tensor *const gy[], tg_ten
         status = tg_watch_rule_leave(tape, &watched, node, gy, gx, status);
     tape->rule_of = outer;
     tape->mode = mode;
-    return status ? tg_fail_again(tape, status) : tape->status;
+    return tg_returned(tape, before, status, "the rule of %s", node->op->name);
 }
 
 /* What came back to the node's outputs, which are all on the tape: nothing? */

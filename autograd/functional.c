@@ -26,6 +26,8 @@ static tg_status enter(bracket *b, tg_tape *tape, const char *what, const void *
         return tape->status;
     if (!tape || !y || !x || !out)
         return tg_null(tape, what, !tape ? "the tape" : !y ? "the value" : !x ? "an array of inputs" : "the results");
+    if (tg_check_flags(tape, what, flags))
+        return tape->status;
     tg_scope_enter(tape, &b->scope);
     b->recording = tg_tape_set_recording(tape, true);
     return TG_OK;

@@ -110,7 +110,9 @@ tg_status gc_evaluate(gc_check *c, size_t k)
         tg_status status = gc_evaluate(c, k - 1);
         return status ? status : gc_sweep(c, k - 1, GC_NONE, TG_CREATE_GRAPH, l->out);
     }
-    tg_status status = gc_status_of(c, c->fn(c->arg, c->tape, c->in, c->n_in, l->out, l->n_out));
+    const uint64_t before = tg_failures();
+    tg_status status = c->fn(c->arg, c->tape, c->in, c->n_in, l->out, l->n_out);
+    status = tg_returned(c->tape, before, status, "gradcheck: the function");
     if (status)
         return status;
     for (size_t o = 0; o < l->n_out; o++) {

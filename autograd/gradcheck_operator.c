@@ -17,6 +17,7 @@ typedef struct drawn {
 typedef struct row_call {
     const tg_operator *op;
     const tg_sample *sample;
+    tg_observer outer; /* was there before */
 } row_call;
 
 static double uniform(drawn *d)
@@ -181,6 +182,58 @@ static tg_status blame(tg_tape *tape, const row_call *c, tg_status status)
                    text[0] ? text : tg_error_message());
 }
 
+/* -- what a rule may read --------------------------------------------------------------------------------- */
+
+static bool is_saved(const tg_node *node, const tg_tensor *t)
+{
+    for (uint32_t i = 0; i < node->n_in; i++)
+        if (node->in[i] == t && tg_node_saves(node, false, i))
+            return true;
+    for (uint32_t o = 0; o < node->n_out; o++)
+        if (node->out[o] == t && tg_node_saves(node, true, o))
+            return true;
+    return false;
+}
+
+/* A value that the rule's row does not save may be gone, or have changed, by the time of another backward. */
+static void check_reads(tg_tape *tape, const tg_node *node, tg_tensor *const in[], size_t n_in)
+{
+    for (uint32_t k = 0; k < node->n_in + node->n_out; k++) {
+        const bool output = k >= node->n_in;
+        const tg_tensor *t = output ? node->out[k - node->n_in] : node->in[k];
+        for (size_t i = 0; t && i < n_in; i++)
+            if (in[i] == t && !is_saved(node, t)) {
+                tg_fail(tape, TG_EINVAL, "its rule reads %s %u, which `saves` does not list",
+                        output ? "output" : "input", output ? k - node->n_in : k);
+                return;
+            }
+    }
+}
+
+static void applied(void *arg, tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                    tg_tensor *const out[], size_t n_out, const tg_node *rule_of)
+{
+    const row_call *c = arg;
+    if (rule_of && rule_of->op == c->op)
+        check_reads(tape, rule_of, in, n_in);
+    if (c->outer.applied)
+        c->outer.applied(c->outer.arg, tape, op, in, n_in, out, n_out, rule_of);
+}
+
+static void rule(void *arg, tg_tape *tape, const tg_node *node)
+{
+    const row_call *c = arg;
+    if (c->outer.rule)
+        c->outer.rule(c->outer.arg, tape, node);
+}
+
+static void rule_ran(void *arg, tg_tape *tape, const tg_node *node, tg_tensor *gx[])
+{
+    const row_call *c = arg;
+    if (c->outer.rule_ran)
+        c->outer.rule_ran(c->outer.arg, tape, node, gx);
+}
+
 static tg_status check_sample(tg_tape *tape, row_call *c, tg_gradcheck_options o)
 {
     drawn d = {.rt = tape->rt, .seed = o.seed + 7};
@@ -193,8 +246,12 @@ static tg_status check_sample(tg_tape *tape, row_call *c, tg_gradcheck_options o
         n_out += is_result(c->op, i);
     o.rtol = fmax(o.rtol, (double)c->sample->tolerance);
     o.atol = fmax(o.atol, 0.01 * (double)c->sample->tolerance);
+    const tg_observer watch = {.applied = applied, .arg = c, .rule = rule, .rule_ran = rule_ran};
+    c->outer = tape->observer;
+    tape->observer = watch;
     if (!status)
         status = tg_gradcheck(tape, apply, c, d.in, c->sample->n_in, n_out, &o);
+    tape->observer = c->outer;
     drop(&d);
     return status ? blame(tape, c, status) : TG_OK;
 }
@@ -219,7 +276,7 @@ tg_status tg_gradcheck_operator(tg_tape *tape, const char *name, const tg_gradch
     const tg_sample *samples = op->samples(&n);
     tg_status status = TG_OK;
     for (size_t i = 0; i < n && !status; i++) {
-        row_call c = {op, &samples[i]};
+        row_call c = {.op = op, .sample = &samples[i]};
         if (!wants_gradient(c.sample))
             continue;
         status = check_sample(tape, &c, o);

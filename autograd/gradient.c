@@ -256,20 +256,25 @@ static tg_status differentiate(tg_tape *tape, const char *what, tg_tensor *const
     return status;
 }
 
-tg_status tg_backward_with(tg_tape *tape, tg_tensor *y, tg_tensor *gy, unsigned flags)
+static tg_status backward(tg_tape *tape, const char *what, tg_tensor *y, tg_tensor *gy, unsigned flags)
 {
     if (!tape)
-        return tg_null(NULL, "tg_backward", "the tape");
+        return tg_null(NULL, what, "the tape");
     if (flags & ~(unsigned)TG_RETAIN)
         return tg_fail(
             tape, TG_EINVAL,
-            "tg_backward: takes TG_RETAIN alone; gradients to be differentiated come from tg_grad");
-    return differentiate(tape, "tg_backward", &y, &gy, 1, NULL, 0, NULL, flags);
+            "%s: takes TG_RETAIN alone, not flags %#x; gradients to be differentiated come from tg_grad", what, flags);
+    return differentiate(tape, what, &y, &gy, 1, NULL, 0, NULL, flags);
+}
+
+tg_status tg_backward_with(tg_tape *tape, tg_tensor *y, tg_tensor *gy, unsigned flags)
+{
+    return backward(tape, "tg_backward_with", y, gy, flags);
 }
 
 tg_status tg_backward(tg_tape *tape, tg_tensor *loss)
 {
-    return tg_backward_with(tape, loss, NULL, 0);
+    return backward(tape, "tg_backward", loss, NULL, 0);
 }
 
 tg_status tg_sweep_through(tg_tape *tape, size_t first, const tg_node *node, tg_tensor *const y[],
@@ -302,6 +307,14 @@ tg_status tg_sweep_through(tg_tape *tape, size_t first, const tg_node *node, tg_
     return r.n && n_wrt ? run_sweep(tape, (uint32_t)first, &r, wrt, n_wrt, NULL, flags, outer) : TG_OK;
 }
 
+tg_status tg_check_flags(tg_tape *tape, const char *what, unsigned flags)
+{
+    if (flags & ~(unsigned)(TG_RETAIN | TG_CREATE_GRAPH | TG_ALLOW_UNUSED))
+        return tg_fail(tape, TG_EINVAL,
+                       "%s: flags %#x, expected some of TG_RETAIN, TG_CREATE_GRAPH and TG_ALLOW_UNUSED", what, flags);
+    return TG_OK;
+}
+
 tg_status tg_grad_of(tg_tape *tape, const char *what, tg_tensor *const y[], tg_tensor *const gy[], size_t n_y,
                      tg_tensor *const wrt[], size_t n, tg_tensor *out[], unsigned flags)
 {
@@ -313,6 +326,8 @@ tg_status tg_grad_of(tg_tape *tape, const char *what, tg_tensor *const y[], tg_t
     for (size_t i = 0; i < n; i++)
         out[i] = NULL;
     if (tape->status)
+        return tape->status;
+    if (tg_check_flags(tape, what, flags))
         return tape->status;
     if (!n)
         return tg_fail(tape, TG_EINVAL, "%s: no inputs to differentiate by", what);

@@ -152,8 +152,9 @@ tg_status tg_hooks_accumulated(tg_tape *tape, tg_value *leaf)
     tg_hook_entry hook = {0};
     tg_status status = TG_OK;
     while (status == TG_OK && leaf->flags & TG_V_HOOKED && next_hook(leaf, hook.id, true, &hook)) {
+        const uint64_t before = tg_failures();
         status = hook.accumulated(hook.arg, tape, tg_handle(leaf));
-        status = status ? tg_fail_again(tape, status) : tape->status;
+        status = tg_returned(tape, before, status, "a leaf's post-accumulate hook");
     }
     return status;
 }

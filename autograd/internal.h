@@ -27,6 +27,11 @@ tg_status tg_vfail(tg_tape *tape, tg_status status, const char *format, va_list 
 tg_status tg_null(tg_tape *tape, const char *what, const char *argument);
 /* Carries on with the thread's sentence as it is (a callee has already written it). */
 tg_status tg_fail_again(tg_tape *tape, tg_status status);
+/* How often tg_fail was called on this thread. */
+uint64_t tg_failures(void);
+/* After a function of the program's, before which tg_failures() was `before`: the tape's status, or what it returned.
+ * An error of which it said nothing gets a sentence: "WHO returned TG_EINVAL". */
+tg_status tg_returned(tg_tape *tape, uint64_t before, tg_status status, const char *format, ...) TG_PRINTF(4, 5);
 /* Puts "what: " before the tape's sentence where that does not name it. */
 void tg_fail_in(tg_tape *tape, const char *what);
 
@@ -196,6 +201,8 @@ static inline bool tg_desc_equal(const tg_desc *a, const tg_desc *b)
         same = a->dim[i] == b->dim[i] && a->stride[i] == b->stride[i];
     return same;
 }
+/* Does broadcasting make `to`'s dims of `from`'s? */
+bool tg_desc_spreads(const tg_desc *from, const tg_desc *to);
 void tg_desc_row_major(tg_desc *d); /* strides from dims */
 /* Fewer than 2^63 bytes? */
 bool tg_desc_fits(const tg_desc *d);
@@ -381,6 +388,8 @@ tg_node *tg_node_new(tg_tape *tape, const tg_operator *op, tg_tensor *const in[]
 /* tg_grad of Σ y·gy over several y, in one sweep; `what` speaks in errors. */
 tg_status tg_grad_of(tg_tape *tape, const char *what, tg_tensor *const y[], tg_tensor *const gy[], size_t n_y,
                      tg_tensor *const wrt[], size_t n, tg_tensor *out[], unsigned flags);
+
+tg_status tg_check_flags(tg_tape *tape, const char *what, unsigned flags);
 
 /* -- replay.c: what ran once runs again inside a rule ----------------------------------------------------- */
 /* Fills out[0 … n_out) anew from what the node knows. */

@@ -20,7 +20,9 @@ static tg_status fill_gy(tg_tape *tape, const tg_node *node, tg_tensor *const gy
 static tg_status run_forward(tg_tape *tape, const tg_node *node, tg_tensor *out[])
 {
     const tg_layer_class *cls = tg_module_class(node->layer);
-    return cls->forward[node->mode](node->layer, tape, node->in, cls->n_in, out);
+    const uint64_t before = tg_failures();
+    tg_status status = cls->forward[node->mode](node->layer, tape, node->in, cls->n_in, out);
+    return tg_returned(tape, before, status, "%s: the forward", cls->name);
 }
 
 static tg_status replay(tg_tape *tape, const tg_node *node, tg_tensor *const gy[])
@@ -40,7 +42,10 @@ static tg_status vjp(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], 
     tg_status status = fill_gy(tape, node, gy, full);
     if (status)
         return status;
-    return tg_module_class(node->layer)->backward[node->mode](node->layer, tape, node, full, gx);
+    const tg_layer_class *cls = tg_module_class(node->layer);
+    const uint64_t before = tg_failures();
+    status = cls->backward[node->mode](node->layer, tape, node, full, gx);
+    return tg_returned(tape, before, status, "%s: the backward", cls->name);
 }
 
 const tg_operator tg_layer_row = {

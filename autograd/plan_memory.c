@@ -31,8 +31,9 @@ tg_status tg_plan_memory(tg_runtime *rt, tg_function step, void *arg, const tg_d
         inputs[i] = tg_input(tape, (tg_dtype)in[i].dtype, in[i].dim, (size_t)in[i].ndim, NULL);
         status = tape->status;
     }
+    const uint64_t before = tg_failures();
     if (status == TG_OK)
-        status = step(arg, tape, inputs, n_in, NULL, 0);
+        status = tg_returned(tape, before, step(arg, tape, inputs, n_in, NULL, 0), "tg_plan_memory: the step");
     if (tape->status)
         status = tape->status;
     if (status == TG_OK)

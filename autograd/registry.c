@@ -42,6 +42,11 @@ static tg_status check_row(const tg_runtime *rt, const tg_operator *op)
         return tg_fail(NULL, TG_EINVAL,
                        "operator '%s' cannot register: %u inputs and %u outputs; a row has at most 16 of each", op->name,
                        (unsigned)op->n_in, (unsigned)op->n_out);
+    if ((op->flags & TG_OP_DENSE) && (op->flags & TG_OP_BROADCAST))
+        return tg_fail(NULL, TG_EINVAL,
+                       "operator '%s' cannot register: TG_OP_DENSE with TG_OP_BROADCAST; what is spread has strides of "
+                       "0 and is not dense",
+                       op->name);
     tg_status status = check_samples(op);
     if (status)
         return status;
@@ -102,7 +107,8 @@ tg_status tg_infer_fail(const tg_infer *q, tg_status status, const char *format,
         n += (size_t)snprintf(shapes + n, sizeof shapes - n, "%s%s", i ? ", " : "",
                               q->in[i] ? tg_desc_format(q->in[i], one, sizeof one) : "-");
     }
-    return tg_fail(NULL, status, "%s(%s): %s", q->op->name, shapes, text);
+    const bool any = q->n_in > 0;
+    return tg_fail(NULL, status, "%s%s%s%s: %s", q->op->name, any ? "(" : "", shapes, any ? ")" : "", text);
 }
 
 tg_status tg_infer_broadcast(const tg_infer *q, int32_t dtype, tg_desc *out)

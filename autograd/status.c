@@ -5,6 +5,7 @@
 
 static thread_local char message[1024];
 static thread_local tg_place here;
+static thread_local uint64_t failures;
 
 void tg_at(const char *file, int line)
 {
@@ -68,7 +69,27 @@ tg_status tg_vfail(tg_tape *tape, tg_status status, const char *format, va_list 
         snprintf(text + n, sizeof text - n, " (%s:%d)", base_name(here.file), here.line);
     }
     memcpy(message, text, sizeof message);
+    failures++;
     return tg_fail_again(tape, status);
+}
+
+uint64_t tg_failures(void)
+{
+    return failures;
+}
+
+tg_status tg_returned(tg_tape *tape, uint64_t before, tg_status status, const char *format, ...)
+{
+    if (!status || (tape && tape->status))
+        return tape ? tape->status : TG_OK;
+    if (failures != before)
+        return tg_fail_again(tape, status);
+    char who[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(who, sizeof who, format, args);
+    va_end(args);
+    return tg_fail(tape, status, "%s returned %s", who, tg_status_name(status));
 }
 
 tg_status tg_null(tg_tape *tape, const char *what, const char *argument)

@@ -4,6 +4,15 @@
 
 #include <string.h>
 
+/* The caller's bytes: of bools, any but 0 is true. */
+static void copy_in(void *to, const void *from, size_t size, int32_t dtype)
+{
+    memcpy(to, from, size);
+    unsigned char *bytes = to;
+    for (size_t i = 0; i < size && dtype == TG_BOOL; i++)
+        bytes[i] = bytes[i] != 0;
+}
+
 /* -- persistent values ----------------------------------------------------------------------------------- */
 
 static tg_status persistent(tg_tensor **out, tg_runtime *rt, const tg_desc *desc, tg_storage *storage)
@@ -69,6 +78,9 @@ tg_status tg_tensor_wrap(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const 
     }
     if (!data && tg_desc_count(&desc))
         return tg_fail(NULL, TG_EINVAL, "tg_tensor_wrap: data is NULL");
+    if ((uintptr_t)data % (uintptr_t)size)
+        return tg_fail(NULL, TG_EINVAL, "tg_tensor_wrap: data at %p is not aligned to the %lld bytes of an %s", data,
+                       (long long)size, tg_dtype_name(desc.dtype));
     tg_storage *storage = tg_storage_wrap(&rt->allocator, data, tg_desc_extent(&desc));
     return storage ? persistent(out, rt, &desc, storage) : TG_ENOMEM;
 }
@@ -115,7 +127,7 @@ tg_tensor *tg_input(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t n
     if (tape->planning)
         return tg_handle(v);
     if (size && data)
-        memcpy(storage->data, data, size);
+        copy_in(storage->data, data, size, desc->dtype);
     else
         memset(storage->data, 0, size);
     return tg_handle(v);
@@ -123,7 +135,12 @@ tg_tensor *tg_input(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t n
 
 tg_tensor *tg_scalar(tg_tape *tape, tg_dtype dtype, double value)
 {
-    return tg_full(tape, dtype, NULL, 0, value);
+    if (tape && tape->status)
+        return NULL;
+    tg_tensor *y = tg_full(tape, dtype, NULL, 0, value);
+    if (!y && tape)
+        tg_fail_in(tape, "scalar");
+    return y;
 }
 
 tg_tensor *tg_detach(tg_tape *tape, tg_tensor *x)
@@ -285,7 +302,7 @@ tg_status tg_tensor_write(tg_tensor *tensor, const void *src, size_t bytes)
     if (status || !size || tg_value_planned(v))
         return status;
     if (v->flags & TG_V_DENSE) {
-        memcpy(tg_value_data(v), src, size);
+        copy_in(tg_value_data(v), src, size, v->desc->dtype);
         tg_storage_written(v->storage);
         return TG_OK;
     }

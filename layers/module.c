@@ -56,7 +56,8 @@ static tg_status build(tg_module *m, const void *attrs)
     if (cls->state_size && !(m->self = tg_alloc_zero(a, cls->state_size)))
         return TG_ENOMEM;
     m->started = true;
-    tg_status status = cls->init ? cls->init(m, m->attrs) : TG_OK;
+    const uint64_t before = tg_failures();
+    tg_status status = tg_returned(NULL, before, cls->init ? cls->init(m, m->attrs) : TG_OK, "%s: init", cls->name);
     m->ready = status == TG_OK;
     if (m->ready)
         own_tensor_attrs(m);

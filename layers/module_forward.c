@@ -45,20 +45,16 @@ tg_status tg_layer_fail(const tg_module *module, tg_tape *tape, tg_status status
 }
 
 /* Puts the module's path before the tape's sentence, which ends in the caller's place already. */
-static void blame(const tg_module *m, tg_tape *tape, tg_status status)
+static void blame(const tg_module *m, tg_tape *tape)
 {
     char who[256], text[sizeof tape->error];
     const char *file = tg_here_file();
     int line = tg_here_line();
     tg_module_describe(m, who, sizeof who);
-    if (!tape->status) {
-        tg_fail(tape, status, "%s: the forward failed with %s", who, tg_status_name(status));
-        return;
-    }
     if (strncmp(tape->error, who, strlen(who)) == 0)
         return;
     memcpy(text, tape->error, sizeof text);
-    status = tape->status;
+    const tg_status status = tape->status;
     tape->status = TG_OK;
     tg_here_set(NULL, 0);
     tg_fail(tape, status, "%s: %s", who, text);
@@ -178,6 +174,7 @@ static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tens
     const tg_mode mode = m->mode;
     tg_scope scope;
     tg_forward_enter(tape, &scope, mode);
+    const uint64_t before = tg_failures();
     tg_status status = m->n_hooks ? tg_module_call_hooked(m, tape, &scope, in, out)
                                   : tg_module_call(m, tape, &scope, in, out);
     if (!status)
@@ -187,7 +184,8 @@ static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tens
             status = tg_layer_fail(m, tape, TG_EINVAL, "its forward left output %zu %s", o,
                                    out[o] ? "stale" : "NULL");
     if (status && !is_blamed(tape)) {
-        blame(m, tape, status);
+        tg_returned(tape, before, status, "the forward");
+        blame(m, tape);
         blamed = tape->n_errors;
     }
     status = tg_forward_leave(tape, &scope, status, out, cls->n_out);

@@ -111,8 +111,9 @@ static tg_status run_backward_hooks(tg_tape *tape, call *c, tg_tensor *gx[])
     tg_module_hook hook = {0};
     tg_status status = TG_OK;
     while (status == TG_OK && next_hook(c->module, BACKWARD, &hook)) {
+        const uint64_t before = tg_failures();
         status = hook.fn.backward(hook.arg, c->module, tape, gx, cls->n_in, c->gy, cls->n_out);
-        status = status ? tg_fail_again(tape, status) : tape->status;
+        status = tg_returned(tape, before, status, "a backward hook of %s", cls->name);
     }
     let_gy_go(c);
     return status;
@@ -127,8 +128,9 @@ static tg_status outputs_vjp(tg_tape *tape, const tg_node *node, tg_tensor *cons
     for (uint32_t o = 0; o < c->n_out; o++)
         all[c->out_of[o]] = gy[o];
     while (status == TG_OK && next_hook(c->module, BACKWARD_PRE, &hook)) {
+        const uint64_t before = tg_failures();
         status = hook.fn.backward_pre(hook.arg, c->module, tape, all, c->module->cls->n_out);
-        status = status ? tg_fail_again(tape, status) : tape->status;
+        status = tg_returned(tape, before, status, "a backward pre-hook of %s", c->module->cls->name);
     }
     if (status)
         return status;
@@ -207,8 +209,9 @@ static tg_status run_pre_hooks(tg_module *m, tg_tape *tape, tg_tensor *in[])
     tg_module_hook hook = {0};
     tg_status status = TG_OK;
     while (status == TG_OK && next_hook(m, FORWARD_PRE, &hook)) {
+        const uint64_t before = tg_failures();
         status = hook.fn.forward_pre(hook.arg, m, tape, in, m->cls->n_in);
-        status = status ? tg_fail_again(tape, status) : tape->status;
+        status = tg_returned(tape, before, status, "a forward pre-hook of %s", m->cls->name);
     }
     for (size_t i = 0; i < m->cls->n_in && status == TG_OK; i++) {
         tg_value *v;
@@ -237,8 +240,9 @@ tg_status tg_module_call_hooked(tg_module *m, tg_tape *tape, const tg_scope *sco
         status = tape->status;
     tg_module_hook hook = {0};
     while (status == TG_OK && next_hook(m, FORWARD, &hook)) {
+        const uint64_t before = tg_failures();
         status = hook.fn.forward(hook.arg, m, tape, all, m->cls->n_in, out, m->cls->n_out);
-        status = status ? tg_fail_again(tape, status) : tape->status;
+        status = tg_returned(tape, before, status, "a forward hook of %s", m->cls->name);
     }
     if (status == TG_OK && c)
         status = pass_through(tape, &outputs_row, c, out, m->cls->n_out, c->out_of, &c->n_out);

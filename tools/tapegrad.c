@@ -5,6 +5,7 @@
 
 #include "tools/tool.h"
 
+#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,6 +226,24 @@ static int layers(const char *wanted)
     return status;
 }
 
+/* Of functions that are made of several rows, like tg_einsum; those over a list or dims end in _n, _dims. */
+static bool is_function(const char *name)
+{
+    static const char *const end[] = {"", "_n", "_dims"};
+    void *all = name ? dlopen(NULL, RTLD_LAZY) : NULL;
+    bool is = false;
+    for (size_t i = 0; all && i < sizeof end / sizeof *end && !is; i++) {
+        char symbol[96];
+        snprintf(symbol, sizeof symbol, "tg_%.64s%s", name, end[i]);
+        is = dlsym(all, symbol) != NULL;
+        if (is)
+            printf("%s is no row: %s is a function of the headers that applies others\n", name, symbol);
+    }
+    if (all)
+        dlclose(all);
+    return is;
+}
+
 static int operators(const char *wanted)
 {
     tg_runtime *rt = open_runtime();
@@ -239,7 +258,7 @@ static int operators(const char *wanted)
             describe_inputs(list[i], note, sizeof note);
             print_entry(list[i]->name, list[i]->attrs, note, list[i]->doc, wanted);
         }
-    int status = found(&s, "operator");
+    int status = !s.shown && !s.near && is_function(wanted) ? TOOL_OK : found(&s, "operator");
     tg_runtime_close(rt);
     return status;
 }

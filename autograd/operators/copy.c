@@ -1,6 +1,7 @@
 /* Rows that copy: what a view cannot give, what joins and fills, and the in-place rows of the core. */
 #include "autograd/operators/rows.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* -- infer ---------------------------------------------------------------------------------------------- */
@@ -44,17 +45,17 @@ static tg_status infer_cat(const tg_infer *q)
     memcpy(dims, first->dim, sizeof dims);
     for (size_t i = 1; i < q->n_in; i++) {
         if (q->in[i]->dtype != first->dtype)
-            return tg_infer_fail(q, TG_EDTYPE, "tensors must be of one dtype, but number %zu is %s", i,
-                                 tg_dtype_name(q->in[i]->dtype));
+            return tg_infer_fail(q, TG_EDTYPE, "tensors must be of one dtype, but tensor %zu is %s and tensor 0 is %s", i,
+                                 tg_dtype_name(q->in[i]->dtype), tg_dtype_name(first->dtype));
         if (q->in[i]->ndim != first->ndim)
-            return tg_infer_fail(q, TG_ESHAPE, "tensors must have %d dims, but number %zu has %d",
+            return tg_infer_fail(q, TG_ESHAPE, "tensors must have %d dims as tensor 0, but tensor %zu has %d",
                                  first->ndim, i, q->in[i]->ndim);
         for (int d = 0; d < first->ndim; d++)
             if (d != attrs->dim && q->in[i]->dim[d] != first->dim[d])
                 return tg_infer_fail(
                     q, TG_ESHAPE,
-                    "tensors must agree in every dim but %lld: number %zu has %lld for %lld in dim %d",
-                    (long long)attrs->dim, i, (long long)q->in[i]->dim[d], (long long)first->dim[d], d);
+                    "tensors must have one size in every dim but %lld: in dim %d, tensor %zu has %lld and tensor 0 %lld",
+                    (long long)attrs->dim, d, i, (long long)q->in[i]->dim[d], (long long)first->dim[d]);
         if (__builtin_add_overflow(dims[attrs->dim], q->in[i]->dim[attrs->dim], &dims[attrs->dim]))
             return tg_infer_fail(q, TG_ESHAPE, "the result is too large");
     }
@@ -301,12 +302,20 @@ static tg_tensor **handles(tg_tape *tape, const char *what, tg_tensor *const xs[
     return out;
 }
 
+static const tg_desc *element(tg_tape *tape, tg_tensor *const xs[], size_t i, const char *what)
+{
+    char which[32] = "";
+    if (!tg_tensor_is_alive(xs[i]))
+        snprintf(which, sizeof which, "tensor %zu", i);
+    return tg_argument(tape, xs[i], what, which);
+}
+
 tg_tensor *tg_cat_n(tg_tape *tape, tg_tensor *const xs[], size_t n, int64_t dim)
 {
     tg_tensor **some = handles(tape, "cat", xs, n), *out = NULL;
     size_t n_some = 0;
     for (size_t i = 0; some && i < n; i++) {
-        const tg_desc *d = tg_argument(tape, xs[i], "cat", "a tensor");
+        const tg_desc *d = element(tape, xs, i, "cat");
         if (!d)
             return NULL;
         if (!is_nothing(d))
@@ -331,11 +340,11 @@ tg_tensor *tg_stack_n(tg_tape *tape, tg_tensor *const xs[], size_t n, int64_t di
     if (!d || !tg_resolve_dim(tape, "stack", dim, d->ndim + 1, &dim))
         return NULL;
     for (size_t i = 0; i < n; i++) {
-        const tg_desc *other = tg_argument(tape, xs[i], "stack", "a tensor");
+        const tg_desc *other = element(tape, xs, i, "stack");
         if (other && !tg_desc_same_dims(other, d)) {
             char a[128], b[128];
             tg_fail(tape, TG_ESHAPE,
-                    "stack: all tensors must have the same dims, but number %zu is %s and the first is %s", i,
+                    "stack: all tensors must have the same dims, but tensor %zu is %s and tensor 0 is %s", i,
                     tg_desc_format(other, a, sizeof a), tg_desc_format(d, b, sizeof b));
             return NULL;
         }
@@ -364,7 +373,7 @@ static tg_tensor *join(tg_tape *tape, const char *what, tg_tensor *const xs[], s
 {
     tg_tensor **raised = handles(tape, what, xs, n);
     for (size_t i = 0; raised && i < n; i++) {
-        const tg_desc *d = tg_argument(tape, xs[i], what, "a tensor");
+        const tg_desc *d = element(tape, xs, i, what);
         if (!d)
             return NULL;
         raised[i] = at_least(tape, xs[i], d, ndim, vector);

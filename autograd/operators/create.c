@@ -45,6 +45,10 @@ static tg_tensor *range(tg_tape *tape, const tg_operator *op, const tg_range_att
 tg_tensor *tg_arange(tg_tape *tape, tg_dtype dtype, double start, double end, double step)
 {
     const double n = ceil((end - start) / step);
+    if (dtype == TG_BOOL) {
+        tg_fail(tape, TG_EDTYPE, "arange: dtype must be f32, f64 or i64, not bool");
+        return NULL;
+    }
     if (!isfinite(start) || !isfinite(end) || !isfinite(step) || step == 0 || !(n >= 0 && n < 9e18)) {
         tg_fail(tape, TG_EINVAL, "arange: no finite number of steps of %g leads from %g to %g", step, start,
                 end);

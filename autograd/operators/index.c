@@ -184,6 +184,12 @@ static tg_status check_embedding(tg_tape *tape, tg_tensor *const in[], size_t n_
     return tg_check_rows(tape, "embedding", in, 0);
 }
 
+static tg_status check_embedding_renorm(tg_tape *tape, tg_tensor *const in[], size_t n_in, const void *attrs)
+{
+    (void)n_in, (void)attrs;
+    return tg_check_rows(tape, "embedding_renorm_", in, 0);
+}
+
 /* -- rules ---------------------------------------------------------------------------------------------- */
 
 /* Zeros as input 0 was, with gy added where the index says. */
@@ -354,7 +360,7 @@ static const tg_operator row_embedding_renorm_ = {
     .n_scalars = 2,
     .writes = TG_OP_IN(0),
     .infer = infer_embedding_renorm,
-    .check = check_embedding,
+    .check = check_embedding_renorm,
     .samples = renorms,
 };
 
@@ -485,6 +491,7 @@ tg_tensor *tg_take_along_dim(tg_tape *tape, tg_tensor *x, tg_tensor *index, int6
 tg_tensor *tg_embedding(tg_tape *tape, tg_tensor *index, tg_tensor *weight, int64_t padding_idx,
                         double max_norm, double norm_type, bool scale_grad_by_freq)
 {
+    TG_COMPOSES(tape, "embedding");
     const tg_desc *w = tg_argument(tape, weight, "embedding", "weight"),
                   *i = w ? tg_argument(tape, index, "embedding", "index") : NULL;
     if (!i)

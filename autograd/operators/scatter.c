@@ -311,8 +311,8 @@ tg_tensor *tg_scatter(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index
 
 tg_tensor *tg_scatter_value(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor *index, double value)
 {
-    TG_COMPOSES(tape, "scatter");
-    if (!tg_argument(tape, x, "scatter", "x"))
+    TG_COMPOSES(tape, "scatter_value");
+    if (!tg_argument(tape, x, "scatter_value", "x"))
         return NULL;
     return tg_scatter(tape, x, dim, index, tg_constant_like(tape, x, value));
 }

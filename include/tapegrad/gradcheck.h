@@ -59,7 +59,8 @@ TG_API tg_status tg_gradcheck(tg_tape *tape, tg_check_fn fn, void *arg, tg_tenso
 /* The same of a registered operator, built in or of your own, in f64, at the inputs that each of its samples
  * describes; a sample's tolerance counts where it is the wider one. `options` may be NULL. Errors are tg_gradcheck's,
  * behind the operator's name and the sample's label; TG_EUNKNOWN when there is none of that name, TG_ENODERIV when it
- * is flagged as without a derivative, TG_EINVAL when no sample has an input that wants a gradient. */
+ * is flagged as without a derivative, TG_EINVAL when no sample has an input that wants a gradient, or its rule reads
+ * what the row does not list in `saves`. */
 TG_API tg_status tg_gradcheck_operator(tg_tape *tape, const char *name, const tg_gradcheck_options *options);
 
 #ifndef TG_NO_LOCATION

@@ -323,7 +323,7 @@ typedef struct tg_count_attrs {
 } tg_count_attrs;
 
 /* -- sort -------------------------------------------------------------------------------------------------------------- */
-/* sort: [x (f32, f64, i64, bool)] → [values, places (i64)] along dim, stable; NaN is the greatest of all, −0 equals 0.
+/* sort: [x (f32, f64, i64, bool)] → [values, indices (i64)] along dim, stable; NaN is the greatest of all, −0 equals 0.
  * topk: → the `k` first of these. */
 typedef struct tg_sort_attrs {
     int64_t dim, descending, k; /* sort: k is 0 */

@@ -62,8 +62,8 @@ enum {
     TG_OP_FLOAT = 1u << 6       /* `promotes` of integers and bools alone gives the runtime's floating dtype          */
 };
 /* A kernel that walks its inputs as one flat row needs TG_OP_DENSE and inputs of the output's dims. With
- * TG_OP_BROADCAST it steps by call->in[i]->stride, also under TG_OP_DENSE, which comes first: a dim that was spread
- * has stride 0, and fewer elements in memory than the descriptor counts. */
+ * TG_OP_BROADCAST it steps by call->in[i]->stride: a dim that was spread has stride 0, and fewer elements in memory
+ * than the descriptor counts. So the two exclude each other. */
 #define TG_OP_IN(i) (1u << (i))
 #define TG_OP_OUT(i) (1u << (16 + (i)))
 #define TG_OP_VARIADIC UINT16_MAX
@@ -96,7 +96,8 @@ struct tg_operator {
     /* gx[i] = Σ_o gy[o]·∂out[o]/∂in[i], an expression over public operators. gx is NULL on entry; fill those
      * that tg_node_needs: one left NULL counts as zero. gy[o] is NULL where nothing came back. May return a broadcast
      * shape: the engine sums. It may read inputs and outputs that are in `saves` only: these are held, and an error
-     * where they were overwritten since; any other may be gone, or have changed unnoticed. */
+     * where they were overwritten since; any other may be gone, or have changed unnoticed (their dims stay:
+     * tg_tensor_desc). tg_gradcheck_operator refuses a rule that reads others. */
     tg_status (*vjp)(tg_tape *, const tg_node *, tg_tensor *const gy[], tg_tensor *gx[]);
     /* TG_OP_HOST_CHECK: looks at data (tg_tensor_read) and refuses before anything is written. */
     tg_status (*check)(tg_tape *, tg_tensor *const in[], size_t n_in, const void *attrs);
@@ -116,8 +117,8 @@ TG_API tg_status tg_infer_fail(const tg_infer *q, tg_status status, const char *
 /* The shape that in[i]s broadcast to, row-major, of `dtype`; TG_ESHAPE. Rules as torch's. */
 TG_API tg_status tg_infer_broadcast(const tg_infer *q, int32_t dtype, tg_desc *out);
 
-/* Registers a row; refused with TG_EINVAL when it has no samples, or neither a rule nor TG_OP_NONDIFF, or when the
- * name is taken, and with TG_ESTATE once a tape is open. The row must outlive the runtime. */
+/* Registers a row; refused with TG_EINVAL when it has no samples, or neither a rule nor TG_OP_NONDIFF, or both
+ * TG_OP_DENSE and TG_OP_BROADCAST, or when the name is taken, and with TG_ESTATE once a tape is open. The row must outlive the runtime. */
 TG_API tg_status tg_operator_register(tg_runtime *rt, const tg_operator *op);
 /* By name, NULL when there is none. */
 TG_API const tg_operator *tg_operator_find(const tg_runtime *rt, const char *name);

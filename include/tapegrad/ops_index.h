@@ -67,24 +67,24 @@ TG_API tg_tensor *tg_nonzero(tg_tape *tape, tg_tensor *x);
 /* The same, a vector a dim of x (one for a scalar) into out: x[…] by them is what is not 0. */
 TG_API tg_status tg_nonzero_tuple(tg_tape *tape, tg_tensor *x, tg_tensor **out);
 
-/* -- order: NaN is greater than all, −0 equals 0. Where values and places (i64) are results, `places` may be NULL; the
- *    gradient goes to the place ---------------------------------------------------------------------------------------- */
+/* -- order: NaN is greater than all, −0 equals 0. Where values and indices (i64) are results, `indices` may be NULL; the
+ *    gradient goes there --------------------------------------------------------------------------------------------- */
 /* Stable in both directions. */
-TG_API tg_tensor *tg_sort(tg_tape *tape, tg_tensor *x, int64_t dim, bool descending, tg_tensor **places);
+TG_API tg_tensor *tg_sort(tg_tape *tape, tg_tensor *x, int64_t dim, bool descending, tg_tensor **indices);
 TG_API tg_tensor *tg_argsort(tg_tape *tape, tg_tensor *x, int64_t dim, bool descending);
 TG_API tg_tensor *tg_msort(tg_tape *tape, tg_tensor *x); /* along dim 0 */
 /* The k greatest (largest) or least, sorted, the first of equal ones first. Not of bool. */
-TG_API tg_tensor *tg_topk(tg_tape *tape, tg_tensor *x, int64_t k, int64_t dim, bool largest, tg_tensor **places);
+TG_API tg_tensor *tg_topk(tg_tape *tape, tg_tensor *x, int64_t k, int64_t dim, bool largest, tg_tensor **indices);
 /* Of f32, f64, i64. kthvalue: the k-th smallest, from 1. median: the lower of the two in the middle, NaN where there is
  * one; nanmedian leaves NaNs out (NaN where there is nothing else). TG_ESHAPE along a dim of size 0. */
-TG_API tg_tensor *tg_kthvalue(tg_tape *tape, tg_tensor *x, int64_t k, int64_t dim, bool keepdim, tg_tensor **places);
-TG_API tg_tensor *tg_median_dim(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim, tg_tensor **places);
-TG_API tg_tensor *tg_nanmedian_dim(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim, tg_tensor **places);
+TG_API tg_tensor *tg_kthvalue(tg_tape *tape, tg_tensor *x, int64_t k, int64_t dim, bool keepdim, tg_tensor **indices);
+TG_API tg_tensor *tg_median_dim(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim, tg_tensor **indices);
+TG_API tg_tensor *tg_nanmedian_dim(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim, tg_tensor **indices);
 /* Of all elements, NaN of none; the gradient is shared equally among those that are the median. */
 TG_API tg_tensor *tg_median(tg_tape *tape, tg_tensor *x);
 TG_API tg_tensor *tg_nanmedian(tg_tape *tape, tg_tensor *x);
 /* The most frequent value, the least of equally frequent ones, and its last place. */
-TG_API tg_tensor *tg_mode_dim(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim, tg_tensor **places);
+TG_API tg_tensor *tg_mode_dim(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim, tg_tensor **indices);
 /* The values at ranks q·(n − 1) of the sorted ones, q (f32, f64 as x) a scalar, or a vector, whose dim then is y's first;
  * between two of them as `between` says. dim TG_NONE_INT: over all. NaN where there is one. Differentiable in q, too,
  * where linear. TG_EINVAL for a q outside [0, 1], TG_ESHAPE of no values. torch.quantile. */

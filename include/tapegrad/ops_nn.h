@@ -183,7 +183,7 @@ typedef struct tg_pool_options {
 /* All pool the last n dims (1 to 3) of x [C, *] or [N, C, *], f32 or f64, none of them empty. TG_ESHAPE (also where no
  * window fits), TG_EDTYPE, TG_EINVAL (numbers out of range, or for another kind of pooling).
  *     tg_tensor *y = tg_max_pool(tape, x, 2, &(tg_pool_options){.kernel = {2, 2}}, NULL); */
-/* The largest of each window; NaN is the largest. *indices (unless NULL): their i64 places, row-major in the n dims, as
+/* The largest of each window; NaN is the largest. *indices (unless NULL): their i64 indices, row-major in the n dims, as
  * tg_max_unpool takes them. gx: gy at its place, summed. torch.nn.functional.max_pool1d, 2d, 3d. */
 TG_API tg_tensor *tg_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const tg_pool_options *options,
                               tg_tensor **indices);

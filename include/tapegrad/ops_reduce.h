@@ -54,11 +54,11 @@ TG_API tg_tensor *tg_aminmax_dims(tg_tape *tape, tg_tensor *x, const int64_t *di
 /* Of all: ties share the gradient, NaN among themselves. torch.max(x), torch.min(x). */
 TG_API tg_tensor *tg_max(tg_tape *tape, tg_tensor *x);
 TG_API tg_tensor *tg_min(tg_tape *tape, tg_tensor *x);
-/* Along a dim, and in *indices (which may be NULL) the places, i64: of equal ones the first, of NaN the first. The
+/* Along a dim, and in *indices (which may be NULL) where it stands, i64: of equal ones the first, of NaN the first. The
  * gradient goes to that place. torch.max(x, dim), torch.min(x, dim). */
 TG_API tg_tensor *tg_max_dim(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim, tg_tensor **indices);
 TG_API tg_tensor *tg_min_dim(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim, tg_tensor **indices);
-/* The places alone: i64, no derivative; x is not bool. Over all, places are counted row-major. */
+/* The indices alone: i64, no derivative; x is not bool. Over all, they count row-major. */
 TG_API tg_tensor *tg_argmax(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim);
 TG_API tg_tensor *tg_argmin(tg_tape *tape, tg_tensor *x, int64_t dim, bool keepdim);
 TG_API tg_tensor *tg_argmax_all(tg_tape *tape, tg_tensor *x, bool keepdim);
@@ -70,8 +70,8 @@ TG_API tg_tensor *tg_cumsum(tg_tape *tape, tg_tensor *x, int64_t dim);
 TG_API tg_tensor *tg_cumprod(tg_tape *tape, tg_tensor *x, int64_t dim);
 /* log Σe^x of f32, f64; the derivative before the first that is not −∞ is NaN, as in torch.logcumsumexp. */
 TG_API tg_tensor *tg_logcumsumexp(tg_tape *tape, tg_tensor *x, int64_t dim);
-/* Of any dtype, and in *indices (which may be NULL) the places, i64: the last of equal ones, or of NaN, which stays. The
- * gradient goes to these places. */
+/* Of any dtype, and in *indices (which may be NULL) where it stands, i64: the last of equal ones, or of NaN, which stays. The
+ * gradient goes there. */
 TG_API tg_tensor *tg_cummax(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor **indices);
 TG_API tg_tensor *tg_cummin(tg_tape *tape, tg_tensor *x, int64_t dim, tg_tensor **indices);
 /* x[k + 1] − x[k] along dim, n times (of bools: do they differ?; n 0: x), after `prepend` and `append` (NULL: none; x's dims but

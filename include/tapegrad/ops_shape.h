@@ -115,7 +115,7 @@ TG_API tg_tensor *tg_full_like(tg_tape *tape, tg_tensor *x, tg_dtype dtype, doub
 /* Every element `value`. */
 TG_API tg_tensor *tg_full(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t ndim, double value);
 /* start, start + step, … before end: ⌈(end − start)/step⌉ of them. TG_EINVAL for a step of 0 or away from end, and for
- * numbers that are not finite. */
+ * numbers that are not finite; TG_EDTYPE for bool. */
 TG_API tg_tensor *tg_arange(tg_tape *tape, tg_dtype dtype, double start, double end, double step);
 /* `steps` numbers from start to end, both included; logspace: base to these powers. */
 TG_API tg_tensor *tg_linspace(tg_tape *tape, tg_dtype dtype, double start, double end, int64_t steps);

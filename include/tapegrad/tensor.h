@@ -24,7 +24,8 @@ typedef struct tg_tape tg_tape;
 TG_API tg_status tg_tensor_create(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const int64_t *dims, size_t ndim);
 
 /* The same over memory of yours, read and written in place, which must outlive the tensor and be
- * aligned as the elements' type demands. `strides` in elements, not negative; NULL for row-major. */
+ * aligned to an element's size (TG_EINVAL). `strides` in elements, not negative; NULL for row-major. Of bools, bytes
+ * must be 0 or 1: they are not looked at. */
 TG_API tg_status tg_tensor_wrap(tg_tensor **out, tg_runtime *rt, tg_dtype dtype, const int64_t *dims,
                                 const int64_t *strides, size_t ndim, void *data);
 
@@ -35,7 +36,7 @@ TG_API void tg_tensor_destroy(tg_tensor *tensor);
 /* -- tensors on a tape ------------------------------------------------------------------------------------- */
 
 /* Copies row-major data onto the tape as a leaf (no gradient wanted until tg_tensor_set_requires_grad). `data` NULL:
- * zeros. Of bools, bytes are 0 or 1. NULL on error. In C,
+ * zeros. Of bools, any byte but 0 is true. NULL on error. In C,
  * TG_DIMS (ops.h) writes the two arguments dims and ndim:
  *     tg_tensor *x = tg_input(tape, TG_F32, TG_DIMS(4, 2), data); */
 TG_API tg_tensor *tg_input(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t ndim, const void *data);
@@ -63,7 +64,7 @@ TG_API tg_runtime *tg_tensor_runtime(const tg_tensor *tensor);
  * `dst` and must be exactly count × element size (TG_EINVAL). */
 TG_API tg_status tg_tensor_read(const tg_tensor *tensor, void *dst, size_t bytes);
 
-/* The reverse: overwrites the elements, `src` row-major (of bools, bytes 0 or 1). Through a view it writes what the view
+/* The reverse: overwrites the elements, `src` row-major (of bools, any byte but 0 is true). Through a view it writes what the view
  * shows of the base; TG_EINVAL for a view of which several elements are one (expand, overlapping windows). It is not
  * recorded: a gradient goes back as if nothing had been written, unless a rule needs the overwritten value, which makes
  * the backward an error (TG_ESTATE). tg_where, tg_slice_scatter and their like write with a derivative. */

@@ -50,7 +50,7 @@ typedef struct tg_desc {
 
 /* Bytes of one element; 0 for an unknown dtype. */
 TG_API size_t tg_dtype_size(int32_t dtype);
-/* "f32", "i64", …; "?" for an unknown one. */
+/* "f32", "i64", …; "dtype number N" for an unknown one, until the thread's next such call. */
 TG_API const char *tg_dtype_name(int32_t dtype);
 /* f32 or f64. */
 TG_API bool tg_dtype_is_float(int32_t dtype);

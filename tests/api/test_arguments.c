@@ -164,6 +164,50 @@ START_TEST(sizes_that_overflow)
 }
 END_TEST
 
+START_TEST(what_is_none_of_the_choices)
+{
+    double memory[4] = {1, 2, 3, 4};
+    tg_tensor *x = vector(memory, 3), *g = NULL, *y = NULL;
+    ck_assert_int_eq(tg_tensor_wrap(&g, rt, TG_F64, (int64_t[]){3}, NULL, 1, (char *)memory + 4), TG_EINVAL);
+    ck_assert_msg(strstr(tg_error_message(), "is not aligned to the 8 bytes of an f64"), "%s", tg_error_message());
+    y = tg_sum(tape, tg_square(tape, x));
+    ck_assert_int_eq(tg_grad(tape, y, NULL, &x, 1, &g, 64), TG_EINVAL);
+    fails_with(TG_EINVAL, "tg_grad: flags 0x40, expected some of TG_RETAIN");
+    ck_assert_int_eq(tg_hvp(tape, y, &x, &x, 1, &g, 64), TG_EINVAL);
+    fails_with(TG_EINVAL, "tg_hvp: flags 0x40");
+    ck_assert_int_eq(tg_backward_with(tape, y, NULL, TG_CREATE_GRAPH), TG_EINVAL);
+    fails_with(TG_EINVAL, "tg_backward_with: takes TG_RETAIN alone");
+    ck_assert_ptr_null(tg_arange(tape, TG_BOOL, 0, 3, 1));
+    fails_with(TG_EDTYPE, "arange: dtype must be f32, f64 or i64, not bool");
+    ck_assert_str_eq(tg_dtype_name(99), "dtype number 99");
+    ck_assert_ptr_null(tg_full(tape, (tg_dtype)99, NULL, 0, 1));
+    fails_with(TG_EDTYPE, "full: dtype must be f32, f64, i64 or bool, not dtype number 99");
+    ck_assert_ptr_null(tg_scalar(tape, TG_U8, 1));
+    fails_with(TG_EDTYPE, "scalar: full: dtype must be");
+    ck_assert_ptr_null(tg_logspace(tape, TG_U8, 0, 1, 3, 10));
+    fails_with(TG_EDTYPE, "logspace: linspace: dtype must be");
+    tg_tensor_destroy(x);
+}
+END_TEST
+
+START_TEST(bytes_of_bools)
+{
+    const unsigned char given[4] = {2, 0, 255, 1};
+    unsigned char got[4];
+    double sum = 0;
+    tg_tensor *x = tg_input(tape, TG_BOOL, DIMS(2, 2), given);
+    ck_assert_int_eq(tg_tensor_read(x, got, 4), TG_OK);
+    ck_assert_mem_eq(got, ((unsigned char[]){1, 0, 1, 1}), 4);
+    ck_assert_int_eq(tg_item(tg_sum(tape, x), &sum), TG_OK);
+    ck_assert_double_eq_tol(sum, 3, 1e-12);
+    const unsigned char other[4] = {0, 8, 0, 4};
+    ck_assert_int_eq(tg_tensor_write(x, other, 4), TG_OK);
+    ck_assert_int_eq(tg_tensor_write(tg_t(tape, x), other, 4), TG_OK);
+    ck_assert_int_eq(tg_tensor_read(x, got, 4), TG_OK);
+    ck_assert_mem_eq(got, ((unsigned char[]){0, 0, 1, 1}), 4);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("arguments");
@@ -172,6 +216,8 @@ static Suite *suite(void)
     tcase_add_test(t, null_to_runtime_and_tensor);
     tcase_add_test(t, null_to_tape);
     tcase_add_test(t, sizes_that_overflow);
+    tcase_add_test(t, what_is_none_of_the_choices);
+    tcase_add_test(t, bytes_of_bools);
     suite_add_tcase(s, t);
     return s;
 }

@@ -360,6 +360,7 @@ START_TEST(bad_rows_are_refused)
         {"at most 16 of each", forward_row},
         {"its sample 'k = 1' has 1 inputs, the row takes 2", forward_row},
         {"its sample 'none' lacks the row's attributes", forward_row},
+        {"TG_OP_DENSE with TG_OP_BROADCAST", forward_row},
     };
     bad[0].op.name = NULL;
     bad[1].op.struct_size = 16;
@@ -376,6 +377,7 @@ START_TEST(bad_rows_are_refused)
     bad[11].op.n_out = 17;
     bad[12].op.n_in = 2;
     bad[13].op.samples = without_attributes;
+    bad[14].op.flags |= TG_OP_BROADCAST;
     size_t before = tg_operator_list(rt, NULL, 0);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert_msg(tg_operator_register(rt, &bad[i].op) == TG_EINVAL, "row %zu", i);

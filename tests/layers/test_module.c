@@ -405,7 +405,7 @@ START_TEST(a_forward_that_breaks_its_promise)
     ck_assert_ptr_null(tg_forward(tape, a, x));
     tape_failed_with(TG_EINVAL, "Plain: its forward left output 0 NULL");
     ck_assert_ptr_null(tg_forward(tape, b, x));
-    tape_failed_with(TG_EINDEX, "Plain: the forward failed with TG_EINDEX");
+    tape_failed_with(TG_EINDEX, "Plain: the forward returned TG_EINDEX");
     tg_module_destroy(a);
     tg_module_destroy(b);
 }

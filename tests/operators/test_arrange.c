@@ -240,9 +240,10 @@ START_TEST(joins)
     expect(tg_cat(tape, 0, none, none), 0, DIMS(0), VALUES(0));
     expect(tg_stack(tape, 0, none, none), 0, DIMS(2, 0), VALUES(0));
     expect_error(tg_hstack_n(tape, NULL, 2), TG_EINVAL, "hstack: needs at least one tensor");
-    expect_error(tg_vstack_n(tape, TG_TENSORS(v, NULL)), TG_EINVAL, "vstack: a tensor is NULL");
+    expect_error(tg_vstack_n(tape, TG_TENSORS(v, NULL)), TG_EINVAL, "vstack: tensor 1 is NULL");
     expect_error(tg_vstack_n(tape, TG_TENSORS(v, wanted(DIMS(3)))), TG_ESHAPE,
-                 "number 1 has 3 for 2 in dim 1");
+                 "vstack: cat(f64[1, 2], f64[1, 3]): tensors must have one size in every dim but 0: in dim 1, tensor 1 has "
+                 "3 and tensor 0 2");
 }
 END_TEST
 

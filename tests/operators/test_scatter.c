@@ -246,7 +246,7 @@ START_TEST(refusals)
                  "scatter: dim must be between -1 and 0, got 1");
     expect_error(tg_scatter(tape, x, 0, INDEX(0, 0, 0, 0), x), TG_ESHAPE, "an element for each index");
     expect_error(tg_scatter(tape, x, 0, x, x), TG_EDTYPE, "index must be i64, not f64");
-    expect_error(tg_scatter_value(tape, NULL, 0, INDEX(0), 1), TG_EINVAL, "scatter: x is NULL");
+    expect_error(tg_scatter_value(tape, NULL, 0, INDEX(0), 1), TG_EINVAL, "scatter_value: x is NULL");
     expect_error(tg_index_add(tape, x, 0, INDEX(0), NULL, 1), TG_EINVAL, "index_add: source is NULL");
     expect_error(tg_masked_scatter(tape, x, NULL, x), TG_EINVAL, "masked_scatter: mask is NULL");
 }
