@@ -10,7 +10,7 @@ set -eu
 [ "${TAPEGRAD_NO_INSTALL:-0}" = 1 ] && exit 0
 
 # Debian's names
-packages="gcc libc6-dev meson ninja-build pkg-config zlib1g-dev libjansson-dev libblis-openmp-dev dataset-fashion-mnist"
+packages="gcc libc6-dev meson ninja-build pkg-config zlib1g-dev libjansson-dev libblis-openmp-dev libdnnl-dev dataset-fashion-mnist"
 [ "${1:-}" = tests ] && packages="$packages check"
 
 command_exists() { command -v "$1" >/dev/null 2>&1; }
@@ -34,6 +34,7 @@ available() {
         library_exists blis || any_file /usr/include/*/blis-openmp/blis.h /usr/include/blis/blis.h \
             /usr/local/include/blis/blis.h
         ;;
+    libdnnl-dev) any_file /usr/include/oneapi/dnnl/dnnl.h /usr/local/include/oneapi/dnnl/dnnl.h ;;
     dataset-fashion-mnist) any_file /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ;;
     check) library_exists check ;;
     *) return 1 ;;

@@ -440,7 +440,8 @@ typedef struct tg_adaptive_pool_attrs {
 
 /* -- convolution ------------------------------------------------------------------------------------------------------- */
 /* Inputs are row-major; one to three spatial dims, as many as stride, padding and dilation have entries.
- * convolution: in [x (N, C, *in), weight (O, C/groups, *kernel), bias (O) or absent] → y (N, O, *out), with x 0 outside:
+ * convolution: in [x (N, C, *in), weight (O, C/groups, *kernel), bias (O) or absent] → y (N, O, *out), with x 0 outside (where a
+ *   NaN or infinity meets these zeros, the result is NaN, or what it is without this product):
  *   y[n, o, i] = bias[o] + Σ_c Σ_k weight[o, c, k]·x[n, g·C/groups + c, i·stride − padding + k·dilation], o in group g,
  *   out = ⌊(in + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1; `size` is empty.
  * convolution_backward_data: in [gy (N, O, *out), weight, bias (C) or absent] → (N, C, *in): what convolution sends to x,

@@ -1,7 +1,8 @@
 #!/bin/sh
-# links.sh READELF LIBTAPEGRAD BLIS_PLUGIN: the core needs no vendor's library, and a plug-in exports one symbol.
+# links.sh READELF LIBTAPEGRAD [PLUGIN...]: the core needs no vendor's library, and a plug-in exports one symbol.
 set -eu
-readelf=$1 library=$2 plugin=$3
+readelf=$1 library=$2
+shift 2
 
 needed=$("$readelf" -d "$library" | grep NEEDED)
 echo "$needed"
@@ -12,15 +13,16 @@ case $needed in
     ;;
 esac
 
-[ "$plugin" != none ] || exit 0
-# What a sanitizer adds is not ours.
-exported=$("$readelf" --dyn-syms -W "$plugin" |
-    awk '$5 == "GLOBAL" && $7 != "UND" && $8 !~ /^(__asan|__odr_asan|__ubsan|__gcov|__sancov)/ { print $8 }')
-echo "exported: $exported"
-[ "$exported" = tg_backend_entry ] || exit 1
-case $("$readelf" -d "$plugin" | grep NEEDED) in
-*tapegrad*)
-    echo "the plug-in needs libtapegrad"
-    exit 1
-    ;;
-esac
+for plugin; do
+    # What a sanitizer adds is not ours.
+    exported=$("$readelf" --dyn-syms -W "$plugin" |
+        awk '$5 == "GLOBAL" && $7 != "UND" && $8 !~ /^(__asan|__odr_asan|__ubsan|__gcov|__sancov)/ { print $8 }')
+    echo "$plugin exports: $exported"
+    [ "$exported" = tg_backend_entry ] || exit 1
+    case $("$readelf" -d "$plugin" | grep NEEDED) in
+    *tapegrad*)
+        echo "the plug-in needs libtapegrad"
+        exit 1
+        ;;
+    esac
+done

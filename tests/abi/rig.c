@@ -16,7 +16,7 @@ void fresh_env(void)
                                         "TAPEGRAD_NUM_THREADS", "BLIS_ARCH_TYPE"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         env(names[i], NULL);
-    env("TAPEGRAD_BACKEND_PATH", PLUGINS ":" BLIS_DIR);
+    env("TAPEGRAD_BACKEND_PATH", PLUGINS ":" BLIS_DIR ":" ONEDNN_DIR);
 }
 
 tg_runtime *open_chain(const char *chain)

@@ -1,11 +1,11 @@
 #!/bin/sh
-# tool.sh TAPEGRAD PLUGINS BLIS_DIR HAVE_BLIS: the tapegrad command's answers and exit statuses.
+# tool.sh TAPEGRAD PLUGINS VENDOR_PLUGINS HAVE_BLIS HAVE_ONEDNN: the tapegrad command's answers and exit statuses.
 set -u
-tool=$1 plugins=$2 blis=$3 have_blis=$4
+tool=$1 plugins=$2 vendors=$3 have_blis=$4 have_onednn=$5
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 unset TAPEGRAD_BACKEND TAPEGRAD_REPORT TAPEGRAD_FALLBACK BLIS_ARCH_TYPE
-export TAPEGRAD_BACKEND_PATH="$plugins:$blis"
+export TAPEGRAD_BACKEND_PATH="$plugins:$vendors"
 export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" # libgomp keeps its teams, and that would be the exit status
 n=0
 
@@ -42,6 +42,9 @@ expect "backends: what there is instead" 1 "reference    loaded  library" env TA
 expect "backends: threads" 0 "threads 3" env TAPEGRAD_NUM_THREADS=3 "$tool" backends
 if [ "$have_blis" = 1 ]; then
     expect "backends: BLIS" 0 "library BLIS " env TAPEGRAD_BACKEND=blis "$tool" backends
+fi
+if [ "$have_onednn" = 1 ]; then
+    expect "backends: oneDNN" 0 "library oneDNN " env TAPEGRAD_BACKEND=onednn "$tool" backends
 fi
 expect "layers" 0 "Linear(in_features, out_features, bias=True)" "$tool" layers
 expect "one layer" 0 "the batch's" "$tool" layers BatchNorm1d

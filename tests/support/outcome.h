@@ -1,4 +1,5 @@
-/* What a row gives on one of its samples, forward and backward, and whether that is what another backend gives. */
+/* What a row gives on one of its samples, forward and backward, and whether that is what another backend
+ * gives. */
 #ifndef TG_TESTS_OUTCOME_H
 #define TG_TESTS_OUTCOME_H
 
@@ -11,6 +12,7 @@ typedef struct outcome {
     size_t n;
     double *value[64]; /* NULL: absent */
     size_t count[64];
+    bool zeros_around; /* a convolution: NaN times a zero outside may be left out */
 } outcome;
 
 /* In what ways a sample is drawn. */

@@ -1,0 +1,135 @@
+/* Convolution and its two gradients. oneDNN chooses the layouts; what is not row-major goes through scratch.
+ */
+#include "backends/onednn/onednn.h"
+
+/* The sizes of a convolution, whichever of its three tensors is sought. Weights have a dim for the groups,
+ * where there is more than one. */
+typedef struct shapes {
+    int rank; /* of x and y */
+    int64_t x[TG_MAX_DIM], y[TG_MAX_DIM], bias[1];
+    int weight_rank;
+    int64_t weight[TG_MAX_DIM];
+    dnnl_dims_t stride, dilation, padding;
+} shapes;
+
+static void take(int64_t *to, const tg_desc *d)
+{
+    for (int i = 0; i < d->ndim; i++)
+        to[i] = d->dim[i];
+}
+
+static shapes shapes_of(const tg_call *c, const tg_desc *x, const tg_desc *weight, const tg_desc *y)
+{
+    const tg_convolution_attrs *a = c->attrs;
+    shapes s = {.rank = x->ndim};
+    int n = x->ndim - 2, lead = a->groups > 1;
+    take(s.x, x);
+    take(s.y, y);
+    s.bias[0] = y->dim[1];
+    s.weight_rank = weight->ndim + lead;
+    take(s.weight + lead, weight);
+    if (lead) {
+        s.weight[0] = a->groups;
+        s.weight[1] = weight->dim[0] / a->groups;
+    }
+    for (int i = 0; i < n; i++) {
+        s.stride[i] = a->stride.v[i];
+        s.dilation[i] = a->dilation.v[i] - 1;
+        s.padding[i] = a->padding.v[i];
+    }
+    return s;
+}
+
+/* The forward, that the gradients give as a hint. */
+static dnnl_primitive_desc_t forward_of(tg_dnnl_maker *m, const shapes *s, bool bias)
+{
+    TG_DNNL_DESCRIBE(m, pd, dnnl_convolution_forward_primitive_desc_create, m->s->engine,
+                     dnnl_forward_training, dnnl_convolution_direct, tg_dnnl_any(m, s->rank, s->x),
+                     tg_dnnl_any(m, s->weight_rank, s->weight), bias ? tg_dnnl_dense(m, 1, s->bias) : NULL,
+                     tg_dnnl_any(m, s->rank, s->y), s->stride, s->dilation, s->padding, s->padding, m->attr);
+    return pd;
+}
+
+void tg_dnnl_build_convolution(tg_dnnl_maker *m)
+{
+    const tg_call *c = m->c;
+    shapes s = shapes_of(c, c->in[0], c->in[1], c->out);
+    bool bias = c->in[2];
+    dnnl_primitive_desc_t pd = forward_of(m, &s, bias);
+    tg_dnnl_operand x = tg_dnnl_in(tg_dnnl_dense(m, s.rank, s.x), 0);
+    tg_dnnl_operand weight = tg_dnnl_in(tg_dnnl_dense(m, s.weight_rank, s.weight), 1);
+    tg_dnnl_operand y = tg_dnnl_out(tg_dnnl_dense(m, s.rank, s.y), 0);
+    x = tg_dnnl_as(m, x, tg_dnnl_chosen(m, pd, dnnl_query_src_md));
+    weight = tg_dnnl_as(m, weight, tg_dnnl_chosen(m, pd, dnnl_query_weights_md));
+    tg_dnnl_operand to = tg_dnnl_target(m, y, tg_dnnl_chosen(m, pd, dnnl_query_dst_md));
+    tg_dnnl_step *step = tg_dnnl_add(m, pd);
+    tg_dnnl_bind(m, step, DNNL_ARG_SRC, x);
+    tg_dnnl_bind(m, step, DNNL_ARG_WEIGHTS, weight);
+    if (bias)
+        tg_dnnl_bind(m, step, DNNL_ARG_BIAS, tg_dnnl_in(tg_dnnl_dense(m, 1, s.bias), 2));
+    tg_dnnl_bind(m, step, DNNL_ARG_DST, to);
+    tg_dnnl_deliver(m, to, y);
+}
+
+/* Adds the bias of a transposed convolution to its result. */
+static void add_bias(const tg_dnnl_plan *q, const tg_run *r)
+{
+    float *y = r->out[0];
+    const float *bias = r->in[2];
+    for (int64_t i = 0; i < q->outer; i++)
+        for (int64_t ch = 0; ch < q->n; ch++, y += q->inner)
+            for (int64_t j = 0; j < q->inner; j++)
+                y[j] += bias[ch];
+}
+
+void tg_dnnl_build_convolution_data(tg_dnnl_maker *m)
+{
+    const tg_call *c = m->c;
+    shapes s = shapes_of(c, c->out, c->in[1], c->in[0]);
+    dnnl_primitive_desc_t hint = forward_of(m, &s, false);
+    TG_DNNL_DESCRIBE(m, pd, dnnl_convolution_backward_data_primitive_desc_create, m->s->engine,
+                     dnnl_convolution_direct, tg_dnnl_any(m, s.rank, s.x),
+                     tg_dnnl_any(m, s.weight_rank, s.weight), tg_dnnl_any(m, s.rank, s.y), s.stride,
+                     s.dilation, s.padding, s.padding, hint, m->attr);
+    tg_dnnl_operand gy = tg_dnnl_in(tg_dnnl_dense(m, s.rank, s.y), 0);
+    tg_dnnl_operand weight = tg_dnnl_in(tg_dnnl_dense(m, s.weight_rank, s.weight), 1);
+    tg_dnnl_operand gx = tg_dnnl_out(tg_dnnl_dense(m, s.rank, s.x), 0);
+    gy = tg_dnnl_as(m, gy, tg_dnnl_chosen(m, pd, dnnl_query_diff_dst_md));
+    weight = tg_dnnl_as(m, weight, tg_dnnl_chosen(m, pd, dnnl_query_weights_md));
+    tg_dnnl_operand to = tg_dnnl_target(m, gx, tg_dnnl_chosen(m, pd, dnnl_query_diff_src_md));
+    tg_dnnl_step *step = tg_dnnl_add(m, pd);
+    tg_dnnl_bind(m, step, DNNL_ARG_DIFF_DST, gy);
+    tg_dnnl_bind(m, step, DNNL_ARG_WEIGHTS, weight);
+    tg_dnnl_bind(m, step, DNNL_ARG_DIFF_SRC, to);
+    tg_dnnl_deliver(m, to, gx);
+    if (c->n_in > 2 && c->in[2]) {
+        m->q->outer = s.x[0];
+        m->q->n = s.x[1];
+        m->q->inner = 1;
+        for (int i = 2; i < s.rank; i++)
+            m->q->inner *= s.x[i];
+        tg_dnnl_add_function(m, add_bias);
+    }
+}
+
+void tg_dnnl_build_convolution_weights(tg_dnnl_maker *m)
+{
+    const tg_call *c = m->c;
+    shapes s = shapes_of(c, c->in[1], c->out, c->in[0]);
+    dnnl_primitive_desc_t hint = forward_of(m, &s, false);
+    TG_DNNL_DESCRIBE(m, pd, dnnl_convolution_backward_weights_primitive_desc_create, m->s->engine,
+                     dnnl_convolution_direct, tg_dnnl_any(m, s.rank, s.x),
+                     tg_dnnl_any(m, s.weight_rank, s.weight), NULL, tg_dnnl_any(m, s.rank, s.y), s.stride,
+                     s.dilation, s.padding, s.padding, hint, m->attr);
+    tg_dnnl_operand gy = tg_dnnl_in(tg_dnnl_dense(m, s.rank, s.y), 0);
+    tg_dnnl_operand x = tg_dnnl_in(tg_dnnl_dense(m, s.rank, s.x), 1);
+    tg_dnnl_operand gw = tg_dnnl_out(tg_dnnl_dense(m, s.weight_rank, s.weight), 0);
+    gy = tg_dnnl_as(m, gy, tg_dnnl_chosen(m, pd, dnnl_query_diff_dst_md));
+    x = tg_dnnl_as(m, x, tg_dnnl_chosen(m, pd, dnnl_query_src_md));
+    tg_dnnl_operand to = tg_dnnl_target(m, gw, tg_dnnl_chosen(m, pd, dnnl_query_diff_weights_md));
+    tg_dnnl_step *step = tg_dnnl_add(m, pd);
+    tg_dnnl_bind(m, step, DNNL_ARG_DIFF_DST, gy);
+    tg_dnnl_bind(m, step, DNNL_ARG_SRC, x);
+    tg_dnnl_bind(m, step, DNNL_ARG_DIFF_WEIGHTS, to);
+    tg_dnnl_deliver(m, to, gw);
+}

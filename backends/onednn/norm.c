@@ -1,0 +1,211 @@
+/* softmax and layer_norm, and their gradients. log_softmax is the reference's: once NaN is restored, as
+ * below, oneDNN's is no faster, and its gradient takes exp(NaN) for infinity. */
+#include "backends/onednn/onednn.h"
+
+#include <math.h>
+
+/* -- softmax
+ * ----------------------------------------------------------------------------------------------------- */
+
+static int dim_of(const tg_call *c, const tg_desc *d)
+{
+    const tg_softmax_attrs *a = c->attrs;
+    return (int)(a->dim < 0 ? a->dim + d->ndim : a->dim);
+}
+
+/* x as (rows, along the dim). */
+static tg_dnnl_md around(tg_dnnl_maker *m, const tg_desc *d, int dim)
+{
+    int64_t dims[2] = {1, d->dim[dim]};
+    for (int i = 0; i < dim; i++)
+        dims[0] *= d->dim[i];
+    m->q->outer = dims[0];
+    m->q->n = dims[1];
+    return tg_dnnl_dense(m, 2, dims);
+}
+
+static dnnl_primitive_desc_t softmax_of(tg_dnnl_maker *m, tg_dnnl_md md)
+{
+    TG_DNNL_DESCRIBE(m, pd, dnnl_softmax_forward_primitive_desc_create, m->s->engine, dnnl_forward_training,
+                     dnnl_softmax_accurate, md, md, 1, m->attr);
+    return pd;
+}
+
+/* Microseconds of the reference and of oneDNN 2.6.3, one thread, Sapphire Rapids; `bench_operators 1 softmax`
+ * and layer_norm with TAPEGRAD_BACKEND=reference and =onednn, with these shapes there: rows × values softmax
+ * its gradient    layer_norm     its gradient 64 ×
+ * 10        1.6    1.7      1.4    1.6      3.4    2.4      5.0    4.2 64 ×
+ * 100       7.1    6.9      2.6    2.3      7.7    4.9     10.0    7.7 512 ×
+ * 64       34.3   28.6     11.7    8.5     32.7   17.5     43.5   23.7 1000 × 1000     1006    785      566
+ * 504      713    348     1355    780 100000 × 4       1437   2131      859    969     2314   1207     3281
+ * 1724 */
+enum { SOFTMAX_FROM = 32, LAYER_NORM_FROM = 256 };
+
+tg_accept tg_dnnl_accept_softmax(const tg_call *c, const char **reason)
+{
+    const tg_desc *d = c->in[c->n_in - 1];
+    if (!tg_dnnl_all_dense(c) || d->ndim == 0) {
+        *reason = "this backend's softmax reads row-major tensors with dims";
+        return TG_REFUSE;
+    }
+    int64_t inner = 1;
+    for (int i = dim_of(c, d) + 1; i < d->ndim; i++)
+        inner *= d->dim[i];
+    if (inner > 1) {
+        *reason = "not along the last dim: the reference is faster";
+        return TG_DECLINE;
+    }
+    if (d->dim[dim_of(c, d)] >= SOFTMAX_FROM)
+        return TG_ACCEPT;
+    *reason = "few values: the reference is faster";
+    return TG_DECLINE;
+}
+
+/* oneDNN's exp makes infinity or 0 of NaN. What has NaN, +inf or nothing but −inf in it is NaN. */
+static void restore_nan(const tg_dnnl_plan *q, const tg_run *r)
+{
+    const int64_t n = q->n;
+#pragma omp parallel for num_threads(q->threads) if (q->threads > 1 && q->outer * n > 32768)
+    for (int64_t row = 0; row < q->outer; row++) {
+        const float *x = (const float *)r->in[0] + row * n;
+        float *y = (float *)r->out[0] + row * n;
+        int bad = 0, some = 0;
+        for (int64_t j = 0; j < n; j++) {
+            bad |= !(x[j] < INFINITY);
+            some |= x[j] > -INFINITY;
+        }
+        for (int64_t j = 0; (bad || !some) && j < n; j++)
+            y[j] = NAN;
+    }
+}
+
+void tg_dnnl_build_softmax(tg_dnnl_maker *m)
+{
+    const tg_desc *x = m->c->in[0];
+    tg_dnnl_md md = around(m, x, dim_of(m->c, x));
+    tg_dnnl_step *step = tg_dnnl_add(m, softmax_of(m, md));
+    tg_dnnl_bind(m, step, DNNL_ARG_SRC, tg_dnnl_in(md, 0));
+    tg_dnnl_bind(m, step, DNNL_ARG_DST, tg_dnnl_out(md, 0));
+    tg_dnnl_add_function(m, restore_nan);
+}
+
+void tg_dnnl_build_softmax_backward(tg_dnnl_maker *m)
+{
+    const tg_desc *y = m->c->in[1];
+    tg_dnnl_md md = around(m, y, dim_of(m->c, y));
+    dnnl_primitive_desc_t hint = softmax_of(m, md);
+    TG_DNNL_DESCRIBE(m, pd, dnnl_softmax_backward_primitive_desc_create, m->s->engine, dnnl_softmax_accurate,
+                     md, md, md, 1, hint, m->attr);
+    tg_dnnl_step *step = tg_dnnl_add(m, pd);
+    tg_dnnl_bind(m, step, DNNL_ARG_DIFF_DST, tg_dnnl_in(md, 0));
+    tg_dnnl_bind(m, step, DNNL_ARG_DST, tg_dnnl_in(md, 1));
+    tg_dnnl_bind(m, step, DNNL_ARG_DIFF_SRC, tg_dnnl_out(md, 0));
+}
+
+/* -- layer_norm
+ * -------------------------------------------------------------------------------------------------- */
+
+typedef struct rows {
+    int64_t n[2]; /* rows, values a row */
+    tg_dnnl_md x, statistics, weight;
+} rows;
+
+static rows rows_of(tg_dnnl_maker *m, const tg_desc *x, int64_t normalized)
+{
+    rows r = {.n = {1, 1}};
+    for (int i = 0; i < x->ndim; i++)
+        r.n[i >= x->ndim - normalized] *= x->dim[i];
+    r.x = tg_dnnl_dense(m, 2, r.n);
+    r.statistics = tg_dnnl_dense(m, 1, r.n);
+    r.weight = tg_dnnl_dense(m, 1, r.n + 1);
+    m->q->n = r.n[0];
+    return r;
+}
+
+static dnnl_primitive_desc_t layer_norm_of(tg_dnnl_maker *m, const rows *r, double eps, unsigned flags)
+{
+    TG_DNNL_DESCRIBE(m, pd, dnnl_layer_normalization_forward_primitive_desc_create, m->s->engine,
+                     dnnl_forward_training, r->x, r->x, r->statistics, (float)eps, flags, m->attr);
+    return pd;
+}
+
+tg_accept tg_dnnl_accept_layer_norm(const tg_call *c, const char **reason)
+{
+    const tg_desc *x = c->in[c->n_in == 3 ? 0 : 1];
+    int64_t n = 1;
+    for (int i = 0; i < x->ndim; i++)
+        n *= x->dim[i];
+    if (tg_dnnl_all_dense(c) && n >= LAYER_NORM_FROM)
+        return TG_ACCEPT;
+    *reason = "few values, or not row-major: the reference is faster";
+    return TG_DECLINE;
+}
+
+tg_accept tg_dnnl_accept_layer_norm_backward(const tg_call *c, const char **reason)
+{
+    const tg_layer_norm_backward_attrs *a = c->attrs;
+    if (a->want == (TG_WANT_SRC | TG_WANT_WEIGHT | TG_WANT_BIAS) && c->in[2])
+        return tg_dnnl_accept_layer_norm(c, reason);
+    *reason = "oneDNN computes all three gradients or none: the reference is faster";
+    return TG_DECLINE;
+}
+
+/* oneDNN gives the variance; the row has 1/√(variance + eps). */
+static void invert_variance(const tg_dnnl_plan *q, const tg_run *r)
+{
+    float *v = r->out[2];
+    for (int64_t i = 0; i < q->n; i++)
+        v[i] = (float)(1 / sqrt((double)v[i] + q->eps));
+}
+
+void tg_dnnl_build_layer_norm(tg_dnnl_maker *m)
+{
+    const tg_call *c = m->c;
+    const tg_layer_norm_attrs *a = c->attrs;
+    rows r = rows_of(m, c->in[0], a->normalized_ndim);
+    unsigned flags = (c->in[1] ? (unsigned)dnnl_use_scale : 0) | (c->in[2] ? (unsigned)dnnl_use_shift : 0);
+    m->q->eps = a->eps;
+    tg_dnnl_step *step = tg_dnnl_add(m, layer_norm_of(m, &r, a->eps, flags));
+    tg_dnnl_bind(m, step, DNNL_ARG_SRC, tg_dnnl_in(r.x, 0));
+    if (c->in[1])
+        tg_dnnl_bind(m, step, DNNL_ARG_SCALE, tg_dnnl_in(r.weight, 1));
+    if (c->in[2])
+        tg_dnnl_bind(m, step, DNNL_ARG_SHIFT, tg_dnnl_in(r.weight, 2));
+    tg_dnnl_bind(m, step, DNNL_ARG_DST, tg_dnnl_out(r.x, 0));
+    tg_dnnl_bind(m, step, DNNL_ARG_MEAN, tg_dnnl_out(r.statistics, 1));
+    tg_dnnl_bind(m, step, DNNL_ARG_VARIANCE, tg_dnnl_out(r.statistics, 2));
+    tg_dnnl_add_function(m, invert_variance);
+}
+
+/* The variance of which 1/√(variance + 0) is the rstd that the forward gave. */
+static void variance_back(const tg_dnnl_plan *q, const tg_run *r)
+{
+    const float *rstd = r->in[4];
+    float *v = (float *)(void *)((char *)r->scratch + q->place);
+    for (int64_t i = 0; i < q->n; i++)
+        v[i] = 1 / (rstd[i] * rstd[i]);
+}
+
+void tg_dnnl_build_layer_norm_backward(tg_dnnl_maker *m)
+{
+    const tg_call *c = m->c;
+    const tg_layer_norm_backward_attrs *a = c->attrs;
+    rows r = rows_of(m, c->in[1], a->normalized_ndim);
+    unsigned flags = (unsigned)dnnl_use_scale | (unsigned)dnnl_use_shift;
+    dnnl_primitive_desc_t hint = layer_norm_of(m, &r, 0, flags);
+    TG_DNNL_DESCRIBE(m, pd, dnnl_layer_normalization_backward_primitive_desc_create, m->s->engine,
+                     dnnl_backward, r.x, r.x, r.x, r.statistics, 0.0f, flags, hint, m->attr);
+    m->q->place = tg_dnnl_room(m, (size_t)r.n[0] * sizeof(float));
+    tg_dnnl_add_function(m, variance_back);
+    tg_dnnl_step *step = tg_dnnl_add(m, pd);
+    tg_dnnl_bind(m, step, DNNL_ARG_DIFF_DST, tg_dnnl_in(r.x, 0));
+    tg_dnnl_bind(m, step, DNNL_ARG_SRC, tg_dnnl_in(r.x, 1));
+    tg_dnnl_bind(m, step, DNNL_ARG_SCALE, tg_dnnl_in(r.weight, 2));
+    tg_dnnl_bind(m, step, DNNL_ARG_MEAN, tg_dnnl_in(r.statistics, 3));
+    tg_dnnl_bind(m, step, DNNL_ARG_VARIANCE, (tg_dnnl_operand){r.statistics, TG_DNNL_SCRATCH, m->q->place});
+    tg_dnnl_bind(m, step, DNNL_ARG_DIFF_SRC, tg_dnnl_out(r.x, 0));
+    tg_dnnl_bind(m, step, DNNL_ARG_DIFF_SCALE, tg_dnnl_out(r.weight, 1));
+    tg_dnnl_bind(m, step, DNNL_ARG_DIFF_SHIFT, tg_dnnl_out(r.weight, 2));
+    if (TG_DNNL_LAYER_NORM_BACKWARD_SHIFT) /* it is asked for, and not read */
+        tg_dnnl_bind(m, step, DNNL_ARG_SHIFT, tg_dnnl_in(r.weight, 2));
+}

@@ -1,0 +1,137 @@
+/* What the oneDNN backend's kernels are made of. A kernel is a `build`: it lays out a plan, a list of
+ * oneDNN's primitives and own functions whose arguments are inputs, outputs or places in scratch. The plan is
+ * made once, in prepare; running it sets pointers and executes, and allocates nothing of ours. */
+#ifndef TG_ONEDNN_H
+#define TG_ONEDNN_H
+
+#include <tapegrad/backend_abi.h>
+#include <tapegrad/op_attrs.h>
+
+#include "backends/onednn/versions.h"
+
+#include <stdbool.h>
+
+struct tg_backend_state {
+    const tg_host *host;
+    dnnl_engine_t engine;
+    char library[48];
+};
+
+typedef enum tg_dnnl_where { TG_DNNL_IN, TG_DNNL_OUT, TG_DNNL_SCRATCH } tg_dnnl_where;
+
+/* Data as a primitive sees them: their descriptor, and input or output number `at`, or byte `at` of scratch.
+ */
+typedef struct tg_dnnl_operand {
+    tg_dnnl_md md;
+    tg_dnnl_where where;
+    size_t at;
+} tg_dnnl_operand;
+
+enum { TG_DNNL_ARGS = 10, TG_DNNL_STEPS = 6, TG_DNNL_BOXES = 20 };
+
+struct tg_dnnl_plan;
+typedef void tg_dnnl_function(const struct tg_dnnl_plan *q, const tg_run *r);
+
+/* One primitive, or where there is none one function of ours. */
+typedef struct tg_dnnl_step {
+    dnnl_primitive_t primitive;
+    tg_dnnl_function *function;
+    int n;
+    dnnl_exec_arg_t arg[TG_DNNL_ARGS];
+    tg_dnnl_where where[TG_DNNL_ARGS];
+    size_t at[TG_DNNL_ARGS];
+    void *last[TG_DNNL_ARGS]; /* the pointer that the memory object holds */
+} tg_dnnl_step;
+
+/* A product for dnnl_sgemm. */
+typedef struct tg_dnnl_gemm {
+    char a_form, b_form; /* 'N', or 'T': stored transposed */
+    int64_t m, n, k, a_row, b_row;
+    bool bias;
+    int64_t bias_step;
+} tg_dnnl_gemm;
+
+typedef struct tg_dnnl_plan {
+    dnnl_stream_t stream;
+    int threads, n_steps;
+    tg_dnnl_step step[TG_DNNL_STEPS];
+    tg_dnnl_gemm gemm;
+    int64_t outer, n, inner; /* of functions of ours: the loops over an output */
+    size_t place;            /* what they keep in scratch                       */
+    double eps;
+} tg_dnnl_plan;
+
+/* A plan being laid out. The first failure stays, and makes everything after it do nothing. */
+typedef struct tg_dnnl_maker {
+    tg_backend_state *s;
+    const tg_call *c;
+    tg_dnnl_plan *q;
+    bool dry; /* for accept: finds out whether oneDNN has fast code, and makes nothing */
+    dnnl_status_t failed;
+    bool slow; /* all it has is code that is written for clarity */
+    dnnl_primitive_attr_t attr;
+    size_t scratch, scratchpad;
+    int n_boxes, n_pds;
+    tg_dnnl_box box[TG_DNNL_BOXES];
+    dnnl_primitive_desc_t pd[TG_DNNL_STEPS + 2];
+} tg_dnnl_maker;
+
+/* Descriptors, of f32: row-major; with these strides; as the primitive likes. */
+tg_dnnl_md tg_dnnl_dense(tg_dnnl_maker *m, int n, const int64_t *dims);
+tg_dnnl_md tg_dnnl_strided(tg_dnnl_maker *m, int n, const int64_t *dims, const int64_t *strides);
+tg_dnnl_md tg_dnnl_any(tg_dnnl_maker *m, int n, const int64_t *dims);
+tg_dnnl_operand tg_dnnl_in(tg_dnnl_md md, size_t i);
+tg_dnnl_operand tg_dnnl_out(tg_dnnl_md md, size_t i);
+/* Room in scratch. */
+size_t tg_dnnl_room(tg_dnnl_maker *m, size_t bytes);
+
+/* TG_DNNL_DESCRIBE(m, pd, dnnl_X_primitive_desc_create, …) is `pd`, NULL where something failed. The maker
+ * owns it. */
+#define TG_DNNL_DESCRIBE(m, pd, create, ...)                                                                 \
+    dnnl_primitive_desc_t pd = NULL;                                                                         \
+    if (!(m)->failed)                                                                                        \
+        (m)->failed = create(&pd, __VA_ARGS__);                                                              \
+    tg_dnnl_keep(m, pd)
+void tg_dnnl_keep(tg_dnnl_maker *m, dnnl_primitive_desc_t pd);
+/* The layout that it chose for this argument. */
+tg_dnnl_md tg_dnnl_chosen(tg_dnnl_maker *m, dnnl_primitive_desc_t pd, dnnl_query_t what);
+
+/* Appends a step. Its arguments are then bound one by one. */
+tg_dnnl_step *tg_dnnl_add(tg_dnnl_maker *m, dnnl_primitive_desc_t pd);
+void tg_dnnl_add_function(tg_dnnl_maker *m, tg_dnnl_function *function);
+void tg_dnnl_bind(tg_dnnl_maker *m, tg_dnnl_step *step, int argument, tg_dnnl_operand x);
+/* x in the layout `md`: itself, or a copy in scratch that an appended step makes. */
+tg_dnnl_operand tg_dnnl_as(tg_dnnl_maker *m, tg_dnnl_operand x, tg_dnnl_md md);
+/* Where to write what shall be `out` in the end: there, or to scratch; tg_dnnl_deliver then appends the copy.
+ */
+tg_dnnl_operand tg_dnnl_target(tg_dnnl_maker *m, tg_dnnl_operand out, tg_dnnl_md md);
+void tg_dnnl_deliver(tg_dnnl_maker *m, tg_dnnl_operand from, tg_dnnl_operand out);
+
+/* Says what an operator of the table is made by. accept: from dtypes on (all f32, plain, none empty); may be
+ * NULL. */
+typedef struct tg_dnnl_kernel {
+    const char *op;
+    uint32_t version;
+    tg_accept (*accept)(const tg_call *c, const char **reason);
+    void (*build)(tg_dnnl_maker *m);
+} tg_dnnl_kernel;
+
+/* All inputs and outputs are row-major. */
+bool tg_dnnl_all_dense(const tg_call *c);
+
+tg_accept tg_dnnl_accept_matmul(const tg_call *c, const char **reason);
+void tg_dnnl_build_matmul(tg_dnnl_maker *m);
+tg_accept tg_dnnl_accept_linear(const tg_call *c, const char **reason);
+void tg_dnnl_build_linear(tg_dnnl_maker *m);
+tg_accept tg_dnnl_accept_softmax(const tg_call *c, const char **reason);
+void tg_dnnl_build_softmax(tg_dnnl_maker *m);
+void tg_dnnl_build_softmax_backward(tg_dnnl_maker *m);
+tg_accept tg_dnnl_accept_layer_norm(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_accept_layer_norm_backward(const tg_call *c, const char **reason);
+void tg_dnnl_build_layer_norm(tg_dnnl_maker *m);
+void tg_dnnl_build_layer_norm_backward(tg_dnnl_maker *m);
+void tg_dnnl_build_convolution(tg_dnnl_maker *m);
+void tg_dnnl_build_convolution_data(tg_dnnl_maker *m);
+void tg_dnnl_build_convolution_weights(tg_dnnl_maker *m);
+
+#endif

@@ -1,0 +1,381 @@
+/* The oneDNN backend as a program sees it: what really ran on it, against the reference in f64; what it
+ * leaves. */
+#include "abi/rig.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+static tg_runtime *reference, *onednn;
+
+static void open_two(void)
+{
+    fresh_env();
+    env("TAPEGRAD_FALLBACK", "error"); /* or a comparison would prove nothing */
+    if (HAVE_ONEDNN) {
+        reference = open_chain("reference");
+        onednn = open_chain("onednn,reference");
+    }
+}
+
+static void close_two(void)
+{
+    tg_runtime_close(reference);
+    tg_runtime_close(onednn);
+    reference = onednn = NULL;
+    fresh_env();
+}
+
+#define NEEDS_ONEDNN                                                                                         \
+    do {                                                                                                     \
+        if (!HAVE_ONEDNN)                                                                                    \
+            TG_SKIP("built without oneDNN");                                                                 \
+    } while (0)
+
+/* -- one computation on both
+ * ------------------------------------------------------------------------------------- */
+
+enum { LARGEST = 1 << 19, MOST = 4 };
+static double results[2][MOST][LARGEST];
+static int64_t counts[MOST];
+
+/* Numbers in −1 … 1 that are the same in both dtypes. */
+static tg_tensor *numbers(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t ndim, unsigned seed)
+{
+    int64_t n = 1;
+    for (size_t i = 0; i < ndim; i++)
+        n *= dims[i];
+    double *data = malloc((size_t)n * sizeof *data);
+    for (int64_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        float v = (float)(seed >> 8) / (1 << 23) - 1;
+        if (dtype == TG_F64)
+            data[i] = (double)v;
+        else
+            ((float *)(void *)data)[i] = v;
+    }
+    tg_tensor *x = tg_input(tape, dtype, dims, ndim, data);
+    free(data);
+    tg_tensor_set_requires_grad(x, true);
+    return x;
+}
+
+#define NUMBERS(tape, dtype, seed, ...)                                                                      \
+    numbers(tape, dtype, (const int64_t[]){__VA_ARGS__},                                                     \
+            sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t), seed)
+
+/* The result in wrt[0]'s graph of a task, whose gradients to `wrt` are compared, too. */
+typedef tg_tensor *task(tg_tape *tape, tg_dtype dtype, int option, tg_tensor *wrt[MOST - 1]);
+
+static void keep(int which, int slot, const tg_tensor *t, tg_dtype dtype)
+{
+    double *to = results[which][slot];
+    int64_t n = counts[slot] = tg_tensor_count(t);
+    ck_assert_int_le(n, LARGEST);
+    ck_assert_int_eq(tg_tensor_read(t, to, (size_t)n * tg_dtype_size(dtype)), TG_OK);
+    if (dtype == TG_F32)
+        for (int64_t e = n; e-- > 0;)
+            to[e] = (double)((float *)(void *)to)[e];
+}
+
+static int work(tg_tape *tape, tg_dtype dtype, task *t, int option, int which)
+{
+    tg_tensor *wrt[MOST] = {NULL}, *grad[MOST] = {NULL};
+    tg_tensor *y = t(tape, dtype, option, wrt);
+    int n = 0;
+    while (wrt[n])
+        n++;
+    tg_grad(tape, tg_sum(tape, tg_mul(tape, y, tg_square(tape, y))), NULL, wrt, (size_t)n, grad, 0);
+    ck_assert_msg(tg_tape_status(tape) == TG_OK, "%s", tg_tape_error(tape));
+    keep(which, 0, y, dtype);
+    for (int i = 0; i < n; i++)
+        keep(which, i + 1, grad[i], dtype);
+    return n + 1;
+}
+
+/* Runs a task on the reference in f64 and on oneDNN, where each of the listed operators must have run. */
+static void compare(const char *what, task *t, int option, const char *const *ran, double tolerance)
+{
+    tg_tape *a = open_tape(reference), *b = open_tape(onednn);
+    int n = work(a, TG_F64, t, option, 0);
+    for (int threads = 1; threads <= 2; threads++) {
+        ck_assert_int_eq(tg_tape_set_threads(b, threads), TG_OK);
+        work(b, TG_F32, t, option, 1);
+        for (int i = 0; i < n; i++) {
+            double worst = 0, scale = 1e-30;
+            for (int64_t e = 0; e < counts[i]; e++) {
+                worst = fmax(worst, fabs(results[0][i][e] - results[1][i][e]));
+                scale = fmax(scale, fabs(results[0][i][e]));
+                ck_assert(!isnan(results[1][i][e]));
+            }
+            ck_assert_msg(worst <= scale * tolerance,
+                          "%s, option %d, %d threads: result %d differs by %g of %g", what, option, threads,
+                          i, worst, scale);
+        }
+    }
+    for (; *ran; ran++)
+        ck_assert_msg(tg_tape_count_runs(b, *ran, "onednn") > 0, "%s: %s did not run on oneDNN", what, *ran);
+    tg_tape_close(a);
+    tg_tape_close(b);
+}
+
+#define RAN(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* -- products
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* Bit 0: a is transposed, 1: b, 2: both are parts of larger ones. */
+static tg_tensor *product(tg_tape *tape, tg_dtype dtype, int option, tg_tensor *wrt[])
+{
+    int gap = option & 4 ? 3 : 0;
+    wrt[0] = option & 1 ? NUMBERS(tape, dtype, 1, 70 + gap, 60 + gap)
+                        : NUMBERS(tape, dtype, 1, 60 + gap, 70 + gap);
+    wrt[1] = option & 2 ? NUMBERS(tape, dtype, 2, 80 + gap, 70 + gap)
+                        : NUMBERS(tape, dtype, 2, 70 + gap, 80 + gap);
+    tg_tensor *a = option & 1 ? tg_transpose(tape, wrt[0], 0, 1) : wrt[0];
+    tg_tensor *b = option & 2 ? tg_transpose(tape, wrt[1], 0, 1) : wrt[1];
+    a = tg_narrow(tape, tg_narrow(tape, a, 0, gap, 60), 1, 0, 70);
+    b = tg_narrow(tape, tg_narrow(tape, b, 0, 0, 70), 1, gap, 80);
+    return tg_matmul(tape, a, b);
+}
+
+START_TEST(products)
+{
+    NEEDS_ONEDNN;
+    compare("matmul", product, _i, RAN("matmul"), 2e-5);
+}
+END_TEST
+
+/* 0: one b for all; 1: one each; 2: b transposed, of heads; 3: batch dims that broadcast against each other.
+ */
+static tg_tensor *batch(tg_tape *tape, tg_dtype dtype, int option, tg_tensor *wrt[])
+{
+    switch (option) {
+    case 0:
+        wrt[0] = NUMBERS(tape, dtype, 1, 3, 2, 40, 50);
+        wrt[1] = NUMBERS(tape, dtype, 2, 50, 60);
+        break;
+    case 1:
+        wrt[0] = NUMBERS(tape, dtype, 1, 6, 40, 50);
+        wrt[1] = NUMBERS(tape, dtype, 2, 6, 50, 60);
+        break;
+    case 2:
+        wrt[0] = NUMBERS(tape, dtype, 1, 2, 40, 4, 32);
+        wrt[1] = NUMBERS(tape, dtype, 2, 2, 50, 4, 32);
+        return tg_matmul(tape, tg_permute(tape, wrt[0], 0, 2, 1, 3), tg_permute(tape, wrt[1], 0, 2, 3, 1));
+    default:
+        wrt[0] = NUMBERS(tape, dtype, 1, 3, 1, 40, 50);
+        wrt[1] = NUMBERS(tape, dtype, 2, 1, 2, 50, 60);
+        break;
+    }
+    return tg_matmul(tape, wrt[0], wrt[1]);
+}
+
+START_TEST(batches)
+{
+    NEEDS_ONEDNN;
+    compare("a batch of products", batch, _i, RAN("matmul"), 2e-5);
+}
+END_TEST
+
+static tg_tensor *dense_layer(tg_tape *tape, tg_dtype dtype, int option, tg_tensor *wrt[])
+{
+    wrt[0] = NUMBERS(tape, dtype, 1, 64, 100);
+    wrt[1] = NUMBERS(tape, dtype, 2, 48, 100);
+    wrt[2] = option ? NUMBERS(tape, dtype, 3, 48) : NULL;
+    return tg_linear(tape, wrt[0], wrt[1], wrt[2]);
+}
+
+START_TEST(linear)
+{
+    NEEDS_ONEDNN;
+    compare("linear", dense_layer, _i, RAN("linear", "matmul"), 2e-5);
+}
+END_TEST
+
+/* -- convolutions
+ * ------------------------------------------------------------------------------------------------- */
+
+/* Also strides that leave a rest, groups, one spatial dim and three, channels that are no whole block. */
+static tg_tensor *convolution(tg_tape *tape, tg_dtype dtype, int option, tg_tensor *wrt[])
+{
+    const int64_t two[] = {2, 2, 2}, one[] = {1, 1, 1};
+    wrt[2] = option == 6 ? NULL : NUMBERS(tape, dtype, 3, option == 1 || option == 5 ? 6 : 20);
+    switch (option) {
+    case 0: /* no whole block of channels */
+        wrt[0] = NUMBERS(tape, dtype, 1, 3, 5, 13, 11);
+        wrt[1] = NUMBERS(tape, dtype, 2, 20, 5, 3, 3);
+        return tg_conv2d(tape, wrt[0], wrt[1], wrt[2], one, one, NULL, 1);
+    case 1: /* groups; the last row is in no window */
+        wrt[0] = NUMBERS(tape, dtype, 1, 3, 4, 12, 11);
+        wrt[1] = NUMBERS(tape, dtype, 2, 6, 2, 3, 3);
+        return tg_conv2d(tape, wrt[0], wrt[1], wrt[2], two, NULL, NULL, 2);
+    case 2: /* dilation */
+        wrt[0] = NUMBERS(tape, dtype, 1, 2, 16, 12, 12);
+        wrt[1] = NUMBERS(tape, dtype, 2, 20, 16, 3, 2);
+        return tg_conv2d(tape, wrt[0], wrt[1], wrt[2], NULL, two, two, 1);
+    case 3:
+        wrt[0] = NUMBERS(tape, dtype, 1, 4, 7, 50);
+        wrt[1] = NUMBERS(tape, dtype, 2, 20, 7, 5);
+        return tg_conv1d(tape, wrt[0], wrt[1], wrt[2], two, two, NULL, 1);
+    case 4:
+        wrt[0] = NUMBERS(tape, dtype, 1, 2, 3, 6, 7, 8);
+        wrt[1] = NUMBERS(tape, dtype, 2, 20, 3, 3, 2, 3);
+        return tg_conv3d(tape, wrt[0], wrt[1], wrt[2], one, one, NULL, 1);
+    case 5:
+        wrt[0] = NUMBERS(tape, dtype, 1, 2, 8, 7, 7);
+        wrt[1] = NUMBERS(tape, dtype, 2, 8, 3, 3, 3);
+        return tg_conv_transpose2d(tape, wrt[0], wrt[1], wrt[2], two, one, one, 2, NULL);
+    default: /* depthwise */
+        wrt[0] = NUMBERS(tape, dtype, 1, 2, 32, 9, 9);
+        wrt[1] = NUMBERS(tape, dtype, 2, 32, 1, 3, 3);
+        return tg_conv2d(tape, wrt[0], wrt[1], NULL, NULL, one, NULL, 32);
+    }
+}
+
+START_TEST(convolutions)
+{
+    NEEDS_ONEDNN;
+    compare("convolution", convolution, _i,
+            RAN("convolution", "convolution_backward_data", "convolution_backward_weights"), 2e-5);
+}
+END_TEST
+
+/* -- softmax, layer_norm
+ * ----------------------------------------------------------------------------------------- */
+
+static tg_tensor *along(tg_tape *tape, tg_dtype dtype, int option, tg_tensor *wrt[])
+{
+    wrt[0] = NUMBERS(tape, dtype, 1, 3, 20, 200);
+    tg_tensor *x = tg_mul_scalar(tape, wrt[0], 5);
+    return tg_softmax(tape, x, option);
+}
+
+START_TEST(softmax)
+{
+    NEEDS_ONEDNN;
+    compare("softmax", along, 2, RAN("softmax", "softmax_backward"), 2e-5);
+    compare("softmax", along, -1, RAN("softmax", "softmax_backward"), 2e-5);
+}
+END_TEST
+
+START_TEST(softmax_keeps_nan)
+{
+    NEEDS_ONEDNN;
+    static float x[5 * 100], y[5 * 100];
+    x[3] = NAN;
+    x[105] = INFINITY;
+    x[207] = -INFINITY;
+    for (int i = 300; i < 400; i++)
+        x[i] = -INFINITY;
+    tg_tape *tape = open_tape(onednn);
+    tg_tensor *out = tg_softmax(tape, tg_input(tape, TG_F32, (int64_t[]){5, 100}, 2, x), 1);
+    ck_assert_int_eq(tg_tensor_read(out, y, sizeof y), TG_OK);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "softmax", "onednn"), 1);
+    for (int i = 0; i < 500; i++)
+        ck_assert_int_eq(isnan(y[i]) != 0, i < 200 || (i >= 300 && i < 400));
+    ck_assert(y[207] == 0 && fabsf(y[208] - 1.0f / 99) < 1e-7f);
+    tg_tape_close(tape);
+}
+END_TEST
+
+static tg_tensor *normalized(tg_tape *tape, tg_dtype dtype, int option, tg_tensor *wrt[])
+{
+    wrt[0] = NUMBERS(tape, dtype, 1, 6, 7, 8, 9);
+    wrt[1] = option ? NUMBERS(tape, dtype, 2, 8, 9) : NUMBERS(tape, dtype, 2, 9);
+    wrt[2] = option ? NUMBERS(tape, dtype, 3, 8, 9) : NUMBERS(tape, dtype, 3, 9);
+    return tg_layer_norm(tape, wrt[0], option ? 2 : 1, wrt[1], wrt[2], 1e-3);
+}
+
+START_TEST(layer_norm)
+{
+    NEEDS_ONEDNN;
+    compare("layer_norm", normalized, _i, RAN("layer_norm", "layer_norm_backward"), 2e-5);
+}
+END_TEST
+
+/* -- what it leaves
+ * ---------------------------------------------------------------------------------------------- */
+
+START_TEST(other_dtypes_and_tiny_ones_are_left)
+{
+    NEEDS_ONEDNN;
+    tg_tape *tape = open_tape(onednn);
+    tg_tensor *a = NUMBERS(tape, TG_F64, 1, 64, 64), *b = NUMBERS(tape, TG_F32, 1, 3, 4);
+    ck_assert_ptr_nonnull(tg_matmul(tape, a, a));
+    ck_assert_ptr_nonnull(tg_matmul(tape, b, tg_t(tape, b)));
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "matmul", "onednn"), 0);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "matmul", "reference"), 2);
+    tg_tape_close(tape);
+    /* with f64 the reference is a fallback: an error here, and the reason is in it */
+    tg_runtime *alone = open_chain("onednn");
+    tape = open_tape(alone);
+    a = NUMBERS(tape, TG_F64, 1, 64, 64);
+    ck_assert_ptr_null(tg_matmul(tape, a, a));
+    ck_assert_int_eq(tg_tape_status(tape), TG_ENOKERNEL);
+    has(tg_tape_error(tape), "f32 only");
+    tg_tape_close(tape);
+    tg_runtime_close(alone);
+}
+END_TEST
+
+START_TEST(its_facts_are_listed)
+{
+    NEEDS_ONEDNN;
+    env("TAPEGRAD_NUM_THREADS", "2");
+    tg_runtime *rt = open_chain("onednn");
+    tg_backend_info b = info_of(rt, "onednn");
+    ck_assert(b.loaded && b.in_chain);
+    has(b.library, "oneDNN ");
+    ck_assert_uint_gt(strlen(b.kernels), 2);
+    ck_assert_int_eq(b.threads, 2);
+    tg_runtime_close(rt);
+}
+END_TEST
+
+/* A tape in each thread of a parallel region computes on one thread each; the caller's number of threads
+ * stays. */
+START_TEST(tapes_in_a_parallel_region)
+{
+    NEEDS_ONEDNN;
+    int before = omp_get_max_threads();
+    tg_tape *tape[2] = {open_tape(onednn), open_tape(onednn)};
+    float first[2] = {0, 1};
+#pragma omp parallel for num_threads(2)
+    for (int i = 0; i < 2; i++)
+        for (int run = 0; run < 20; run++) {
+            tg_tensor *wrt[3] = {NULL}, *y = batch(tape[i], TG_F32, 1, wrt);
+            y = tg_matmul(tape[i], y, tg_transpose(tape[i], y, 1, 2));
+            tg_tensor_read(tg_select(tape[i], tg_flatten(tape[i], y, 0, -1), 0, 7), &first[i],
+                           sizeof first[i]);
+            tg_tape_reset(tape[i]);
+        }
+    ck_assert_msg(tg_tape_status(tape[0]) == TG_OK, "%s", tg_tape_error(tape[0]));
+    ck_assert_float_eq(first[0], first[1]);
+    ck_assert_uint_gt(tg_tape_count_runs(tape[1], "matmul", "onednn"), 0);
+    ck_assert_int_eq(omp_get_max_threads(), before);
+    tg_tape_close(tape[0]);
+    tg_tape_close(tape[1]);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("onednn");
+    TCase *t = tcase_create("onednn");
+    tcase_add_checked_fixture(t, open_two, close_two);
+    tcase_add_loop_test(t, products, 0, 8);
+    tcase_add_loop_test(t, batches, 0, 4);
+    tcase_add_loop_test(t, linear, 0, 2);
+    tcase_add_loop_test(t, convolutions, 0, 7);
+    tcase_add_test(t, softmax);
+    tcase_add_test(t, softmax_keeps_nan);
+    tcase_add_loop_test(t, layer_norm, 0, 2);
+    tcase_add_test(t, other_dtypes_and_tiny_ones_are_left);
+    tcase_add_test(t, its_facts_are_listed);
+    tcase_add_test(t, tapes_in_a_parallel_region);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+TG_TEST_MAIN(suite)
