@@ -110,12 +110,13 @@ tg_status tg_fail_again(tg_tape *tape, tg_status status)
     return status;
 }
 
-/* Is `what` in the sentence as the name of an operator: before a colon, or before its inputs? */
+/* Is `what` in the sentence as the name of an operator: before a colon, before its inputs, or as the subject? */
 static bool is_named(const char *sentence, const char *what)
 {
     for (const char *at = strstr(sentence, what); at; at = strstr(at + 1, what)) {
         const char after = at[strlen(what)];
-        if ((at == sentence || at[-1] == ' ') && (after == ':' || after == '('))
+        const bool subject = after == ' ' && at > sentence + 1 && at[-2] == ':';
+        if ((at == sentence || at[-1] == ' ') && (after == ':' || after == '(' || subject))
             return true;
     }
     return false;
