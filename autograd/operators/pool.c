@@ -40,14 +40,15 @@ static tg_status count_windows(const tg_infer *q, int64_t k, int64_t *out)
     return TG_OK;
 }
 
-/* The sizes of x's spatial dims, which must not be empty. */
-static tg_status need_sizes(const tg_infer *q, const tg_ints *size)
+/* The sizes of x's spatial dims: none below `low`. */
+static tg_status need_sizes(const tg_infer *q, const tg_ints *size, int64_t low)
 {
     if (size->n < 1 || size->n > 3)
         return tg_infer_fail(q, TG_EINVAL, "size has %lld entries, expected 1 … 3", (long long)size->n);
     for (int64_t k = 0; k < size->n; k++)
-        if (size->v[k] < 1)
-            return tg_infer_fail(q, TG_ESHAPE, "dim %lld of those that are pooled is empty", (long long)k);
+        if (size->v[k] < low)
+            return tg_infer_fail(q, TG_ESHAPE, "dim %lld of those that are pooled has size %lld",
+                                 (long long)k, (long long)size->v[k]);
     return TG_OK;
 }
 
@@ -76,7 +77,7 @@ static tg_status check_windows(const tg_infer *q, tg_ints *out)
     const tg_pool_attrs *a = q->attrs;
     const tg_ints *lists[] = {&a->kernel, &a->stride, &a->padding, &a->dilation};
     static const char *const names[] = {"kernel", "stride", "padding", "dilation"};
-    tg_status status = need_sizes(q, &a->size);
+    tg_status status = need_sizes(q, &a->size, 1);
     for (int l = 0; l < 4 && !status; l++)
         status = need_entries(q, lists[l], names[l], l != 2);
     out->n = a->size.n;
@@ -108,7 +109,7 @@ static tg_status infer_max_pool_backward(const tg_infer *q)
     tg_ints out = {0};
     tg_status status = check_float(q, 0, "gy");
     if (!status)
-        status = a->kernel.n ? check_windows(q, &out) : need_sizes(q, &a->size);
+        status = a->kernel.n ? check_windows(q, &out) : need_sizes(q, &a->size, 0);
     if (!status && !a->kernel.n && q->in[0]->ndim != a->size.n + 2)
         status = tg_infer_fail(q, TG_ESHAPE, "gy has %d dims, expected %lld", (int)q->in[0]->ndim,
                                (long long)a->size.n + 2);
@@ -125,8 +126,8 @@ static tg_status infer_pool_gather(const tg_infer *q)
     tg_status status = check_float(q, 0, "x");
     if (status)
         return status;
-    if (x->ndim < 3 || indices->dtype != TG_I64 || indices->ndim != x->ndim || indices->dim[0] != x->dim[0] ||
-        indices->dim[1] != x->dim[1])
+    if (x->ndim < 3 || x->ndim > 5 || indices->dtype != TG_I64 || indices->ndim != x->ndim ||
+        indices->dim[0] != x->dim[0] || indices->dim[1] != x->dim[1])
         return tg_infer_fail(q, TG_ESHAPE, "expected x [N, C, *] and i64 indices [N, C, *] of as many dims");
     return tg_desc_make(q->out, (tg_dtype)x->dtype, indices->dim, (size_t)indices->ndim);
 }
@@ -162,7 +163,7 @@ static tg_status infer_adaptive_max_pool(const tg_infer *q)
     const tg_adaptive_pool_attrs *a = q->attrs;
     tg_status status = check_float(q, 0, "x");
     if (!status)
-        status = need_sizes(q, &a->size);
+        status = need_sizes(q, &a->size, 1);
     if (!status && a->to.n != a->size.n)
         status = tg_infer_fail(q, TG_EINVAL, "to has %lld entries, expected %lld", (long long)a->to.n,
                                (long long)a->size.n);
