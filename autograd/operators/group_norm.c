@@ -1,5 +1,5 @@
-/* Group norm and RMS norm, and with them instance norm. As in norm.c, a gradient that is itself recorded is an
- * expression of x, because the statistics are functions of x, too. */
+/* Group norm and RMS norm, and with them instance norm. As in norm.c, a gradient that is itself recorded is
+ * an expression of x, because the statistics are functions of x, too. */
 #include "autograd/operators/checks.h"
 
 #include <string.h>
@@ -68,8 +68,7 @@ static tg_status infer_group_norm(const tg_infer *q)
     if (!status)
         status = infer_out_like(x, q->out);
     for (int o = 1; o < 3 && !status; o++)
-        status =
-            tg_desc_make(&q->out[o], (tg_dtype)x->dtype, (const int64_t[]){x->dim[0], a->groups}, 2);
+        status = tg_desc_make(&q->out[o], (tg_dtype)x->dtype, (const int64_t[]){x->dim[0], a->groups}, 2);
     return status;
 }
 
@@ -296,7 +295,8 @@ static const tg_attr_spec rms_back_specs[] = {
     {0},
 };
 static const tg_operator row_group_norm = {
-    TG_ROW("group_norm", "y = (x − μ)/√(v + eps)·weight + bias over each sample's groups of channels (Wu, He 2018)"),
+    TG_ROW("group_norm",
+           "y = (x − μ)/√(v + eps)·weight + bias over each sample's groups of channels (Wu, He 2018)"),
     TG_ATTRS(tg_group_norm_attrs, group_specs),
     .flags = TG_OP_DENSE,
     .saves = TG_OP_IN(0) | TG_OP_IN(1) | TG_OP_OUT(1) | TG_OP_OUT(2),
@@ -367,7 +367,8 @@ tg_tensor *tg_instance_norm(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_t
         values *= d->dim[i];
     if (d->ndim < 3 || values == 1) {
         char text[112];
-        tg_fail(tape, TG_ESHAPE, "instance_norm: x is %s, expected [N, C, *] with more than one value a channel",
+        tg_fail(tape, TG_ESHAPE,
+                "instance_norm: x is %s, expected [N, C, *] with more than one value a channel",
                 tg_desc_format(d, text, sizeof text));
         return NULL;
     }
@@ -390,8 +391,7 @@ tg_tensor *tg_local_response_norm(tg_tape *tape, tg_tensor *x, int64_t size, dou
         return NULL;
     if (d->ndim < 3 || size < 1 || size > INT32_MAX) {
         char text[112];
-        tg_fail(tape, d->ndim < 3 ? TG_ESHAPE : TG_EINVAL,
-                "local_response_norm: %s, got %s and size %lld",
+        tg_fail(tape, d->ndim < 3 ? TG_ESHAPE : TG_EINVAL, "local_response_norm: %s, got %s and size %lld",
                 d->ndim < 3 ? "x must be [N, C, *] with 3 dims or more" : "size must be positive",
                 tg_desc_format(d, text, sizeof text), (long long)size);
         return NULL;
