@@ -68,6 +68,7 @@ static void release_kernel(tg_entry *e)
     if (e->kernel && e->kernel->release && e->prepared.impl)
         e->kernel->release(e->backend->state, &e->prepared);
     e->prepared.impl = NULL;
+    e->prepared.implementation = NULL;
     e->kernel = NULL;
 }
 

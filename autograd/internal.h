@@ -492,8 +492,8 @@ typedef struct tg_loaded {
 } tg_loaded;
 
 typedef struct tg_report_row {
-    char op[40], backend[32], reason[160];
-    uint64_t calls, fallbacks, ns;
+    char op[40], backend[32], implementation[64], reason[160];
+    uint64_t calls, fallbacks, reorders, ns;
 } tg_report_row;
 
 enum { TG_MAX_THREADS = 4096 };

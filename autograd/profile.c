@@ -313,7 +313,7 @@ void tg_profile_operator(tg_tape *tape, const tg_watched *w, tg_tensor *const ou
     if (b) {
         put(p, ",\"backend\":\"%s\",\"implementation\":\"%s%s", b->name, b->library,
             b->library[0] ? " " : "");
-        put_escaped(p, b->kernels);
+        put_escaped(p, w->entry->prepared.implementation ? w->entry->prepared.implementation : b->kernels);
         put(p, "\",\"threads\":%d", w->entry->threads);
         if (w->entry->fallback) {
             put(p, ",\"fallback\":\"");

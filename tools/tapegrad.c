@@ -309,6 +309,8 @@ static int report(const char *path)
         return TOOL_FAILED;
     }
     fputs(line, stdout);
+    if (fgets(line, sizeof line, f))
+        fputs(line, stdout); /* what the columns are */
     for (int pass = 0; pass < 2; pass++) {
         size_t shown = 0;
         rewind(f);

@@ -7,7 +7,9 @@
  *  - the major changes on removal, reorder or retype, and then both sides refuse; the minor on growth, and then
  *    each side reads no further than the other's struct_size. A plug-in of a newer minor loads.
  *  - identity is the operator's name and version, never a number.
- * tg_desc's size is frozen per major. */
+ * tg_desc's size is frozen per major.
+ * A field that a later minor brought says so; before it is read or written, the other's struct_size is looked at:
+ * TG_ABI_HAS(p, reorders). */
 #ifndef TAPEGRAD_BACKEND_ABI_H
 #define TAPEGRAD_BACKEND_ABI_H
 
@@ -18,7 +20,11 @@ extern "C" {
 #endif
 
 #define TG_ABI_MAJOR 1
-#define TG_ABI_MINOR 0
+#define TG_ABI_MINOR 1
+
+/* Does the struct that `p` points to, as whoever made it knows it, have this member? */
+#define TG_ABI_HAS(p, member) \
+    ((size_t)(p)->struct_size >= (size_t)((const char *)&(p)->member - (const char *)(p)) + sizeof((p)->member))
 
 typedef struct tg_backend_state tg_backend_state; /* the plug-in's own       */
 typedef struct tg_stream tg_stream;               /* NULL on host backends   */
@@ -43,6 +49,9 @@ typedef struct tg_prepared {
     void *impl;          /* the plug-in's own, given back by release              */
     size_t scratch_size; /* bytes, 64-aligned, valid during one run               */
     size_t saved_size;   /* bytes that live from this forward to its backward     */
+    /* Since minor 1, for the report: */
+    const char *implementation; /* of this call, "jit:avx512_core"; valid until release; NULL: none to name */
+    uint64_t reorders;          /* changes of layout in each run                                            */
 } tg_prepared;
 
 /* The arguments of one run. */

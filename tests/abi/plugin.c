@@ -92,6 +92,12 @@ static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
     }
     p->saved_size = FLAW == SAVES ? SAVED_SIZE : FLAW == SMALL_SAVED ? 8 : 0;
     p->scratch_size = FLAW == SMALL_SCRATCH ? 16 : FLAW == HUGE_SCRATCH ? SIZE_MAX / 2 : 0;
+#if TG_ABI_MINOR >= 1
+    if (TG_ABI_HAS(p, reorders)) {
+        p->implementation = "test: loops";
+        p->reorders = 2;
+    }
+#endif
     p->impl = s->host->alloc(s->host->arg, 16, 16);
     return p->impl ? TG_OK : TG_ENOMEM;
 }
@@ -193,7 +199,7 @@ static const newer_backend backend = {
         {
             .struct_size = FLAW == SMALL_STRUCT ? sizeof(tg_backend) - 16 : sizeof(newer_backend),
             .abi_major = FLAW == OTHER_MAJOR ? TG_ABI_MAJOR + 1 : TG_ABI_MAJOR,
-            .abi_minor = FLAW == NEWER_MINOR ? TG_ABI_MINOR + 7 : TG_ABI_MINOR,
+            .abi_minor = FLAW == NEWER_MINOR ? TG_ABI_MINOR + 7 : FLAW == OTHER_MAJOR ? 0 : TG_ABI_MINOR,
             .n_kernels = FLAW == NO_KERNELS ? 0 : sizeof kernels / sizeof *kernels,
             .kernel_stride = FLAW == SMALL_STRIDE ? sizeof(tg_kernel) - 8 : sizeof(newer_kernel),
             .name = FLAW == OTHER_NAME ? "somebody_else" : PLUGIN,
