@@ -311,6 +311,8 @@ static tg_entry *add_entry(tg_tape *tape, const tg_operator *op, tg_value *const
                            const void *attrs, int threads, uint64_t hash)
 {
     struct tg_cache *c = tape->cache;
+    if (threads > 1)
+        tg_fork_watch();
     tg_entry *e = entry_new(tape, op, in, n_in, attrs);
     if (!e)
         return NULL;
@@ -333,7 +335,16 @@ tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[]
                       const void *attrs)
 {
     struct tg_cache *c = tape->cache;
-    int threads = tape->threads > 1 && omp_in_parallel() ? 1 : tape->threads;
+    int threads = tape->threads;
+    if (threads > 1) {
+        if (tg_forked()) {
+            tg_fail(tape, TG_ESTATE,
+                    "%s: this process was forked from one whose threads were at work, and has none of them: fork before "
+                    "the first operator, exec afterwards, or go on with one thread (tg_tape_set_threads)", op->name);
+            return NULL;
+        }
+        threads = omp_in_parallel() ? 1 : threads;
+    }
     uint64_t hash = key_hash(op, in, n_in, attrs, threads);
     tg_entry *e = c->bucket[hash % BUCKETS];
     while (e && !(e->hash == hash && key_equal(e, op, in, n_in, attrs, threads)))

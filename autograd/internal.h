@@ -467,6 +467,13 @@ tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_valu
                        const double *scalars, uint64_t draw, tg_node *node);
 /* After a kernel failed: prepares the entry again on a backend further down the chain. */
 tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure);
+/* fork.c: from here on, a fork leaves OpenMP's threads behind; and whether one did. */
+void tg_fork_watch(void);
+extern atomic_bool tg_fork_happened;
+static inline bool tg_forked(void)
+{
+    return atomic_load_explicit(&tg_fork_happened, memory_order_relaxed);
+}
 /* report.c: adds an entry's counters to the runtime's. */
 void tg_report_add(tg_runtime *rt, const tg_entry *e);
 struct tg_cache *tg_cache_open(tg_tape *tape);
