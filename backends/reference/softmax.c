@@ -190,6 +190,8 @@ static tg_status run_logsumexp(tg_backend_state *s, const tg_call *c, const tg_p
         outputs *= t.kept.dim[i];
     for (int i = 0; i < t.reduced.ndim; i++)
         each *= t.reduced.dim[i];
+    if (!outputs)
+        return TG_OK;
     if (each == 0) {
         t.reduced = (span){.run = 0};
         t.kept.ndim = 0; /* nothing is read: any offset will do */
