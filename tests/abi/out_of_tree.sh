@@ -35,6 +35,7 @@ expect "the plug-in builds" "plain.so" ninja -C "$folder/plugin/build" -v
 export TAPEGRAD_BACKEND_PATH="$folder/plugin/build" TAPEGRAD_BACKEND=plain
 expect "it is loaded" "plain        loaded, in the chain  library plain C  kernels loops (2 operators)" "$tool" backends
 export TAPEGRAD_REPORT="$folder/report"
+expect "the kit passes it" " passed, 0 failed, " env -u TAPEGRAD_BACKEND "$tool" kit --backend "$folder/plugin/build/plain.so"
 expect "a network runs on it" "plain,reference" "$tool" bench tiny
 expect "and its kernels ran" "plain" grep -E '^relu +plain ' "$folder/report"
 unset TAPEGRAD_REPORT TAPEGRAD_BACKEND_PATH
