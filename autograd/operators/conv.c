@@ -339,7 +339,11 @@ TG_SAMPLES(
     {.label = "no batch",
      .n_in = 3,
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 2, 3), DRAWN(-2, 2, 2, 2, 2), DRAWN(-2, 2, 2)),
-     .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), LIST(4), 1)})
+     .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), LIST(4), 1)},
+    {.label = "large enough for any backend",
+     .n_in = 3,
+     .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 1, 1, 379), CONSTANT(-2, 2, 1, 8, 250), ABSENT),
+     .attrs = WINDOWS(LIST(1), LIST(249), LIST(1), LIST(130), 1)})
 
 TG_SAMPLES(samples_backward_weights,
            {.label = "strided, with a rest",
@@ -353,7 +357,11 @@ TG_SAMPLES(samples_backward_weights,
            {.label = "no batch",
             .n_in = 2,
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 2, 3), DRAWN(-2, 2, 0, 2, 4)),
-            .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), LIST(2), 1)})
+            .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), LIST(2), 1)},
+           {.label = "large enough for any backend",
+            .n_in = 2,
+            .in = TG_SAMPLE_INPUTS(CONSTANT(-2, 2, 1, 8, 130), DRAWN(-2, 2, 1, 1, 379)),
+            .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), LIST(250), 1)})
 
 /* -- rows ----------------------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include <tapegrad/op_attrs.h>
 
 #include "backends/blis/arch.h"
+#include "backends/blis/conv.h"
 #include "backends/blis/skinny.h"
 
 #include <blis.h>
@@ -388,7 +389,7 @@ static tg_status run(tg_backend_state *s, const tg_call *c, const tg_prepared *p
 
 static int score(const char **reason)
 {
-    *reason = "matrix products by BLIS";
+    *reason = "matrix products and convolutions by BLIS";
     return 20;
 }
 
@@ -439,6 +440,24 @@ static const tg_kernel kernels[] = {
      .prepare = prepare,
      .run = run,
      .release = release},
+    {.struct_size = sizeof(tg_kernel),
+     .version = 1,
+     .op = "convolution",
+     .accept = tg_blis_conv_accept,
+     .prepare = tg_blis_conv_prepare,
+     .run = tg_blis_conv_run},
+    {.struct_size = sizeof(tg_kernel),
+     .version = 1,
+     .op = "convolution_backward_data",
+     .accept = tg_blis_conv_accept,
+     .prepare = tg_blis_conv_prepare,
+     .run = tg_blis_conv_run},
+    {.struct_size = sizeof(tg_kernel),
+     .version = 1,
+     .op = "convolution_backward_weights",
+     .accept = tg_blis_conv_accept,
+     .prepare = tg_blis_conv_prepare,
+     .run = tg_blis_conv_run},
 };
 
 static const tg_backend backend = {
