@@ -4,7 +4,9 @@
 
 #include "autograd/operators/rows.h"
 
-/* elementwise.c. All inputs of one dtype: number takes f32, f64, i64, any takes bool, too. The result is of that dtype
+/* elementwise_infer.c. Inputs from `first` on: of one dtype, of this kind (TG_KIND_BOOL …) at least. */
+tg_status tg_need_one_dtype(const tg_infer *q, size_t first, int kind);
+/* All inputs of one dtype: number takes f32, f64, i64, any takes bool, too. The result is of that dtype
  * and like input 0, or of the dims that the inputs broadcast to. */
 tg_status tg_infer_like_number(const tg_infer *q);
 tg_status tg_infer_like_any(const tg_infer *q);
@@ -14,7 +16,7 @@ tg_status tg_infer_broadcast_any(const tg_infer *q);
 tg_status tg_infer_test(const tg_infer *q);
 tg_status tg_infer_comparison(const tg_infer *q);
 
-/* The rule of what is constant between its jumps. */
+/* elementwise.c. The rule of what is constant between its jumps. */
 tg_status tg_zero_vjp(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[]);
 /* The larger's (smaller's) gradient is all of it; at ties both have half, with a NaN both have all. */
 tg_status tg_maximum_vjp(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[]);

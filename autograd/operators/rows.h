@@ -59,7 +59,7 @@ static inline tg_tensor *tg_row3(tg_tape *tape, const tg_operator *op, tg_tensor
     return out;
 }
 
-/* elementwise.c: the result is as input 0, row-major; all inputs f32 or f64, of one dtype. */
+/* elementwise_infer.c: the result is as input 0, row-major; all inputs f32 or f64, of one dtype. */
 tg_status tg_infer_like(const tg_infer *q);
 /* The same, of the shape that the inputs broadcast to. */
 tg_status tg_infer_broadcast_float(const tg_infer *q);
