@@ -35,9 +35,9 @@ extern const tg_operator *const tg_ops_contraction[];
 extern const tg_operator *const tg_ops_resample[];
 extern const tg_operator *const tg_ops_patches[];
 extern const tg_operator *const tg_ops_look[];
-extern const tg_operator *const tg_ops_conv[];
-extern const tg_operator *const tg_ops_pad[];
 extern const tg_operator *const tg_ops_pool[];
 extern const tg_operator *const tg_ops_group_norm[];
+extern const tg_operator *const tg_ops_conv[];
+extern const tg_operator *const tg_ops_pad[];
 
 #endif

@@ -35,10 +35,10 @@ extern const tg_kernel tg_ref_contraction[];
 extern const tg_kernel tg_ref_resample[];
 extern const tg_kernel tg_ref_patches[];
 extern const tg_kernel tg_ref_look[];
-extern const tg_kernel tg_ref_conv[];
-extern const tg_kernel tg_ref_pad[];
 extern const tg_kernel tg_ref_pool[];
 extern const tg_kernel tg_ref_group_norm[];
+extern const tg_kernel tg_ref_conv[];
+extern const tg_kernel tg_ref_pad[];
 
 static inline int64_t ref_count(const tg_desc *d)
 {
