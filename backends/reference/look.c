@@ -1,5 +1,6 @@
 /* Counts of values that are not finite. Places are row-major, and the smallest wins: no order of threads
  * shows. */
+#include "backends/reference/each.h"
 #include "backends/reference/reference.h"
 
 #include <math.h>
@@ -63,28 +64,37 @@ static void join(census *to, const census *c)
     to->first_inf = first_of(to->first_inf, c->first_inf);
 }
 
+/* The elements go in at most so many parts, each with its own count. */
+enum { PARTS = 64 };
+typedef struct parts {
+    const tg_desc *d;
+    const void *x;
+    bool dense;
+    int64_t n, each;
+    census *found;
+} parts;
+
+static void look_part(const void *arg, int64_t k)
+{
+    const parts *t = arg;
+    const int64_t from = k * t->each, to = from + t->each < t->n ? from + t->each : t->n;
+    for (int64_t i = from; i < to; i += BLOCK)
+        look(t->d, t->x, t->dense, i, i + BLOCK < to ? i + BLOCK : to, &t->found[k]);
+}
+
 static tg_status run_nonfinite(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)s;
     (void)p;
-    const tg_desc *d = c->in[0];
-    const bool dense = ref_is_dense(d);
-    const int64_t n = ref_count(d), blocks = (n + BLOCK - 1) / BLOCK;
-    census all = {0, 0, 0, -1, -1};
-    if (r->threads > 1 && n > PARALLEL) {
-#pragma omp parallel for num_threads(r->threads) schedule(static)
-        for (int64_t b = 0; b < blocks; b++) {
-            census part = {0, 0, 0, -1, -1};
-            look(d, r->in[0], dense, b * BLOCK, b + 1 < blocks ? (b + 1) * BLOCK : n, &part);
-            if (part.nan + part.inf + part.minus) {
-#pragma omp critical
-                join(&all, &part);
-            }
-        }
-    } else {
-        for (int64_t b = 0; b < blocks; b++)
-            look(d, r->in[0], dense, b * BLOCK, b + 1 < blocks ? (b + 1) * BLOCK : n, &all);
-    }
+    const int64_t n = ref_count(c->in[0]), each = n > PARALLEL ? (n + PARTS - 1) / PARTS : n;
+    const int64_t count = n ? (n + each - 1) / each : 0;
+    census all = {0, 0, 0, -1, -1}, found[PARTS];
+    for (int64_t k = 0; k < count; k++)
+        found[k] = all;
+    const parts t = {c->in[0], r->in[0], ref_is_dense(c->in[0]), n, each, found};
+    tg_ref_each(r->threads, count, look_part, &t);
+    for (int64_t k = 0; k < count; k++)
+        join(&all, &found[k]);
     int64_t *out = r->out[0];
     out[0] = all.nan;
     out[1] = all.inf;
