@@ -4,10 +4,9 @@
  * built in ends the process. So the variable is checked here first, and set to a number that is safe while
  * BLIS initialises. */
 #include "backends/blis/arch.h"
+#include "backends/blis/choose.h"
 
 #include <blis.h>
-#include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,168 +14,120 @@
 
 #define VARIABLE "BLIS_ARCH_TYPE"
 
-typedef enum needs { NOTHING, SSE3, AVX, BULLDOZER, AVX2, AVX512, NEVER } needs;
-
-typedef struct arch {
-    const char *name;
-    int id;
-    needs needs;
-} arch;
-
 /* What this build of BLIS holds and we know how to check. Of the others (Knights Landing, SVE, Power) it is
  * only safe to let BLIS find out by itself. */
-static const arch table[] = {
+static const tg_blis_set table[] = {
+#ifdef BLIS_CONFIG_ZEN5
+    {"zen5", BLIS_ARCH_ZEN5, TG_BLIS_AVX512},
+#endif
+#ifdef BLIS_CONFIG_ZEN4
+    {"zen4", BLIS_ARCH_ZEN4, TG_BLIS_AVX512},
+#endif
 #ifdef BLIS_CONFIG_SKX
-    {"skx", BLIS_ARCH_SKX, AVX512},
+    {"skx", BLIS_ARCH_SKX, TG_BLIS_AVX512},
 #endif
 #ifdef BLIS_CONFIG_KNL
-    {"knl", BLIS_ARCH_KNL, NEVER},
+    {"knl", BLIS_ARCH_KNL, TG_BLIS_NEVER},
 #endif
 #ifdef BLIS_CONFIG_HASWELL
-    {"haswell", BLIS_ARCH_HASWELL, AVX2},
+    {"haswell", BLIS_ARCH_HASWELL, TG_BLIS_AVX2},
 #endif
 #ifdef BLIS_CONFIG_SANDYBRIDGE
-    {"sandybridge", BLIS_ARCH_SANDYBRIDGE, AVX},
+    {"sandybridge", BLIS_ARCH_SANDYBRIDGE, TG_BLIS_AVX},
 #endif
 #ifdef BLIS_CONFIG_PENRYN
-    {"penryn", BLIS_ARCH_PENRYN, SSE3},
+    {"penryn", BLIS_ARCH_PENRYN, TG_BLIS_SSSE3},
 #endif
 #ifdef BLIS_CONFIG_ZEN3
-    {"zen3", BLIS_ARCH_ZEN3, AVX2},
+    {"zen3", BLIS_ARCH_ZEN3, TG_BLIS_AVX2},
 #endif
 #ifdef BLIS_CONFIG_ZEN2
-    {"zen2", BLIS_ARCH_ZEN2, AVX2},
+    {"zen2", BLIS_ARCH_ZEN2, TG_BLIS_AVX2},
 #endif
 #ifdef BLIS_CONFIG_ZEN
-    {"zen", BLIS_ARCH_ZEN, AVX2},
+    {"zen", BLIS_ARCH_ZEN, TG_BLIS_AVX2},
 #endif
 #ifdef BLIS_CONFIG_EXCAVATOR
-    {"excavator", BLIS_ARCH_EXCAVATOR, BULLDOZER},
+    {"excavator", BLIS_ARCH_EXCAVATOR, TG_BLIS_BULLDOZER},
 #endif
 #ifdef BLIS_CONFIG_STEAMROLLER
-    {"steamroller", BLIS_ARCH_STEAMROLLER, BULLDOZER},
+    {"steamroller", BLIS_ARCH_STEAMROLLER, TG_BLIS_BULLDOZER},
 #endif
 #ifdef BLIS_CONFIG_PILEDRIVER
-    {"piledriver", BLIS_ARCH_PILEDRIVER, BULLDOZER},
+    {"piledriver", BLIS_ARCH_PILEDRIVER, TG_BLIS_BULLDOZER},
 #endif
 #ifdef BLIS_CONFIG_BULLDOZER
-    {"bulldozer", BLIS_ARCH_BULLDOZER, BULLDOZER},
+    {"bulldozer", BLIS_ARCH_BULLDOZER, TG_BLIS_BULLDOZER},
 #endif
 #ifdef BLIS_CONFIG_GENERIC
-    {"generic", BLIS_ARCH_GENERIC, NOTHING},
+    {"generic", BLIS_ARCH_GENERIC, TG_BLIS_NOTHING},
 #endif
 };
 enum { N_TABLE = sizeof table / sizeof *table };
 
-static const arch *by_name(const char *name)
-{
-    for (size_t i = 0; i < N_TABLE; i++)
-        if (!strcmp(table[i].name, name))
-            return &table[i];
-    return NULL;
-}
-
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 
-/* These builtins also ask whether the operating system saves the registers. */
-static bool runs_here(needs n)
+/* Which registers the operating system saves. */
+static unsigned saved_registers(void)
 {
-    __builtin_cpu_init();
-    switch (n) {
-    case NOTHING: return true;
-    case SSE3: return __builtin_cpu_supports("sse3");
-    case AVX: return __builtin_cpu_supports("avx");
-    case BULLDOZER:
-        return __builtin_cpu_supports("avx") && __builtin_cpu_supports("fma4") &&
-               __builtin_cpu_supports("xop") && __builtin_cpu_supports("fma");
-    case AVX2:
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-               __builtin_cpu_supports("bmi2");
-    case AVX512:
-        return runs_here(AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-    case NEVER: return false;
-    }
-    return false;
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
 }
 
-static unsigned family(void)
+/* By hand: gcc's __builtin_cpu_supports knows no instruction of a vendor that it does not know. */
+static tg_blis_cpu this_cpu(void)
 {
-    unsigned a = 0, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d))
-        return 0;
-    unsigned base = a >> 8 & 15;
-    return base == 15 ? base + (a >> 20 & 255) : base;
-}
-
-/* What BLIS would get wrong; NULL: let it choose. Intel: BLIS tells Skylake-X from the brand string, which it
- * knows up to 2019, and takes later ones, and virtual machines, for haswell. Measured on a Sapphire Rapids,
- * one thread, with `bench_matmul`: 128×784×512 in f32 at 134 GFLOP/s with skx and 81 with haswell. AMD:
- * family 0x1a is newer than its table, and falls to generic; the earlier families it knows. */
-static const arch *best(void)
-{
-    bool amd = __builtin_cpu_is("amd"), intel = __builtin_cpu_is("intel");
-    unsigned f = family();
-#ifdef BLIS_CONFIG_ZEN5
-    bool amd_is_new = false;
-#else
-    bool amd_is_new = amd && f >= 0x1a;
-#endif
-    if (runs_here(AVX512) && (intel || amd_is_new))
-        return by_name("skx");
-    if (runs_here(AVX2) && !intel && (!amd || amd_is_new))
-        return by_name("zen3");
-    return NULL;
+    enum { AVX_STATE = 6, AVX512_STATE = 0xe6 };
+    unsigned a = 0, b = 0, c = 0, d = 0, c1 = 0, b7 = 0, amd = 0, vendor[3];
+    tg_blis_cpu cpu = {.has[TG_BLIS_NOTHING] = true};
+    if (!__get_cpuid(0, &a, &vendor[0], &vendor[2], &vendor[1]) || !__get_cpuid(1, &a, &b, &c1, &d))
+        return cpu;
+    cpu.intel = !memcmp(vendor, "GenuineIntel", sizeof vendor);
+    cpu.amd = !memcmp(vendor, "AuthenticAMD", sizeof vendor);
+    cpu.family = a >> 8 & 15;
+    if (cpu.family == 15)
+        cpu.family += a >> 20 & 255;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
+        b7 = b;
+    if (__get_cpuid(0x80000001u, &a, &b, &c, &d))
+        amd = c;
+    const unsigned saved = c1 & bit_OSXSAVE ? saved_registers() : 0;
+    const bool avx = (saved & AVX_STATE) == AVX_STATE && c1 & bit_AVX, fma = avx && c1 & bit_FMA;
+    const unsigned avx2 = bit_AVX2 | bit_BMI2,
+                   avx512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+    cpu.has[TG_BLIS_SSSE3] = c1 & bit_SSSE3;
+    cpu.has[TG_BLIS_AVX] = avx;
+    cpu.has[TG_BLIS_BULLDOZER] = fma && amd & bit_FMA4 && amd & bit_XOP;
+    cpu.has[TG_BLIS_AVX2] = fma && (b7 & avx2) == avx2;
+    cpu.has[TG_BLIS_AVX512] =
+        cpu.has[TG_BLIS_AVX2] && (saved & AVX512_STATE) == AVX512_STATE && (b7 & avx512) == avx512;
+    return cpu;
 }
 #else
-static bool runs_here(needs n)
+static tg_blis_cpu this_cpu(void)
 {
-    return n == NOTHING;
-}
-
-static const arch *best(void)
-{
-    return NULL;
+    return (tg_blis_cpu){.intel = true,
+                         .has = {[TG_BLIS_NOTHING] = true}}; /* BLIS knows it as well as we do */
 }
 #endif
 
 static once_flag once = ONCE_FLAG_INIT;
 static char warning[256];
 
-/* The user's choice as a row of the table; NULL, with the warning written, where it cannot be had. */
-static const arch *chosen(const char *text)
-{
-    char *end;
-    long id = strtol(text, &end, 10);
-    const arch *a = NULL;
-    if (*end) {
-        a = by_name(text);
-    } else {
-        for (size_t i = 0; i < N_TABLE; i++)
-            if (table[i].id == id)
-                a = &table[i];
-    }
-    if (!a)
-        snprintf(warning, sizeof warning,
-                 VARIABLE "=%.40s is ignored: BLIS %s, as built here, has no such kernel set", text,
-                 bli_info_get_version_str());
-    else if (!runs_here(a->needs))
-        snprintf(warning, sizeof warning, VARIABLE "=%.40s is ignored: this processor cannot run %s", text,
-                 a->name);
-    return a && runs_here(a->needs) ? a : NULL;
-}
-
 static void init(void)
 {
-    const char *text = getenv(VARIABLE);
+    const char *text = getenv(VARIABLE), *why, *name;
     char *users = text ? strdup(text) : NULL;
-    const arch *a = users && *users ? chosen(users) : NULL;
-    if (!a)
-        a = best();
-    if (a) {
+    const tg_blis_cpu cpu = this_cpu();
+    const tg_blis_set *s = tg_blis_choose(&cpu, table, N_TABLE, users, &why, &name);
+    if (why)
+        snprintf(warning, sizeof warning, VARIABLE "=%.40s is ignored by BLIS %s: %s%s%s", users,
+                 bli_info_get_version_str(), why, name ? " " : "", name ? name : "");
+    if (s) {
         char number[16];
-        snprintf(number, sizeof number, "%d", a->id);
+        snprintf(number, sizeof number, "%d", s->id);
         setenv(VARIABLE, number, 1);
     } else {
         unsetenv(VARIABLE);

@@ -1,7 +1,14 @@
-/* Multiplies on BLIS and checks the result: a process of its own, because BLIS reads its environment once. */
+/* Multiplies on BLIS and checks the result: a process of its own, because BLIS reads its environment once.
+ *
+ *     product [PROCESSOR KERNELS]
+ *
+ * The latter: as on that processor, where BLIS shall use those kernels. */
+#include "abi/processor.h"
+
 #include <tapegrad/tapegrad.h>
 
 #include <stdio.h>
+#include <string.h>
 
 static void log_line(void *arg, tg_log_level level, const char *message)
 {
@@ -9,8 +16,13 @@ static void log_line(void *arg, tg_log_level level, const char *message)
     fprintf(stderr, "log %d: %s\n", (int)level, message);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    const char *why;
+    if (argc == 3 && !be_processor(argv[1], &why)) {
+        fprintf(stderr, "skipped: %s\n", why);
+        return 77;
+    }
     enum { M = 70, K = 90, N = 110 };
     static float a[M * K], b[K * N], c[M * N];
     tg_runtime *rt;
@@ -21,6 +33,10 @@ int main(void)
     tg_backend_info info[16];
     tg_runtime_backends(rt, info, 16);
     fprintf(stderr, "%s %s: %s\n", info[0].name, info[0].library, info[0].kernels);
+    if (argc == 3 && strcmp(info[0].kernels, argv[2]) != 0) {
+        fprintf(stderr, "on %s it should use %s\n", argv[1], argv[2]);
+        return 1;
+    }
     for (int i = 0; i < M * K; i++)
         a[i] = (float)(i % 7);
     for (int i = 0; i < K * N; i++)

@@ -1,14 +1,23 @@
 /* Times the matmul kernels of the reference and of plug-ins side by side, without the rest of the library:
  *
- *     bench_matmul THREADS [PLUGIN.so...]
+ *     bench_matmul THREADS [MxKxN | [B]xMxKxN...] [PLUGIN.so...]
  *
  * One line a shape: m×k·k×n, which operand is transposed, dtype, then microseconds and GFLOP/s of each
- * backend (best of several rounds; "declined" where accept says so). The rules of backends/blis (which
- * sub-configuration, which products it declines, from where it uses threads) were read off this table;
- * TG_BENCH_ACCEPT_ALL=1 runs what it would decline. */
+ * backend
+ * ("declined" where accept says so), and the speed of each plug-in as a share of the last one's. They run in
+ * turns, and the best of several rounds counts. The rules of backends/blis (which sub-configuration, which
+ * products it declines, from where it uses threads) were read off this table; TG_BENCH_ACCEPT_ALL=1 runs what
+ * it would decline. With TG_BENCH_PROCESSOR=zen5 the backends are told that they run on one
+ * (tests/abi/processor.c). With shapes given, BxMxKxN is a batch, and only these are timed, all three
+ * transpositions. 1024³ on BLIS as a share of oneDNN's speed:
+ *
+ *     bench_matmul 1 1024x1024x1024 BUILD/backends/blis/blis.so BUILD/backends/onednn/onednn.so */
+#include "abi/processor.h"
+
 #include <tapegrad/backend_abi.h>
 
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,56 +84,107 @@ static void *numbers(int64_t n, tg_dtype dtype)
     return p;
 }
 
-static void time_one(const bench *x, const tg_call *c, const tg_run *given)
+enum { MOST = 8, ROUNDS = 15 };
+
+/* One backend's part of a line. */
+typedef struct entrant {
+    const bench *on;
+    const tg_kernel *kernel; /* NULL: it declined */
+    tg_prepared prepared;
+    void *scratch;
+    double best;
+} entrant;
+
+static entrant enter(const bench *x, const tg_call *c)
 {
-    const tg_kernel *k = kernel_of(x->backend, c->op);
+    entrant e = {.on = x,
+                 .kernel = kernel_of(x->backend, c->op),
+                 .prepared = {.struct_size = sizeof e.prepared},
+                 .best = 1e9};
     const char *reason = NULL;
-    if (!getenv("TG_BENCH_ACCEPT_ALL") && k->accept && k->accept(x->state, c, &reason) != TG_ACCEPT) {
-        printf("  %10s %8s", "declined", "");
-        return;
+    if (!getenv("TG_BENCH_ACCEPT_ALL") && e.kernel->accept &&
+        e.kernel->accept(x->state, c, &reason) != TG_ACCEPT) {
+        e.kernel = NULL;
+        return e;
     }
-    tg_prepared p = {.struct_size = sizeof p};
-    if (k->prepare(x->state, c, &p))
+    if (e.kernel->prepare(x->state, c, &e.prepared))
         exit(1);
-    tg_run r = *given;
-    r.scratch = lend_alloc(NULL, p.scratch_size + 64, 64);
-    const tg_desc *out = c->out;
-    double work = 2.0 * (double)out->dim[0] * (double)out->dim[1] * (double)c->in[0]->dim[1], best = 1e9;
-    int times = (int)(1e7 / (work + 100)) + 3;
-    for (int round = 0; round < 15; round++) {
-        double start = now();
-        for (int i = 0; i < times; i++)
-            k->run(x->state, c, &p, &r);
-        double spent = (now() - start) / times;
-        best = spent < best ? spent : best;
-    }
-    printf("  %10.2f %8.1f", best * 1e6, work / best * 1e-9);
-    free(r.scratch);
-    if (k->release)
-        k->release(x->state, &p);
+    e.scratch = lend_alloc(NULL, e.prepared.scratch_size + 64, 64);
+    return e;
 }
 
-static const int64_t shapes[][3] = {
-    /* m, k, n */
-    {32, 10, 20},    {32, 20, 2},    {16, 16, 16},    {24, 24, 24},    {32, 32, 32},    {40, 40, 40},
-    {48, 48, 48},    {64, 64, 64},   {96, 96, 96},    {128, 128, 128}, {192, 192, 192}, {128, 256, 10},
-    {128, 10, 256},  {10, 128, 256}, {128, 512, 256}, {256, 128, 512}, {128, 784, 512}, {512, 128, 784},
-    {512, 512, 512}, {1, 64, 64},    {1, 256, 256},   {1, 1024, 1024}, {256, 256, 1},   {1024, 1024, 1},
-    {4, 256, 256},   {8, 64, 64},    {8, 784, 256},   {256, 1, 256},   {16, 1024, 16},  {2, 4096, 2},
+static void leave(entrant *e)
+{
+    free(e->scratch);
+    if (e->kernel && e->kernel->release)
+        e->kernel->release(e->on->state, &e->prepared);
+}
+
+static void time_call(const bench *x, size_t n, const tg_call *c, const tg_run *given)
+{
+    entrant e[MOST];
+    const tg_desc *out = c->out;
+    double work = 2.0 * (double)c->in[0]->dim[c->in[0]->ndim - 1];
+    for (int i = 0; i < out->ndim; i++)
+        work *= (double)out->dim[i];
+    const int times = (int)(1e7 / (work + 100)) + 3;
+    for (size_t i = 0; i < n; i++)
+        e[i] = enter(&x[i], c);
+    for (int round = 0; round < ROUNDS; round++)
+        for (size_t i = 0; i < n; i++) {
+            if (!e[i].kernel)
+                continue;
+            tg_run r = *given;
+            r.scratch = e[i].scratch;
+            double start = now();
+            for (int k = 0; k < times; k++)
+                e[i].kernel->run(x[i].state, c, &e[i].prepared, &r);
+            double spent = (now() - start) / times;
+            e[i].best = spent < e[i].best ? spent : e[i].best;
+        }
+    for (size_t i = 0; i < n; i++)
+        if (e[i].kernel)
+            printf("  %10.2f %8.1f", e[i].best * 1e6, work / e[i].best * 1e-9);
+        else
+            printf("  %10s %8s", "declined", "");
+    for (size_t i = 1; i + 1 < n; i++)
+        if (e[i].kernel && e[n - 1].kernel)
+            printf("  %5.2f", e[n - 1].best / e[i].best);
+    for (size_t i = 0; i < n; i++)
+        leave(&e[i]);
+}
+
+static const int64_t shapes[][4] = {
+    /* m, k, n, batch (0: none) */
+    {32, 10, 20},       {32, 20, 2},    {16, 16, 16},    {24, 24, 24},    {32, 32, 32},    {40, 40, 40},
+    {48, 48, 48},       {64, 64, 64},   {96, 96, 96},    {128, 128, 128}, {192, 192, 192}, {128, 256, 10},
+    {128, 10, 256},     {10, 128, 256}, {128, 512, 256}, {256, 128, 512}, {128, 784, 512}, {512, 128, 784},
+    {512, 512, 512},    {1, 64, 64},    {1, 256, 256},   {1, 1024, 1024}, {256, 256, 1},   {1024, 1024, 1},
+    {4, 256, 256},      {8, 64, 64},    {8, 784, 256},   {256, 1, 256},   {16, 1024, 16},  {2, 4096, 2},
+    {1024, 1024, 1024},
 };
 
+/* s: m, k, n and the batch. */
 static void time_shape(const bench *x, size_t n, const int64_t *s, int transposed, tg_dtype dtype,
                        int threads)
 {
-    tg_desc a = {.dtype = dtype, .ndim = 2, .dim = {s[0], s[1]}, .stride = {s[1], 1}};
-    tg_desc b = {.dtype = dtype, .ndim = 2, .dim = {s[1], s[2]}, .stride = {s[2], 1}};
-    tg_desc c = {.dtype = dtype, .ndim = 2, .dim = {s[0], s[2]}, .stride = {s[2], 1}};
+    const int64_t batch = s[3] ? s[3] : 1;
+    const int rank = s[3] ? 3 : 2, row = rank - 2, col = rank - 1;
+    tg_desc a = {.dtype = dtype, .ndim = rank, .dim = {batch, s[0], s[1]}, .stride = {s[0] * s[1], s[1], 1}};
+    tg_desc b = {.dtype = dtype, .ndim = rank, .dim = {batch, s[1], s[2]}, .stride = {s[1] * s[2], s[2], 1}};
+    tg_desc c = {.dtype = dtype, .ndim = rank, .dim = {batch, s[0], s[2]}, .stride = {s[0] * s[2], s[2], 1}};
+    if (rank == 2)
+        for (int d = 0; d < 2; d++) {
+            a.dim[d] = a.dim[d + 1], a.stride[d] = a.stride[d + 1];
+            b.dim[d] = b.dim[d + 1], b.stride[d] = b.stride[d + 1];
+            c.dim[d] = c.dim[d + 1], c.stride[d] = c.stride[d + 1];
+        }
     if (transposed == 1)
-        a.stride[0] = 1, a.stride[1] = s[0];
+        a.stride[row] = 1, a.stride[col] = s[0];
     if (transposed == 2)
-        b.stride[0] = 1, b.stride[1] = s[1];
-    void *pa = numbers(s[0] * s[1], dtype), *pb = numbers(s[1] * s[2], dtype),
-         *pc = numbers(s[0] * s[2], dtype);
+        b.stride[row] = 1, b.stride[col] = s[1];
+    void *pa = numbers(batch * s[0] * s[1], dtype), *pb = numbers(batch * s[1] * s[2], dtype),
+         *pc = numbers(batch * s[0] * s[2], dtype);
     tg_call call = {.struct_size = sizeof call,
                     .version = 1,
                     .op = "matmul",
@@ -139,13 +199,14 @@ static void time_shape(const bench *x, size_t n, const int64_t *s, int transpose
                   .out = (void *[]){pc},
                   .n_in = 2,
                   .n_out = 1};
+    if (s[3])
+        printf("%lldx ", (long long)batch);
     printf("%4lld %4lld %4lld %s %s", (long long)s[0], (long long)s[1], (long long)s[2],
            transposed == 1   ? "TN"
            : transposed == 2 ? "NT"
                              : "NN",
            dtype == TG_F64 ? "f64" : "f32");
-    for (size_t i = 0; i < n; i++)
-        time_one(&x[i], &call, &run);
+    time_call(x, n, &call, &run);
     printf("\n");
     fflush(stdout);
     free(pa);
@@ -153,38 +214,70 @@ static void time_shape(const bench *x, size_t n, const int64_t *s, int transpose
     free(pc);
 }
 
+/* "MxKxN" or "BxMxKxN" as m, k, n, batch. */
+static bool read_shape(const char *text, int64_t *s)
+{
+    long long v[4];
+    char rest;
+    const int n = sscanf(text, "%lldx%lldx%lldx%lld%c", &v[0], &v[1], &v[2], &v[3], &rest);
+    if (n != 3 && n != 4)
+        return false;
+    for (int i = 0; i < 3; i++)
+        s[i] = v[i + n - 3];
+    s[3] = n == 4 ? v[0] : 0;
+    return true;
+}
+
+static void open_one(bench *x, const char *file_name, int threads)
+{
+    x->backend = tg_reference_backend();
+    if (file_name) {
+        void *file = dlopen(file_name, RTLD_NOW | RTLD_LOCAL);
+        tg_backend_entry_fn entry = NULL;
+        if (file)
+            *(void **)&entry = dlsym(file, TG_BACKEND_ENTRY);
+        if (!entry) {
+            fprintf(stderr, "%s\n", file ? "not a plug-in" : dlerror());
+            exit(1);
+        }
+        x->backend = entry();
+    }
+    x->host =
+        (tg_host){sizeof(tg_host), TG_ABI_MAJOR, TG_ABI_MINOR, threads,  (void *)(uintptr_t)x->backend->name,
+                  lend_alloc,      lend_free,    say,          say_error};
+    if (x->backend->open(&x->host, &x->state))
+        exit(1);
+    tg_backend_facts facts = {.struct_size = sizeof facts};
+    x->backend->facts(x->state, &facts);
+    printf("%s %s: %s\n", x->backend->name, facts.library, facts.kernels);
+}
+
 int main(int argc, char **argv)
 {
     int threads = argc > 1 ? atoi(argv[1]) : 0;
-    if (threads < 1 || argc > 8) {
-        fprintf(stderr, "usage: bench_matmul THREADS [PLUGIN.so...]\n");
+    if (threads < 1) {
+        fprintf(stderr, "usage: bench_matmul THREADS [MxKxN|BxMxKxN...] [PLUGIN.so...]\n");
         return 2;
     }
-    bench x[8];
-    size_t n = 0;
-    for (int i = 1; i < argc; i++) {
-        x[n].backend = NULL;
-        if (i == 1) {
-            x[n].backend = tg_reference_backend();
-        } else {
-            void *file = dlopen(argv[i], RTLD_NOW | RTLD_LOCAL);
-            tg_backend_entry_fn entry = NULL;
-            if (file)
-                *(void **)&entry = dlsym(file, TG_BACKEND_ENTRY);
-            if (!entry) {
-                fprintf(stderr, "%s\n", file ? "not a plug-in" : dlerror());
-                return 1;
-            }
-            x[n].backend = entry();
-        }
-        x[n].host = (tg_host){sizeof(tg_host), TG_ABI_MAJOR, TG_ABI_MINOR, threads,  argv[i],
-                              lend_alloc,      lend_free,    say,          say_error};
-        if (x[n].backend->open(&x[n].host, &x[n].state))
-            return 1;
-        tg_backend_facts facts = {.struct_size = sizeof facts};
-        x[n].backend->facts(x[n].state, &facts);
-        printf("%s %s: %s\n", x[n].backend->name, facts.library, facts.kernels);
-        n++;
+    const char *processor = getenv("TG_BENCH_PROCESSOR"), *why;
+    if (processor && !be_processor(processor, &why)) {
+        fprintf(stderr, "%s: %s\n", processor, why);
+        return 1;
+    }
+    static int64_t given[32][4];
+    bench x[MOST];
+    size_t n = 1, n_given = 0;
+    open_one(&x[0], NULL, threads);
+    for (int i = 2; i < argc; i++)
+        if (n_given < 32 && read_shape(argv[i], given[n_given]))
+            n_given++;
+        else if (n < MOST)
+            open_one(&x[n++], argv[i], threads);
+    if (n_given) {
+        for (size_t i = 0; i < n_given; i++)
+            for (int transposed = 0; transposed < 3; transposed++)
+                time_shape(x, n, given[i], transposed, TG_F32, threads);
+        return 0;
     }
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int transposed = 0; transposed < 3; transposed++)
