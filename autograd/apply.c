@@ -130,7 +130,7 @@ static tg_status make_dense(tg_tape *tape, application *a)
 {
     tg_status status = TG_OK;
     for (size_t i = 0; i < a->n_in && status == TG_OK; i++)
-        if (a->value[i] && !(a->value[i]->flags & TG_V_DENSE))
+        if (a->value[i] && !(a->value[i]->flags & (TG_V_DENSE | TG_V_BLOCKED)))
             status = replace_input(tape, a, i, tg_contiguous(tape, a->in[i]));
     return status;
 }
@@ -165,8 +165,7 @@ static tg_status make_outputs(tg_tape *tape, application *a, const tg_entry *e)
         tg_value *v = a->out[o] = tg_tape_new_value(tape, &e->out[o], e->facts[o].hash);
         if (!v)
             return tg_fail_again(tape, TG_ENOMEM);
-        if (e->facts[o].dense)
-            v->flags |= TG_V_DENSE;
+        v->flags |= e->facts[o].flags;
         if (op->flags & TG_OP_VIEW) {
             v->storage = a->value[0]->storage;
             v->offset = a->value[0]->offset + e->offset * (int64_t)tg_dtype_size(v->desc->dtype);
@@ -226,7 +225,9 @@ static tg_status run_and_record(tg_tape *tape, application *a, tg_tensor *out[])
     if (!e)
         return tape->status;
     a->entry = e;
-    tg_status status = make_outputs(tape, a, e);
+    tg_status status = a->any & TG_V_BLOCKED ? tg_layouts_enter(tape, e, a->value) : TG_OK;
+    if (status == TG_OK)
+        status = make_outputs(tape, a, e);
     for (uint32_t o = 0; status == TG_OK && o < a->op->n_out; o++)
         out[o] = tg_handle(a->out[o]);
     tg_node *node = NULL;

@@ -6,7 +6,7 @@ tg_tensor *tg_carry(tg_tape *tape, tg_tensor *x)
     tg_value *v;
     if (!tape)
         tg_null(NULL, "tg_carry", "the tape");
-    if (!tape || tape->status || tg_check_tensor(tape, x, "tg_carry", "x", &v))
+    if (!tape || tape->status || tg_check_tensor(tape, x, "tg_carry", "x", &v) || tg_value_plain(tape, v))
         return NULL;
     const tg_allocator *a = &tape->rt->allocator;
     size_t i = 0;

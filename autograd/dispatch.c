@@ -92,7 +92,7 @@ static tg_status check_registered(tg_tape *tape, const tg_operator *op)
 static tg_entry *entry_new(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in,
                            const void *attrs)
 {
-    size_t n_out = op->n_out, descs = 2 * n_in + n_out;
+    size_t n_out = op->n_out, descs = 2 * (n_in + n_out);
     size_t size = sizeof(tg_entry) + descs * sizeof(tg_desc) + 2 * n_in * sizeof(tg_desc *) +
                   n_out * sizeof(tg_out_facts) + op->attrs_size;
     char *p = tg_alloc_zero(&tape->rt->allocator, size);
@@ -110,31 +110,21 @@ static tg_entry *entry_new(tg_tape *tape, const tg_operator *op, tg_value *const
     e->kernel_in = e->in + n_in;
     p += 2 * n_in * sizeof *e->in;
     e->out = desc + 2 * n_in;
+    e->kernel_out = e->out + n_out;
     e->facts = (tg_out_facts *)(void *)p;
     p += n_out * sizeof *e->facts;
     e->attrs = p;
     for (size_t i = 0; i < n_in; i++)
         if (in[i]) {
             desc[i] = desc[n_in + i] = *in[i]->desc;
+            desc[n_in + i].layout = NULL;
+            e->blocked |= desc[i].layout != NULL;
             e->in[i] = &desc[i];
             e->kernel_in[i] = &desc[n_in + i];
         }
     if (op->attrs_size && attrs)
         memcpy(e->attrs, attrs, op->attrs_size);
     return e;
-}
-
-static void broadcast_to(tg_desc *d, const tg_desc *to)
-{
-    tg_desc b = *d;
-    int32_t lead = to->ndim - d->ndim;
-    b.ndim = to->ndim;
-    for (int32_t i = 0; i < to->ndim; i++) {
-        bool own = i >= lead && d->dim[i - lead] == to->dim[i];
-        b.stride[i] = own ? d->stride[i - lead] : 0;
-        b.dim[i] = to->dim[i];
-    }
-    *d = b;
 }
 
 /* Lists say themselves how long they are: infer must not read past their room. */
@@ -156,7 +146,7 @@ static tg_status infer(tg_tape *tape, tg_entry *e)
 {
     const tg_operator *op = e->op;
     tg_infer q = {.op = op,
-                  .in = e->in,
+                  .in = e->kernel_in,
                   .n_in = e->n_in,
                   .attrs = op->attrs_size ? e->attrs : NULL,
                   .out = e->out,
@@ -173,16 +163,10 @@ static tg_status infer(tg_tape *tape, tg_entry *e)
         if (!tg_desc_fits(&e->out[o]))
             return tg_fail(tape, TG_ESHAPE, "%s: its result %s would have more than 2^63 bytes", op->name,
                            tg_desc_format(&e->out[o], text, sizeof text));
-        e->facts[o] = (tg_out_facts){
-            .hash = tg_desc_hash(&e->out[o]),
-            .bytes = (size_t)tg_desc_count(&e->out[o]) * tg_dtype_size(e->out[o].dtype),
-            .dense = tg_desc_is_dense(&e->out[o]),
-        };
+        e->facts[o].bytes = (size_t)tg_desc_count(&e->out[o]) * tg_dtype_size(e->out[o].dtype);
     }
-    if (op->flags & TG_OP_BROADCAST)
-        for (uint32_t i = 0; i < e->n_in; i++)
-            if (e->kernel_in[i])
-                broadcast_to((tg_desc *)(uintptr_t)e->kernel_in[i], &e->out[0]);
+    tg_layouts_drop(e);
+    tg_layouts_of_outputs(e);
     return TG_OK;
 }
 
@@ -237,6 +221,19 @@ static bool try_backend(tg_entry *e, tg_loaded *b, refusals *r)
     return false;
 }
 
+/* Blocked inputs are made row-major where its kernel does not take them as they are. */
+static bool try_forms(tg_entry *e, tg_loaded *b, refusals *r)
+{
+    refusals unsaid = {0};
+    if (e->blocked && ((tg_layouts_keep(e, b) && try_backend(e, b, &unsaid)) ||
+                       (!unsaid.no_memory && tg_layouts_flat(e) && try_backend(e, b, &unsaid))))
+        return true;
+    r->no_memory |= unsaid.no_memory;
+    if (e->blocked)
+        tg_layouts_drop(e);
+    return !r->no_memory && try_backend(e, b, r);
+}
+
 static tg_status no_kernel(tg_tape *tape, const tg_entry *e, const char *why, const char *reason)
 {
     char shapes[512] = "";
@@ -265,7 +262,7 @@ static tg_status choose(tg_tape *tape, tg_entry *e, size_t first, const char *re
     tg_runtime *rt = tape->rt;
     refusals r = {.reason = reason};
     for (size_t i = first; i < rt->n_chain; i++) {
-        if (!try_backend(e, &rt->backends[i], &r)) {
+        if (!try_forms(e, &rt->backends[i], &r)) {
             if (r.no_memory)
                 return tg_fail(tape, TG_ENOMEM, "%s: no memory to prepare the kernel of backend '%s'",
                                e->op->name, rt->backends[i].name);
@@ -280,6 +277,7 @@ static tg_status choose(tg_tape *tape, tg_entry *e, size_t first, const char *re
                 tape, e, "TAPEGRAD_FALLBACK=error, and only a reference that was not asked for can run it",
                 r.reason);
         }
+        tg_layouts_of_outputs(e);
         return TG_OK;
     }
     return no_kernel(tape, e, "no kernel",
@@ -299,7 +297,7 @@ static tg_status fill(tg_tape *tape, tg_entry *e)
                         .in = e->kernel_in,
                         .n_in = e->n_in,
                         .n_out = e->op->n_out,
-                        .out = e->out,
+                        .out = e->kernel_out,
                         .attrs = e->attrs,
                         .attrs_size = (uint32_t)e->op->attrs_size,
                         .threads = e->threads};
@@ -366,7 +364,10 @@ tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure)
 {
     tg_loaded *b = e->backend;
     const char *said = *tg_backend_said() ? tg_backend_said() : tg_status_name(failure);
-    if (e->op->writes || e->chain_index + 1 >= tape->rt->n_chain)
+    bool given_out = false; /* in a layout, by earlier runs that did not fail */
+    for (uint32_t o = 0; o < e->op->n_out; o++)
+        given_out |= e->calls && e->out[o].layout;
+    if (e->op->writes || given_out || e->chain_index + 1 >= tape->rt->n_chain)
         return tg_fail(tape, TG_EBACKEND, "%s: the kernel of backend '%s' failed: %s", e->op->name, b->name,
                        said);
     tg_runtime_log(tape->rt, TG_LOG_WARNING, "%s: the kernel of backend '%s' failed: %s", e->op->name,
@@ -426,12 +427,12 @@ tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_valu
     }
     if (e->n_in > 16 && !(src = tg_arena_get(&tape->arena, e->n_in * sizeof *src)))
         return tg_fail_again(tape, TG_ENOMEM);
-    for (uint32_t i = 0; i < e->n_in; i++)
-        src[i] = in[i] ? tg_value_data(in[i]) : NULL;
-    for (uint32_t o = 0; o < e->op->n_out; o++)
-        dst[o] = tg_value_data(out[o]);
     const bool timed = tape->rt->timed;
     for (;;) {
+        for (uint32_t i = 0; i < e->n_in; i++)
+            src[i] = in[i] ? tg_value_data(in[i]) : NULL;
+        for (uint32_t o = 0; o < e->op->n_out; o++)
+            dst[o] = tg_value_data(out[o]);
         tg_storage *saved = NULL;
         tg_status status = scratch(tape, e->prepared.scratch_size);
         if (status == TG_OK)
@@ -459,8 +460,12 @@ tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_valu
             return TG_OK;
         }
         status = tg_dispatch_next(tape, e, status);
+        if (status == TG_OK && e->blocked)
+            status = tg_layouts_enter(tape, e, in);
         if (status)
             return status;
+        for (uint32_t o = 0; o < e->op->n_out; o++)
+            tg_value_describe(out[o], &e->out[o], &e->facts[o]);
     }
 }
 

@@ -98,7 +98,8 @@ enum {
     TG_V_KEEP = 64u,     /* survives the scope that is ending               */
     TG_V_RECORDED = 128u, /* a node names it: the slot stays until the reset */
     TG_V_HOOKED = 256u,   /* hooks.c knows somebody who waits for its gradient */
-    TG_V_OWNER = 512u     /* desc[0] is its own, desc[1] its gradient's (row-major): freed with it */
+    TG_V_OWNER = 512u,    /* desc[0] is its own, desc[1] its gradient's (row-major): freed with it */
+    TG_V_BLOCKED = 1024u  /* in a backend's layout; its descriptor's strides are the row-major ones */
 };
 #define TG_NO_NODE UINT32_MAX
 typedef struct tg_home tg_home;
@@ -433,8 +434,14 @@ extern const tg_operator tg_layer_row;
 typedef struct tg_out_facts {
     uint64_t hash;
     size_t bytes;
-    bool dense;
+    uint32_t flags; /* TG_V_DENSE, TG_V_BLOCKED or neither */
 } tg_out_facts;
+static inline void tg_value_describe(tg_value *v, const tg_desc *desc, const tg_out_facts *facts)
+{
+    v->desc = desc;
+    v->hash = (uint32_t)facts->hash;
+    v->flags = (v->flags & ~(uint32_t)(TG_V_DENSE | TG_V_BLOCKED)) | facts->flags;
+}
 
 struct tg_entry {
     uint64_t hash;
@@ -451,7 +458,10 @@ struct tg_entry {
     tg_out_facts *facts; /* of each output */
     tg_prepared prepared;
     tg_call call;
-    const tg_desc **kernel_in; /* broadcast applied: what the kernel sees */
+    const tg_desc **kernel_in; /* broadcast applied, layouts if it takes them: what the kernel sees */
+    tg_desc *kernel_out;
+    bool blocked; /* an input of the key has a layout                   */
+    bool flat;    /* the kernel sees all that has a layout as one row   */
     int64_t offset;
     uint64_t calls, seconds_ns;
     const char *fallback; /* why the chain's earlier ones did not take it; NULL: no fallback */
@@ -467,6 +477,16 @@ tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_valu
                        const double *scalars, uint64_t draw, tg_node *node);
 /* After a kernel failed: prepares the entry again on a backend further down the chain. */
 tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure);
+/* layout.c: three ways to show an entry's blocked inputs to a kernel; false: there are none to show so. */
+bool tg_layouts_keep(tg_entry *e, const struct tg_loaded *b); /* those of b's own          */
+bool tg_layouts_flat(tg_entry *e);                     /* everything as one long row */
+void tg_layouts_drop(tg_entry *e);                     /* everything row-major       */
+/* The outputs' layouts, once a kernel is prepared. */
+void tg_layouts_of_outputs(tg_entry *e);
+/* Brings what the entry's kernel wants row-major there. */
+tg_status tg_layouts_enter(tg_tape *tape, const tg_entry *e, tg_value *const in[]);
+/* Makes a value of this tape row-major, for good. */
+tg_status tg_value_plain(tg_tape *tape, tg_value *v);
 /* fork.c: from here on, a fork leaves OpenMP's threads behind; and whether one did. */
 void tg_fork_watch(void);
 extern atomic_bool tg_fork_happened;

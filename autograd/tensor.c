@@ -167,7 +167,7 @@ tg_value *tg_value_alias(tg_tape *tape, const tg_value *v)
     *desc = *v->desc;
     a->storage = v->storage;
     a->offset = v->offset;
-    a->flags |= v->flags & TG_V_DENSE;
+    a->flags |= v->flags & (TG_V_DENSE | TG_V_BLOCKED);
     tg_storage_ref(a->storage);
     return a;
 }
@@ -196,6 +196,7 @@ tg_status tg_tensor_desc(const tg_tensor *tensor, tg_desc *out)
         return tg_fail(NULL, tensor ? TG_ESTALE : TG_EINVAL, "tg_tensor_desc: the tensor is %s",
                        tensor ? "stale" : "NULL");
     *out = *v->desc;
+    out->layout = NULL;
     return TG_OK;
 }
 
@@ -300,6 +301,8 @@ tg_status tg_tensor_write(tg_tensor *tensor, const void *src, size_t bytes)
         return tensor ? TG_ESTALE : TG_EINVAL;
     tg_status status = check_bytes(v, "tg_tensor_write", src, bytes, &size);
     if (status || !size || tg_value_planned(v))
+        return status;
+    if (v->flags & TG_V_BLOCKED && (status = tg_value_plain(v->home->tape, v)))
         return status;
     if (v->flags & TG_V_DENSE) {
         copy_in(tg_value_data(v), src, size, v->desc->dtype);

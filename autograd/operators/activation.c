@@ -112,6 +112,7 @@ static tg_tensor *one_minus(tg_tape *tape, tg_tensor *x)
     }                                                                                                        \
     static const tg_operator row_##name##_backward = {                                                       \
         TG_ROW(#name "_backward", text),                                                                     \
+        .flags = TG_OP_POINTWISE,                                                                            \
         .n_in = 2,                                                                                           \
         .n_out = 1,                                                                                          \
         .n_scalars = n_scalars_,                                                                             \
@@ -130,7 +131,7 @@ static tg_tensor *one_minus(tg_tape *tape, tg_tensor *x)
     }                                                                                                        \
     static const tg_operator row_##name = {                                                                  \
         TG_ROW(#name, text),                                                                                 \
-        .flags = flags_,                                                                                     \
+        .flags = (flags_) | TG_OP_POINTWISE,                                                                 \
         .n_in = 1,                                                                                           \
         .n_out = 1,                                                                                          \
         .n_scalars = n_scalars_,                                                                             \
@@ -275,6 +276,7 @@ static const tg_attr_spec gelu_specs[] = {
 };
 static const tg_operator row_gelu_backward = {
     TG_ROW("gelu_backward", "gy times the derivative of gelu at x"),
+    .flags = TG_OP_POINTWISE,
     .n_in = 2,
     .n_out = 1,
     TG_ATTRS(tg_gelu_attrs, gelu_specs),
@@ -292,6 +294,7 @@ TG_RULE(gelu)
 
 static const tg_operator row_gelu = {
     TG_ROW("gelu", "x*Phi(x), or 0.5*x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x^3)))"),
+    .flags = TG_OP_POINTWISE,
     .n_in = 1,
     .n_out = 1,
     TG_ATTRS(tg_gelu_attrs, gelu_specs),
@@ -317,6 +320,7 @@ SAMPLES1(hardswish_values, NULL, NULL, TG_RANGE(-5, 5), .n_kinks = 2, .kinks = {
 
 static const tg_operator row_hardswish = {
     TG_ROW("hardswish", "x*min(max(x + 3, 0), 6)/6"),
+    .flags = TG_OP_POINTWISE,
     .n_in = 1,
     .n_out = 1,
     .saves = TG_OP_IN(0),
@@ -335,6 +339,7 @@ TG_RULE(log_sigmoid)
 
 static const tg_operator row_log_sigmoid = {
     TG_ROW("log_sigmoid", "min(x, 0) - log(1 + exp(-|x|))"),
+    .flags = TG_OP_POINTWISE,
     .n_in = 1,
     .n_out = 1,
     .saves = TG_OP_IN(0),

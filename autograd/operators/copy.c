@@ -178,9 +178,15 @@ static const tg_slice_backward_attrs back_rows = {0, 1, 1, 5}, back_columns = {1
 TG_SAMPLES(slices_back, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &back_rows},
            {.label = "every second column", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &back_columns},
            {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &back_columns})
+#define PLANES TG_DIM4(2, 3, 2, 2), TG_RANGE(-2, 2)
 TG_SAMPLES(copies, {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX})},
+           {.label = "planes", .n_in = 1, .in = TG_SAMPLE_INPUTS({PLANES})},
            {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED})},
            {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)})})
+static const tg_reorder_attrs first_layout = {0};
+TG_SAMPLES(reorders,
+           {.label = "planes", .n_in = 1, .in = TG_SAMPLE_INPUTS({PLANES}), .attrs = &first_layout},
+           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &first_layout})
 static const tg_cat_attrs along_rows = {0}, along_columns = {1};
 TG_SAMPLES(
     joins,
@@ -224,6 +230,10 @@ static const tg_attr_spec slice_backward_specs[] = {
      .doc = "of dim in the result"},
     {0},
 };
+static const tg_attr_spec reorder_specs[] = {
+    {.name = "layout", .type = TG_ATTR_INT, .offset = offsetof(tg_reorder_attrs, layout), .doc = "which of them"},
+    {0},
+};
 static const tg_attr_spec cat_specs[] = {
     {.name = "dim", .type = TG_ATTR_INT, .offset = offsetof(tg_cat_attrs, dim), .doc = "along this dim"},
     {0},
@@ -245,7 +255,12 @@ static const tg_operator row_contiguous = {
     ONE_TO_ONE("contiguous", "a row-major copy of x", infer_copy, copy_vjp, copies),
 };
 static const tg_operator row_clone = {
-    ONE_TO_ONE("clone", "a row-major copy of x", infer_copy, copy_vjp, copies),
+    ONE_TO_ONE("clone", "a copy of x", infer_copy, copy_vjp, copies),
+    .flags = TG_OP_POINTWISE,
+};
+static const tg_operator row_reorder = {
+    ONE_TO_ONE("reorder", "x, in a layout of the backend's own where it has one", infer_copy, copy_vjp, reorders),
+    TG_ATTRS(tg_reorder_attrs, reorder_specs),
 };
 static const tg_operator row_cat = {
     TG_ROW("cat", "the inputs joined along dim"),
@@ -268,7 +283,7 @@ static const tg_operator row_full = {
     .samples = constants,
 };
 #define IN_PLACE(name_, doc_, inputs, infer_, table)                                                         \
-    TG_ROW(name_, doc_), .flags = TG_OP_NONDIFF, .n_in = inputs, .n_out = 0, .writes = TG_OP_IN(0),          \
+    TG_ROW(name_, doc_), .flags = TG_OP_NONDIFF | TG_OP_POINTWISE, .n_in = inputs, .n_out = 0, .writes = TG_OP_IN(0),          \
                          .infer = infer_, .samples = table
 static const tg_operator row_copy_ = {
     IN_PLACE("copy_", "dst = src", 2, infer_copy_in_place, in_place_broadcast)};
@@ -460,6 +475,6 @@ tg_tensor *tg_full(tg_tape *tape, tg_dtype dtype, const int64_t *dims, size_t nd
 }
 
 const tg_operator *const tg_ops_copy[] = {
-    &row_slice_backward, &row_contiguous, &row_clone, &row_cat, &row_full,
+    &row_slice_backward, &row_contiguous, &row_clone, &row_reorder, &row_cat, &row_full,
     &row_copy_,          &row_add_,       &row_fill_, NULL,
 };

@@ -290,6 +290,7 @@ static tg_tensor *with_scalar_row(tg_tape *tape, const tg_operator *op, const ch
 #define WITH_SCALAR(name, saved, least, table, text)                                                         \
     static const tg_operator row_##name = {                                                                  \
         TG_ROW(#name, text),                                                                                 \
+        .flags = TG_OP_POINTWISE,                                                                            \
         .n_in = 1,                                                                                           \
         .n_out = 1,                                                                                          \
         .n_scalars = 1,                                                                                      \
@@ -476,7 +477,7 @@ TG_RULE(where)
 
 static const tg_operator row_where = {
     TG_ROW("where", "condition ? a : b"),
-    .flags = TG_OP_BROADCAST,
+    .flags = TG_OP_BROADCAST | TG_OP_POINTWISE,
     .n_in = 3,
     .n_out = 1,
     .saves = TG_OP_IN(0),

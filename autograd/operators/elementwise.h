@@ -37,7 +37,7 @@ const tg_sample *tg_samples_not_zero(size_t *n);
  * integers to floats first. */
 #define TG_UNARY_ROW(name_, flags_, infer_, vjp_, saved, table, text)                                        \
     static const tg_operator row_##name_ = {                                                                 \
-        TG_ROW(#name_, text), .flags = flags_,     .n_in = 1,   .n_out = 1,      .saves = saved,             \
+        TG_ROW(#name_, text), .flags = (flags_) | TG_OP_POINTWISE, .n_in = 1,   .n_out = 1,      .saves = saved,             \
         .infer = infer_,      .promotes = TG_OP_IN(0), .vjp = vjp_, .samples = table,                        \
     };                                                                                                       \
     tg_tensor *tg_##name_(tg_tape *tape, tg_tensor *x)                                                       \
@@ -51,7 +51,7 @@ const tg_sample *tg_samples_not_zero(size_t *n);
 #define TG_BINARY_ROW(name_, flags_, infer_, vjp_, saved, table, text)                                       \
     static const tg_operator row_##name_ = {                                                                 \
         TG_ROW(#name_, text),                                                                                \
-        .flags = TG_OP_BROADCAST | (flags_),                                                                 \
+        .flags = TG_OP_BROADCAST | TG_OP_POINTWISE | (flags_),                                                                 \
         .n_in = 2,                                                                                           \
         .n_out = 1,                                                                                          \
         .saves = saved,                                                                                      \

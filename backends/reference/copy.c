@@ -284,6 +284,7 @@ static tg_status run_add_(tg_backend_state *s, const tg_call *c, const tg_prepar
 const tg_kernel tg_ref_copy[] = {
     TG_REF_KERNEL("contiguous", run_contiguous),
     TG_REF_KERNEL("clone", run_contiguous),
+    TG_REF_KERNEL("reorder", run_contiguous),
     TG_REF_KERNEL("slice_backward", run_slice_backward),
     TG_REF_KERNEL("cat", run_cat),
     TG_REF_KERNEL("full", run_full),

@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 #define TG_ABI_MAJOR 1
-#define TG_ABI_MINOR 1
+#define TG_ABI_MINOR 2
 
 /* Does the struct that `p` points to, as whoever made it knows it, have this member? */
 #define TG_ABI_HAS(p, member) \
@@ -28,6 +28,20 @@ extern "C" {
 
 typedef struct tg_backend_state tg_backend_state; /* the plug-in's own       */
 typedef struct tg_stream tg_stream;               /* NULL on host backends   */
+
+/* Since minor 2: an order of a tensor's elements in memory that a backend likes better than row-major, for tensors of
+ * certain dims: blocks of channels, channels last. It has each element once and no gaps, so it takes as many bytes as
+ * the row-major one, and what is elementwise runs on it as on one long row, on any backend. The plug-in owns it, fills
+ * it in once, hands out one pointer for one order of one tensor's dims, and keeps it until close.
+ * A descriptor with a layout has the strides of the row-major tensor. A kernel gets inputs with layouts of its own
+ * backend only, and only where accept takes them: where it does not, it is asked again with all of them row-major. A
+ * backend that hands out layouts must have a kernel of "contiguous" that brings each of them back. */
+struct tg_layout {
+    uint32_t struct_size;
+    uint32_t pad;
+    const char *backend; /* tg_backend.name          */
+    const char *name;    /* "nChw16c", for reports   */
+};
 
 /* One operator call as far as it is known before there are data. */
 typedef struct tg_call {
@@ -52,6 +66,9 @@ typedef struct tg_prepared {
     /* Since minor 1, for the report: */
     const char *implementation; /* of this call, "jit:avx512_core"; valid until release; NULL: none to name */
     uint64_t reorders;          /* changes of layout in each run                                            */
+    /* Since minor 2: the layout of each output, NULL where row-major; NULL: all are. The array is
+     * valid until release. Parameters' gradients stay row-major: optimizers and files read them. */
+    const tg_layout *const *layout;
 } tg_prepared;
 
 /* The arguments of one run. */

@@ -104,9 +104,15 @@ typedef struct tg_dims_attrs {
 } tg_dims_attrs;
 
 /* -- shape ------------------------------------------------------------------------------------------------------------ */
-/* contiguous, clone: [x] → a row-major copy. In place, no result: copy_ [dst (written), src], src broadcasts to dst;
+/* contiguous, clone: [x] → a copy, contiguous's row-major. In place, no result: copy_ [dst (written), src], src broadcasts to dst;
  * add_ [dst (written), src] of the same dims: dst += src; fill_ [dst (written)], one scalar, the value. Any dtype.
  * View rows (view, permute, expand, slice) have no kernels. */
+
+/* reorder: [x] → x, in layout number `layout` of those that the backend has for x's dims, row-major where it has none:
+ * what the kit makes a backend's own inputs with. */
+typedef struct tg_reorder_attrs {
+    int64_t layout;
+} tg_reorder_attrs;
 
 /* slice: the view x[start], x[start + step], … of `length` elements along dim. */
 typedef struct tg_slice_attrs {

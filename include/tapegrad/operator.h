@@ -59,7 +59,9 @@ enum {
     TG_OP_RANDOM = 1u << 3,     /* takes a draw                                                                       */
     TG_OP_NONDIFF = 1u << 4,    /* no derivative by nature (comparisons, arg-max, in-place updates)                   */
     TG_OP_HOST_CHECK = 1u << 5, /* `check` reads data before anything is written                                      */
-    TG_OP_FLOAT = 1u << 6       /* `promotes` of integers and bools alone gives the runtime's floating dtype          */
+    TG_OP_FLOAT = 1u << 6,      /* `promotes` of integers and bools alone gives the runtime's floating dtype          */
+    TG_OP_POINTWISE = 1u << 7   /* an element of each result is made of that of each input, wherever it stands: inputs
+                                   in a backend's layout are read, and results written, as one long row               */
 };
 /* A kernel that walks its inputs as one flat row needs TG_OP_DENSE and inputs of the output's dims. With
  * TG_OP_BROADCAST it steps by call->in[i]->stride: a dim that was spread has stride 0, and fewer elements in memory

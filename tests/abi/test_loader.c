@@ -13,7 +13,7 @@ static const struct {
     {"text", TG_EBACKEND, "text.so"},
     {"noentry", TG_EABI, "exports no tg_backend_entry"},
     {"nullentry", TG_EABI, "returned NULL"},
-    {"othermajor", TG_EABI, "plug-in ABI 2.0, this library has 1.1"},
+    {"othermajor", TG_EABI, "plug-in ABI 2.0, this library has 1.2"},
     {"smallstruct", TG_EABI, "its description has"},
     {"smallstride", TG_EABI, "bytes apart"},
     {"nokernels", TG_EABI, "no kernels"},

@@ -85,7 +85,7 @@ START_TEST(majors_refuse)
 {
     ck_assert_int_eq(refused("othermajor"), TG_EABI);
     has(tg_error_message(), "it was built for plug-in ABI 2.");
-    has(tg_error_message(), "this library has 1.1");
+    has(tg_error_message(), "this library has 1.2");
 }
 END_TEST
 
