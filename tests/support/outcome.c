@@ -1,5 +1,8 @@
 #include "support/outcome.h"
 
+#include <tapegrad/op_attrs.h>
+#include <tapegrad/tapegrad.h>
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +18,10 @@ const outcome_way outcome_ways[] = {{0, "plain"},
                                     {SAMPLE_ODD | SAMPLE_ALL_STRIDED, "odd strided"},
                                     {SAMPLE_LARGE, "large"},
                                     {SAMPLE_LARGE | SAMPLE_ALL_STRIDED, "large strided"},
-                                    {SAMPLE_LARGE | SAMPLE_NAN, "large NaN"}};
+                                    {SAMPLE_LARGE | SAMPLE_NAN, "large NaN"},
+                                    {SAMPLE_BLOCKED, "in its layouts"},
+                                    {SAMPLE_BLOCKED | SAMPLE_ODD | SAMPLE_NAN, "in its layouts, odd NaN"},
+                                    {SAMPLE_BLOCKED | SAMPLE_SIXTEEN, "in its layouts, sixteens"}};
 const size_t outcome_n_ways = sizeof outcome_ways / sizeof *outcome_ways;
 
 void outcome_free(outcome *o)
@@ -76,13 +82,35 @@ static tg_status go_back(outcome *o, tg_tape *tape, const tg_operator *op, const
     return TG_OK;
 }
 
-static void apply(outcome *o, tg_tape *tape, const tg_operator *op, const tg_sample *sample, sample_set *set)
+/* A copy that the chain's first backend laid out, where it can. */
+static tg_tensor *blocked(tg_tape *tape, tg_tensor *x)
 {
-    tg_tensor *out[MAX_OUT];
+    const tg_operator *reorder = tg_operator_find(tg_tape_runtime(tape), "reorder");
+    tg_tensor *y = NULL;
+    tg_apply(tape, reorder, &x, 1, &(tg_reorder_attrs){0}, NULL, &y);
+    return y;
+}
+
+bool outcome_has_layouts(tg_tape *tape, const char *backend)
+{
+    const uint64_t before = tg_tape_count_runs(tape, "reorder", backend);
+    tg_tape_reset(tape);
+    tg_tensor *x = tg_full(tape, TG_F32, (int64_t[]){1, 16, 2, 2}, 4, 1);
+    return x && blocked(tape, x) && tg_tape_count_runs(tape, "reorder", backend) > before;
+}
+
+static void apply(outcome *o, tg_tape *tape, const tg_operator *op, const tg_sample *sample, sample_set *set,
+                  unsigned how)
+{
+    tg_tensor *out[MAX_OUT], *in[TG_SAMPLE_IN];
+    for (size_t i = 0; i < set->n; i++) {
+        const bool turn = how & SAMPLE_BLOCKED && set->in[i] && !op->writes && tg_tensor_dtype(set->in[i]) == TG_F32;
+        in[i] = turn ? blocked(tape, set->in[i]) : set->in[i];
+    }
     for (size_t i = 0; op->writes && i < set->n; i++)
         if (set->in[i] && tg_tensor_requires_grad(set->in[i]))
             tg_tensor_set_requires_grad(set->in[i], false);
-    o->status = tg_apply(tape, op, set->in, set->n, sample->attrs, sample->scalars, out);
+    o->status = tg_apply(tape, op, in, set->n, sample->attrs, sample->scalars, out);
     for (size_t i = 0; o->status == TG_OK && i < op->n_out; i++)
         if (!(op->kept_out & (1u << i)))
             keep(o, out[i]);
@@ -106,7 +134,7 @@ void outcome_run(outcome *o, tg_tape *tape, const tg_operator *op, const tg_samp
         snprintf(o->error, sizeof o->error, "%s", tg_error_message());
         return;
     }
-    apply(o, tape, op, sample, &set);
+    apply(o, tape, op, sample, &set, how);
     if (o->status)
         snprintf(o->error, sizeof o->error, "%s", tg_tape_error(tape));
     tg_tape_reset(tape);

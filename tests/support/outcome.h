@@ -22,6 +22,9 @@ typedef struct outcome_way {
 } outcome_way;
 extern const outcome_way outcome_ways[];
 extern const size_t outcome_n_ways;
+/* Whether the backend, first in the tape's chain, has layouts of its own: without, the ways with SAMPLE_BLOCKED are
+ * others once more. */
+bool outcome_has_layouts(tg_tape *tape, const char *backend);
 
 /* Draws the sample, applies the row, and goes back where the row has a rule. The same draws each time. */
 void outcome_run(outcome *o, tg_tape *tape, const tg_operator *op, const tg_sample *sample, tg_dtype dtype,

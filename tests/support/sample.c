@@ -159,6 +159,7 @@ static tg_status draw_input(sample_set *set, size_t i, tg_runtime *rt, const tg_
     size_t n = 1;
     for (int32_t d = 0; d < s->ndim; d++) {
         dim[d] = how & SAMPLE_EMPTY && d == 0 ? 0 : s->dim[d] > 1 ? factor * s->dim[d] : s->dim[d];
+        dim[d] *= how & SAMPLE_SIXTEEN && d < 2 ? 16 : 1;
         n *= (size_t)dim[d];
     }
     bool strided = s->ndim > 0 && (how & SAMPLE_ALL_STRIDED || s->flags & TG_SAMPLE_STRIDED);

@@ -10,6 +10,8 @@ enum {
     SAMPLE_NAN = 4u,         /* the first element of every floating input is NaN                    */
     SAMPLE_LARGE = 8u,       /* dims above 1 times one factor, to some 40 000 elements             */
     SAMPLE_ODD = 32u,        /* dims above 1 times 7 or 3: multiples of no vector's length          */
+    SAMPLE_SIXTEEN = 128u,   /* dims 0 and 1 times 16: multiples of a block of channels             */
+    SAMPLE_BLOCKED = 64u,    /* every input in the backend's own layout, where it has one          */
     SAMPLE_ROUND_F32 = 16u   /* floating values are those that f32 can hold, also in f64            */
 };
 
