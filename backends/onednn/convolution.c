@@ -40,6 +40,20 @@ static shapes shapes_of(const tg_call *c, const tg_desc *x, const tg_desc *weigh
     return s;
 }
 
+tg_accept tg_dnnl_accept_convolution(const tg_call *c, const char **reason)
+{
+    const tg_convolution_attrs *a = c->attrs;
+    if (!c->in[1]->layout || a->groups == 1)
+        return TG_ACCEPT;
+    *reason = "weights in groups are read row-major";
+    return TG_REFUSE;
+}
+
+static tg_dnnl_operand given_weight(tg_dnnl_maker *m, const shapes *s)
+{
+    return m->c->in[1]->layout ? tg_dnnl_given(m, 1) : tg_dnnl_in(tg_dnnl_dense(m, s->weight_rank, s->weight), 1);
+}
+
 /* The forward, that the gradients give as a hint. */
 static dnnl_primitive_desc_t forward_of(tg_dnnl_maker *m, const shapes *s, bool bias)
 {
@@ -56,19 +70,18 @@ void tg_dnnl_build_convolution(tg_dnnl_maker *m)
     shapes s = shapes_of(c, c->in[0], c->in[1], c->out);
     bool bias = c->in[2];
     dnnl_primitive_desc_t pd = forward_of(m, &s, bias);
-    tg_dnnl_operand x = tg_dnnl_in(tg_dnnl_dense(m, s.rank, s.x), 0);
-    tg_dnnl_operand weight = tg_dnnl_in(tg_dnnl_dense(m, s.weight_rank, s.weight), 1);
-    tg_dnnl_operand y = tg_dnnl_out(tg_dnnl_dense(m, s.rank, s.y), 0);
+    tg_dnnl_operand x = tg_dnnl_given(m, 0);
+    tg_dnnl_operand weight = given_weight(m, &s);
     x = tg_dnnl_as(m, x, tg_dnnl_chosen(m, pd, dnnl_query_src_md));
     weight = tg_dnnl_as(m, weight, tg_dnnl_chosen(m, pd, dnnl_query_weights_md));
-    tg_dnnl_operand to = tg_dnnl_target(m, y, tg_dnnl_chosen(m, pd, dnnl_query_dst_md));
+    tg_dnnl_operand y = tg_dnnl_result(m, 0, tg_dnnl_chosen(m, pd, dnnl_query_dst_md));
     tg_dnnl_step *step = tg_dnnl_add(m, pd);
     tg_dnnl_bind(m, step, DNNL_ARG_SRC, x);
     tg_dnnl_bind(m, step, DNNL_ARG_WEIGHTS, weight);
     if (bias)
         tg_dnnl_bind(m, step, DNNL_ARG_BIAS, tg_dnnl_in(tg_dnnl_dense(m, 1, s.bias), 2));
-    tg_dnnl_bind(m, step, DNNL_ARG_DST, to);
-    tg_dnnl_deliver(m, to, y);
+    tg_dnnl_bind(m, step, DNNL_ARG_DST, y);
+    tg_dnnl_finish(m, y, 0);
 }
 
 /* Adds the bias of a transposed convolution to its result. */
@@ -91,18 +104,20 @@ void tg_dnnl_build_convolution_data(tg_dnnl_maker *m)
                      dnnl_convolution_direct, tg_dnnl_any(m, s.rank, s.x),
                      tg_dnnl_any(m, s.weight_rank, s.weight), tg_dnnl_any(m, s.rank, s.y), s.stride,
                      s.dilation, s.padding, s.padding, hint, m->attr);
-    tg_dnnl_operand gy = tg_dnnl_in(tg_dnnl_dense(m, s.rank, s.y), 0);
-    tg_dnnl_operand weight = tg_dnnl_in(tg_dnnl_dense(m, s.weight_rank, s.weight), 1);
-    tg_dnnl_operand gx = tg_dnnl_out(tg_dnnl_dense(m, s.rank, s.x), 0);
+    tg_dnnl_operand gy = tg_dnnl_given(m, 0);
+    tg_dnnl_operand weight = given_weight(m, &s);
     gy = tg_dnnl_as(m, gy, tg_dnnl_chosen(m, pd, dnnl_query_diff_dst_md));
     weight = tg_dnnl_as(m, weight, tg_dnnl_chosen(m, pd, dnnl_query_weights_md));
-    tg_dnnl_operand to = tg_dnnl_target(m, gx, tg_dnnl_chosen(m, pd, dnnl_query_diff_src_md));
+    const bool bias = c->n_in > 2 && c->in[2]; /* added to the row-major result */
+    tg_dnnl_md md = tg_dnnl_chosen(m, pd, dnnl_query_diff_src_md);
+    tg_dnnl_operand row = tg_dnnl_out(tg_dnnl_dense(m, s.rank, s.x), 0);
+    tg_dnnl_operand gx = bias ? tg_dnnl_target(m, row, md) : tg_dnnl_result(m, 0, md);
     tg_dnnl_step *step = tg_dnnl_add(m, pd);
     tg_dnnl_bind(m, step, DNNL_ARG_DIFF_DST, gy);
     tg_dnnl_bind(m, step, DNNL_ARG_WEIGHTS, weight);
-    tg_dnnl_bind(m, step, DNNL_ARG_DIFF_SRC, to);
-    tg_dnnl_deliver(m, to, gx);
-    if (c->n_in > 2 && c->in[2]) {
+    tg_dnnl_bind(m, step, DNNL_ARG_DIFF_SRC, gx);
+    tg_dnnl_finish(m, gx, 0);
+    if (bias) {
         m->q->outer = s.x[0];
         m->q->n = s.x[1];
         m->q->inner = 1;
@@ -121,8 +136,7 @@ void tg_dnnl_build_convolution_weights(tg_dnnl_maker *m)
                      dnnl_convolution_direct, tg_dnnl_any(m, s.rank, s.x),
                      tg_dnnl_any(m, s.weight_rank, s.weight), NULL, tg_dnnl_any(m, s.rank, s.y), s.stride,
                      s.dilation, s.padding, s.padding, hint, m->attr);
-    tg_dnnl_operand gy = tg_dnnl_in(tg_dnnl_dense(m, s.rank, s.y), 0);
-    tg_dnnl_operand x = tg_dnnl_in(tg_dnnl_dense(m, s.rank, s.x), 1);
+    tg_dnnl_operand gy = tg_dnnl_given(m, 0), x = tg_dnnl_given(m, 1);
     tg_dnnl_operand gw = tg_dnnl_out(tg_dnnl_dense(m, s.weight_rank, s.weight), 0);
     gy = tg_dnnl_as(m, gy, tg_dnnl_chosen(m, pd, dnnl_query_diff_dst_md));
     x = tg_dnnl_as(m, x, tg_dnnl_chosen(m, pd, dnnl_query_src_md));

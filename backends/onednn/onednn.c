@@ -6,15 +6,17 @@
 #include <string.h>
 
 static const tg_dnnl_kernel table[] = {
-    {"matmul", 1, tg_dnnl_accept_matmul, tg_dnnl_build_matmul},
-    {"linear", 1, tg_dnnl_accept_linear, tg_dnnl_build_linear},
-    {"softmax", 1, tg_dnnl_accept_softmax, tg_dnnl_build_softmax},
-    {"softmax_backward", 1, tg_dnnl_accept_softmax, tg_dnnl_build_softmax_backward},
-    {"layer_norm", 1, tg_dnnl_accept_layer_norm, tg_dnnl_build_layer_norm},
-    {"layer_norm_backward", 1, tg_dnnl_accept_layer_norm_backward, tg_dnnl_build_layer_norm_backward},
-    {"convolution", 1, NULL, tg_dnnl_build_convolution},
-    {"convolution_backward_data", 1, NULL, tg_dnnl_build_convolution_data},
-    {"convolution_backward_weights", 1, NULL, tg_dnnl_build_convolution_weights},
+    {"matmul", 1, tg_dnnl_accept_matmul, tg_dnnl_build_matmul, false},
+    {"linear", 1, tg_dnnl_accept_linear, tg_dnnl_build_linear, false},
+    {"softmax", 1, tg_dnnl_accept_softmax, tg_dnnl_build_softmax, false},
+    {"softmax_backward", 1, tg_dnnl_accept_softmax, tg_dnnl_build_softmax_backward, false},
+    {"layer_norm", 1, tg_dnnl_accept_layer_norm, tg_dnnl_build_layer_norm, false},
+    {"layer_norm_backward", 1, tg_dnnl_accept_layer_norm_backward, tg_dnnl_build_layer_norm_backward, false},
+    {"convolution", 1, tg_dnnl_accept_convolution, tg_dnnl_build_convolution, true},
+    {"convolution_backward_data", 1, tg_dnnl_accept_convolution, tg_dnnl_build_convolution_data, true},
+    {"convolution_backward_weights", 1, NULL, tg_dnnl_build_convolution_weights, true},
+    {"contiguous", 1, tg_dnnl_accept_contiguous, tg_dnnl_build_contiguous, true},
+    {"reorder", 1, tg_dnnl_accept_reorder, tg_dnnl_build_reorder, true},
 };
 
 static const tg_dnnl_kernel *find(const char *op)
@@ -28,7 +30,7 @@ static const tg_dnnl_kernel *find(const char *op)
 /* -- what it takes
  * ----------------------------------------------------------------------------------------------- */
 
-static bool is_dense(const tg_desc *d)
+bool tg_dnnl_is_dense(const tg_desc *d)
 {
     int64_t step = 1;
     for (int i = d->ndim; i-- > 0; step *= d->dim[i])
@@ -40,7 +42,7 @@ static bool is_dense(const tg_desc *d)
 bool tg_dnnl_all_dense(const tg_call *c)
 {
     for (uint32_t i = 0; i < c->n_in; i++)
-        if (c->in[i] && !is_dense(c->in[i]))
+        if (c->in[i] && !tg_dnnl_is_dense(c->in[i]))
             return false;
     return true;
 }
@@ -53,7 +55,7 @@ static bool is_empty(const tg_desc *d)
     return false;
 }
 
-static tg_accept check(const tg_desc *d, const char **reason)
+static tg_accept check(const tg_desc *d, bool layouts, const char **reason)
 {
     if (!d)
         return TG_ACCEPT;
@@ -61,7 +63,7 @@ static tg_accept check(const tg_desc *d, const char **reason)
         *reason = "oneDNN has kernels for f32 only";
         return TG_REFUSE;
     }
-    if (d->layout) {
+    if (d->layout && !layouts) {
         *reason = "this backend reads strided tensors only";
         return TG_REFUSE;
     }
@@ -91,9 +93,9 @@ static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reas
     const tg_dnnl_kernel *k = find(c->op);
     tg_accept answer = TG_ACCEPT;
     for (uint32_t i = 0; answer == TG_ACCEPT && i < c->n_in; i++)
-        answer = check(c->in[i], reason);
+        answer = check(c->in[i], k->layouts, reason);
     for (uint32_t i = 0; answer == TG_ACCEPT && i < c->n_out; i++)
-        answer = check(&c->out[i], reason);
+        answer = check(&c->out[i], k->layouts, reason);
     if (answer == TG_ACCEPT && k->accept)
         answer = k->accept(c, reason);
     return answer == TG_ACCEPT ? ask(s, c, k, reason) : answer;
@@ -122,6 +124,12 @@ static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
     }
     p->impl = q;
     p->scratch_size = m.scratch + m.scratchpad;
+    if (TG_ABI_HAS(p, reorders)) {
+        p->implementation = q->implementation[0] ? q->implementation : NULL;
+        p->reorders = q->reorders;
+    }
+    if (TG_ABI_HAS(p, layout))
+        p->layout = q->layout;
     return TG_OK;
 }
 
@@ -224,6 +232,12 @@ static tg_status open_it(const tg_host *host, tg_backend_state **out)
         host->error(host->arg, TG_EBACKEND, "oneDNN found no processor that it runs on");
         return status == dnnl_out_of_memory ? TG_ENOMEM : TG_EBACKEND;
     }
+    if (mtx_init(&s->lock, mtx_plain) != thrd_success) {
+        dnnl_engine_destroy(s->engine);
+        host->free(host->arg, s);
+        host->error(host->arg, TG_ENOMEM, "a mutex could not be made");
+        return TG_ENOMEM;
+    }
     const dnnl_version_t *v = dnnl_version();
     snprintf(s->library, sizeof s->library, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
     *out = s;
@@ -232,6 +246,8 @@ static tg_status open_it(const tg_host *host, tg_backend_state **out)
 
 static void close_it(tg_backend_state *s)
 {
+    tg_dnnl_layouts_free(s);
+    mtx_destroy(&s->lock);
     dnnl_engine_destroy(s->engine);
     s->host->free(s->host->arg, s);
 }
@@ -258,6 +274,8 @@ static const tg_kernel kernels[] = {
     KERNEL("convolution"),
     KERNEL("convolution_backward_data"),
     KERNEL("convolution_backward_weights"),
+    KERNEL("contiguous"),
+    KERNEL("reorder"),
 };
 _Static_assert(sizeof kernels / sizeof *kernels == sizeof table / sizeof *table, "each kernel has a build");
 

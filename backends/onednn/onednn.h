@@ -10,11 +10,21 @@
 #include "backends/onednn/versions.h"
 
 #include <stdbool.h>
+#include <threads.h>
+
+/* One of our layouts: layout.c. */
+typedef struct tg_dnnl_layout {
+    tg_layout layout; /* what the host knows of it */
+    tg_dnnl_box box;
+    struct tg_dnnl_layout *next;
+} tg_dnnl_layout;
 
 struct tg_backend_state {
     const tg_host *host;
     dnnl_engine_t engine;
     char library[48];
+    mtx_t lock; /* of the list: tapes of several threads share it */
+    tg_dnnl_layout *layouts;
 };
 
 typedef enum tg_dnnl_where { TG_DNNL_IN, TG_DNNL_OUT, TG_DNNL_SCRATCH } tg_dnnl_where;
@@ -27,7 +37,7 @@ typedef struct tg_dnnl_operand {
     size_t at;
 } tg_dnnl_operand;
 
-enum { TG_DNNL_ARGS = 10, TG_DNNL_STEPS = 6, TG_DNNL_BOXES = 20 };
+enum { TG_DNNL_ARGS = 10, TG_DNNL_STEPS = 6, TG_DNNL_BOXES = 20, TG_DNNL_OUTPUTS = 4 };
 
 struct tg_dnnl_plan;
 typedef void tg_dnnl_function(const struct tg_dnnl_plan *q, const tg_run *r);
@@ -59,6 +69,9 @@ typedef struct tg_dnnl_plan {
     int64_t outer, n, inner; /* of functions of ours: the loops over an output */
     size_t place;            /* what they keep in scratch                       */
     double eps;
+    const tg_layout *layout[TG_DNNL_OUTPUTS]; /* of the outputs, NULL: row-major */
+    char implementation[64];
+    uint64_t reorders;
 } tg_dnnl_plan;
 
 /* A plan being laid out. The first failure stays, and makes everything after it do nothing. */
@@ -80,8 +93,15 @@ typedef struct tg_dnnl_maker {
 tg_dnnl_md tg_dnnl_dense(tg_dnnl_maker *m, int n, const int64_t *dims);
 tg_dnnl_md tg_dnnl_strided(tg_dnnl_maker *m, int n, const int64_t *dims, const int64_t *strides);
 tg_dnnl_md tg_dnnl_any(tg_dnnl_maker *m, int n, const int64_t *dims);
+tg_dnnl_md tg_dnnl_tagged(tg_dnnl_maker *m, int n, const int64_t *dims, dnnl_format_tag_t tag);
 tg_dnnl_operand tg_dnnl_in(tg_dnnl_md md, size_t i);
 tg_dnnl_operand tg_dnnl_out(tg_dnnl_md md, size_t i);
+/* Input i as it comes: in one of our layouts, or strided. */
+tg_dnnl_operand tg_dnnl_given(tg_dnnl_maker *m, size_t i);
+/* Where to write output o, which a primitive likes as `md`: there, in that layout if the host may be handed it, else
+ * as tg_dnnl_target. tg_dnnl_finish then brings home what is in scratch. */
+tg_dnnl_operand tg_dnnl_result(tg_dnnl_maker *m, size_t o, tg_dnnl_md md);
+void tg_dnnl_finish(tg_dnnl_maker *m, tg_dnnl_operand from, size_t o);
 /* Room in scratch. */
 size_t tg_dnnl_room(tg_dnnl_maker *m, size_t bytes);
 
@@ -100,6 +120,8 @@ tg_dnnl_md tg_dnnl_chosen(tg_dnnl_maker *m, dnnl_primitive_desc_t pd, dnnl_query
 tg_dnnl_step *tg_dnnl_add(tg_dnnl_maker *m, dnnl_primitive_desc_t pd);
 void tg_dnnl_add_function(tg_dnnl_maker *m, tg_dnnl_function *function);
 void tg_dnnl_bind(tg_dnnl_maker *m, tg_dnnl_step *step, int argument, tg_dnnl_operand x);
+/* Appends a step that copies `from` to `to`, in whatever layouts they are. */
+void tg_dnnl_as_into(tg_dnnl_maker *m, tg_dnnl_operand from, tg_dnnl_operand to);
 /* x in the layout `md`: itself, or a copy in scratch that an appended step makes. */
 tg_dnnl_operand tg_dnnl_as(tg_dnnl_maker *m, tg_dnnl_operand x, tg_dnnl_md md);
 /* Where to write what shall be `out` in the end: there, or to scratch; tg_dnnl_deliver then appends the copy.
@@ -114,8 +136,18 @@ typedef struct tg_dnnl_kernel {
     uint32_t version;
     tg_accept (*accept)(const tg_call *c, const char **reason);
     void (*build)(tg_dnnl_maker *m);
+    bool layouts; /* its inputs may come in them */
 } tg_dnnl_kernel;
 
+/* layout.c. The layout of these dims that `md` describes; NULL: it is row-major, or has gaps, or there is no memory. */
+const tg_layout *tg_dnnl_layout_of(tg_backend_state *s, const tg_desc *d, tg_dnnl_md md);
+void tg_dnnl_layouts_free(tg_backend_state *s);
+tg_accept tg_dnnl_accept_contiguous(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_accept_reorder(const tg_call *c, const char **reason);
+void tg_dnnl_build_contiguous(tg_dnnl_maker *m);
+void tg_dnnl_build_reorder(tg_dnnl_maker *m);
+
+bool tg_dnnl_is_dense(const tg_desc *d);
 /* All inputs and outputs are row-major. */
 bool tg_dnnl_all_dense(const tg_call *c);
 
@@ -130,6 +162,7 @@ tg_accept tg_dnnl_accept_layer_norm(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_layer_norm_backward(const tg_call *c, const char **reason);
 void tg_dnnl_build_layer_norm(tg_dnnl_maker *m);
 void tg_dnnl_build_layer_norm_backward(tg_dnnl_maker *m);
+tg_accept tg_dnnl_accept_convolution(const tg_call *c, const char **reason);
 void tg_dnnl_build_convolution(tg_dnnl_maker *m);
 void tg_dnnl_build_convolution_data(tg_dnnl_maker *m);
 void tg_dnnl_build_convolution_weights(tg_dnnl_maker *m);

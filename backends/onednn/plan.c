@@ -43,14 +43,46 @@ tg_dnnl_md tg_dnnl_dense(tg_dnnl_maker *m, int n, const int64_t *dims)
     return tg_dnnl_strided(m, n, dims, strides);
 }
 
-tg_dnnl_md tg_dnnl_any(tg_dnnl_maker *m, int n, const int64_t *dims)
+tg_dnnl_md tg_dnnl_tagged(tg_dnnl_maker *m, int n, const int64_t *dims, dnnl_format_tag_t tag)
 {
     dnnl_dims_t d = {0};
     tg_dnnl_box box;
     if (no_room(m))
         return NULL;
     memcpy(d, dims, (size_t)n * sizeof *d);
-    return keep_box(m, &box, tg_dnnl_box_tagged(&box, n, d, dnnl_f32, dnnl_format_tag_any));
+    return keep_box(m, &box, tg_dnnl_box_tagged(&box, n, d, dnnl_f32, tag));
+}
+
+tg_dnnl_md tg_dnnl_any(tg_dnnl_maker *m, int n, const int64_t *dims)
+{
+    return tg_dnnl_tagged(m, n, dims, dnnl_format_tag_any);
+}
+
+tg_dnnl_operand tg_dnnl_given(tg_dnnl_maker *m, size_t i)
+{
+    const tg_desc *d = m->c->in[i];
+    const tg_dnnl_layout *l = (const tg_dnnl_layout *)(const void *)d->layout;
+    return tg_dnnl_in(l                     ? tg_dnnl_look(&l->box)
+                      : tg_dnnl_is_dense(d) ? tg_dnnl_dense(m, d->ndim, d->dim)
+                                            : tg_dnnl_strided(m, d->ndim, d->dim, d->stride),
+                      i);
+}
+
+tg_dnnl_operand tg_dnnl_result(tg_dnnl_maker *m, size_t o, tg_dnnl_md md)
+{
+    const tg_desc *d = &m->c->out[o];
+    const tg_layout *layout = m->failed ? NULL : tg_dnnl_layout_of(m->s, d, md);
+    if (layout) {
+        m->q->layout[o] = layout;
+        return tg_dnnl_out(md, o);
+    }
+    return tg_dnnl_target(m, tg_dnnl_out(tg_dnnl_dense(m, d->ndim, d->dim), o), md);
+}
+
+void tg_dnnl_finish(tg_dnnl_maker *m, tg_dnnl_operand from, size_t o)
+{
+    if (from.where != TG_DNNL_OUT)
+        tg_dnnl_deliver(m, from, tg_dnnl_out(tg_dnnl_dense(m, m->c->out[o].ndim, m->c->out[o].dim), o));
 }
 
 tg_dnnl_operand tg_dnnl_in(tg_dnnl_md md, size_t i)
@@ -84,12 +116,11 @@ tg_dnnl_md tg_dnnl_chosen(tg_dnnl_maker *m, dnnl_primitive_desc_t pd, dnnl_query
     return m->failed ? NULL : dnnl_primitive_desc_query_md(pd, what, 0);
 }
 
-/* Its implementations for every case are called ref, ref:any; simple is one that is no better here. */
-static bool is_slow(dnnl_primitive_desc_t pd)
+static const char *implementation(dnnl_primitive_desc_t pd)
 {
     const char *name = NULL;
     dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name);
-    return !name || !strncmp(name, "ref", 3);
+    return name ? name : "ref";
 }
 
 tg_dnnl_step *tg_dnnl_add(tg_dnnl_maker *m, dnnl_primitive_desc_t pd)
@@ -99,7 +130,11 @@ tg_dnnl_step *tg_dnnl_add(tg_dnnl_maker *m, dnnl_primitive_desc_t pd)
     if (m->failed)
         return NULL;
     tg_dnnl_step *step = &m->q->step[m->q->n_steps++];
-    if (is_slow(pd)) {
+    /* What it has for every case is called ref, ref:any. */
+    const char *name = implementation(pd);
+    if (!m->q->implementation[0] || m->q->reorders == (uint64_t)m->q->n_steps - 1)
+        snprintf(m->q->implementation, sizeof m->q->implementation, "%s", name);
+    if (!strncmp(name, "ref", 3)) {
         m->slow = true;
         m->failed = dnnl_unimplemented;
     } else if (!m->dry) {
@@ -138,20 +173,21 @@ void tg_dnnl_bind(tg_dnnl_maker *m, tg_dnnl_step *step, int argument, tg_dnnl_op
         step->n++;
 }
 
-static void add_copy(tg_dnnl_maker *m, tg_dnnl_operand from, tg_dnnl_operand to)
+void tg_dnnl_as_into(tg_dnnl_maker *m, tg_dnnl_operand from, tg_dnnl_operand to)
 {
     TG_DNNL_DESCRIBE(m, pd, dnnl_reorder_primitive_desc_create, from.md, m->s->engine, to.md, m->s->engine,
                      m->attr);
     tg_dnnl_step *step = tg_dnnl_add(m, pd);
     tg_dnnl_bind(m, step, DNNL_ARG_FROM, from);
     tg_dnnl_bind(m, step, DNNL_ARG_TO, to);
+    m->q->reorders++;
 }
 
 tg_dnnl_operand tg_dnnl_as(tg_dnnl_maker *m, tg_dnnl_operand x, tg_dnnl_md md)
 {
     tg_dnnl_operand to = tg_dnnl_target(m, x, md);
     if (!m->failed && to.where != x.where)
-        add_copy(m, x, to);
+        tg_dnnl_as_into(m, x, to);
     return to;
 }
 
@@ -165,7 +201,7 @@ tg_dnnl_operand tg_dnnl_target(tg_dnnl_maker *m, tg_dnnl_operand out, tg_dnnl_md
 void tg_dnnl_deliver(tg_dnnl_maker *m, tg_dnnl_operand from, tg_dnnl_operand out)
 {
     if (!m->failed && from.where != out.where)
-        add_copy(m, from, out);
+        tg_dnnl_as_into(m, from, out);
 }
 
 /* -- from start to end

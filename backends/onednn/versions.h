@@ -26,6 +26,11 @@ static inline void tg_dnnl_box_free(tg_dnnl_box *box)
     dnnl_memory_desc_destroy(*box);
 }
 
+static inline dnnl_status_t tg_dnnl_box_copy(tg_dnnl_box *box, tg_dnnl_md from)
+{
+    return dnnl_memory_desc_clone(box, from);
+}
+
 #define tg_dnnl_box_tagged dnnl_memory_desc_create_with_tag
 #define tg_dnnl_box_strided dnnl_memory_desc_create_with_strides
 
@@ -41,6 +46,12 @@ static inline tg_dnnl_md tg_dnnl_look(const tg_dnnl_box *box)
 static inline void tg_dnnl_box_free(tg_dnnl_box *box)
 {
     (void)box;
+}
+
+static inline dnnl_status_t tg_dnnl_box_copy(tg_dnnl_box *box, tg_dnnl_md from)
+{
+    *box = *from;
+    return dnnl_success;
 }
 
 #define tg_dnnl_box_tagged dnnl_memory_desc_init_by_tag
