@@ -14,7 +14,8 @@
 typedef struct workload {
     const char *name;
     tg_module *(*model)(tg_runtime *rt);
-    int64_t batch, features, classes;
+    tg_ints x;
+    int64_t classes;
     int steps;
 } workload;
 
@@ -31,9 +32,28 @@ static tg_module *mlp(tg_runtime *rt)
                             tg_nn_relu(rt), tg_nn_dropout(rt, 0.3), tg_nn_linear(rt, 256, 10));
 }
 
+static tg_module *conv3x3(tg_runtime *rt, int64_t from, int64_t to)
+{
+    tg_conv_options o = tg_conv_defaults(from, to, 3);
+    o.padding = (tg_ints){1, {1}};
+    return tg_nn_conv2d_with(rt, &o);
+}
+
+static tg_module *cnn(tg_runtime *rt)
+{
+    return tg_nn_sequential(
+        rt, conv3x3(rt, 1, 32), tg_nn_batch_norm2d(rt, 32), tg_nn_relu(rt), conv3x3(rt, 32, 32),
+        tg_nn_batch_norm2d(rt, 32), tg_nn_relu(rt), tg_nn_max_pool2d(rt, 2), tg_nn_dropout(rt, 0.25),
+        conv3x3(rt, 32, 64), tg_nn_batch_norm2d(rt, 64), tg_nn_relu(rt), conv3x3(rt, 64, 64),
+        tg_nn_batch_norm2d(rt, 64), tg_nn_relu(rt), tg_nn_max_pool2d(rt, 2), tg_nn_dropout(rt, 0.25),
+        tg_nn_flatten(rt), tg_nn_linear(rt, 3136, 256), tg_nn_batch_norm1d(rt, 256), tg_nn_relu(rt),
+        tg_nn_dropout(rt, 0.5), tg_nn_linear(rt, 256, 10));
+}
+
 static const workload workloads[] = {
-    {"tiny", tiny, 32, 10, 2, 20000},
-    {"mlp", mlp, 128, 784, 10, 200},
+    {"tiny", tiny, {2, {32, 10}}, 2, 20000},
+    {"mlp", mlp, {2, {128, 784}}, 10, 200},
+    {"cnn", cnn, {4, {128, 1, 28, 28}}, 10, 20},
 };
 enum { N_WORKLOADS = sizeof workloads / sizeof *workloads, WARM_UP = 4 };
 
@@ -74,16 +94,17 @@ static bool open_rig(rig *r, tg_runtime *rt, const workload *w)
         return false;
     r->optimizer =
         tg_optim_sgd(rt, tg_module_parameters(r->net), &(tg_sgd_options){.lr = 0.01, .momentum = 0.9});
-    int64_t *labels = malloc((size_t)w->batch * sizeof *labels);
+    const int64_t batch = w->x.v[0];
+    int64_t *labels = malloc((size_t)batch * sizeof *labels);
     if (!r->optimizer || !labels ||
-        tg_tensor_create(&r->x, rt, TG_F32, (int64_t[]){w->batch, w->features}, 2) ||
-        tg_tensor_create(&r->y, rt, TG_I64, &w->batch, 1) || tg_init_normal(r->x, 0, 1)) {
+        tg_tensor_create(&r->x, rt, TG_F32, w->x.v, (size_t)w->x.n) ||
+        tg_tensor_create(&r->y, rt, TG_I64, &batch, 1) || tg_init_normal(r->x, 0, 1)) {
         free(labels);
         return false;
     }
-    for (int64_t i = 0; i < w->batch; i++)
+    for (int64_t i = 0; i < batch; i++)
         labels[i] = i * 7 % w->classes;
-    tg_status status = tg_tensor_write(r->y, labels, (size_t)w->batch * sizeof *labels);
+    tg_status status = tg_tensor_write(r->y, labels, (size_t)batch * sizeof *labels);
     free(labels);
     return status == TG_OK;
 }
@@ -161,7 +182,7 @@ int tool_bench(int n, char **names)
         while (i < N_WORKLOADS && strcmp(workloads[i].name, names[k]) != 0)
             i++;
         if (i == N_WORKLOADS) {
-            fprintf(stderr, "tapegrad bench: there is no workload '%s'; there are tiny and mlp\n", names[k]);
+            fprintf(stderr, "tapegrad bench: there is no workload '%s'; there are tiny, mlp and cnn\n", names[k]);
             return TOOL_USAGE;
         }
         wanted[i] = true;
