@@ -203,7 +203,7 @@ TG_RULE(sum_to_size)
 #define STRIDED .flags = TG_SAMPLE_STRIDED
 #define CONSTANT_STRIDED TG_SAMPLE_STRIDED | TG_SAMPLE_NO_GRAD
 static const tg_reduce_attrs nothing = {0, 0}, rows = {1, 0}, columns = {2, 0}, both_kept = {3, 1},
-                             ends = {5, 0}, all3 = {7, 0};
+                             ends = {5, 0}, all3 = {7, 0}, planes = {12, 1};
 TG_SAMPLES(
     sums, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &rows},
     {.label = "strided, columns", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &columns},
@@ -223,6 +223,7 @@ TG_SAMPLES(
     means, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &rows},
     {.label = "strided, columns", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &columns},
     {.label = "all, kept", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &both_kept},
+    {.label = "planes", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 3, 2, 2), TG_RANGE(-2, 2)}), .attrs = &planes},
     {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &nothing})
 TG_SAMPLES(truths, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &rows},
            {.label = "i64",

@@ -14,14 +14,16 @@ static int64_t count_of(const tg_desc *d)
 
 /* -- names ------------------------------------------------------------------------------------------------ */
 
-static const struct {
+typedef struct format {
     int rank;
     dnnl_format_tag_t tag;
     const char *name;
-} known[] = {
-    {3, dnnl_acb, "nwc"},          {3, dnnl_aBc16b, "nCw16c"},    {3, dnnl_aBc8b, "nCw8c"},
-    {4, dnnl_acdb, "nhwc"},        {4, dnnl_aBcd16b, "nChw16c"},  {4, dnnl_aBcd8b, "nChw8c"},
-    {5, dnnl_acdeb, "ndhwc"},      {5, dnnl_aBcde16b, "nCdhw16c"}, {5, dnnl_aBcde8b, "nCdhw8c"},
+    int64_t block; /* 0: all channels */
+} format;
+static const format known[] = {
+    {3, dnnl_acb, "nwc", 0},     {3, dnnl_aBc16b, "nCw16c", 16},     {3, dnnl_aBc8b, "nCw8c", 8},
+    {4, dnnl_acdb, "nhwc", 0},   {4, dnnl_aBcd16b, "nChw16c", 16},   {4, dnnl_aBcd8b, "nChw8c", 8},
+    {5, dnnl_acdeb, "ndhwc", 0}, {5, dnnl_aBcde16b, "nCdhw16c", 16}, {5, dnnl_aBcde8b, "nCdhw8c", 8},
 };
 
 static bool is_tagged(const tg_desc *d, dnnl_format_tag_t tag, tg_dnnl_md md)
@@ -36,12 +38,17 @@ static bool is_tagged(const tg_desc *d, dnnl_format_tag_t tag, tg_dnnl_md md)
     return same;
 }
 
-static const char *name_of(const tg_desc *d, tg_dnnl_md md)
+static const format *format_of(const tg_desc *d, tg_dnnl_md md)
 {
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].rank == d->ndim && is_tagged(d, known[i].tag, md))
-            return known[i].name;
-    return "other";
+            return &known[i];
+    return NULL;
+}
+
+int64_t tg_dnnl_block_of(const tg_desc *d)
+{
+    return ((const tg_dnnl_layout *)(const void *)d->layout)->block;
 }
 
 /* -- the list ---------------------------------------------------------------------------------------------- */
@@ -75,8 +82,11 @@ static tg_dnnl_layout *add(tg_backend_state *s, const tg_desc *d, tg_dnnl_md md)
     tg_dnnl_layout *l = s->host->alloc(s->host->arg, sizeof *l, 64);
     if (!l)
         return NULL;
-    *l = (tg_dnnl_layout){.layout = {.struct_size = sizeof(tg_layout), .backend = "onednn", .name = name_of(d, md)},
-                          .next = s->layouts};
+    const format *f = format_of(d, md);
+    *l = (tg_dnnl_layout){
+        .layout = {.struct_size = sizeof(tg_layout), .backend = "onednn", .name = f ? f->name : "other"},
+        .block = !f ? 0 : f->block ? f->block : d->dim[1],
+        .next = s->layouts};
     if (tg_dnnl_box_copy(&l->box, md)) {
         s->host->free(s->host->arg, l);
         return NULL;

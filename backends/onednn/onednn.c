@@ -15,6 +15,8 @@ static const tg_dnnl_kernel table[] = {
     {"convolution", 1, tg_dnnl_accept_convolution, tg_dnnl_build_convolution, true},
     {"convolution_backward_data", 1, tg_dnnl_accept_convolution, tg_dnnl_build_convolution_data, true},
     {"convolution_backward_weights", 1, NULL, tg_dnnl_build_convolution_weights, true},
+    {"sum", 1, tg_dnnl_accept_reduce, tg_dnnl_build_sum, true},
+    {"mean", 1, tg_dnnl_accept_reduce, tg_dnnl_build_mean, true},
     {"contiguous", 1, tg_dnnl_accept_contiguous, tg_dnnl_build_contiguous, true},
     {"reorder", 1, tg_dnnl_accept_reorder, tg_dnnl_build_reorder, true},
 };
@@ -274,6 +276,8 @@ static const tg_kernel kernels[] = {
     KERNEL("convolution"),
     KERNEL("convolution_backward_data"),
     KERNEL("convolution_backward_weights"),
+    KERNEL("sum"),
+    KERNEL("mean"),
     KERNEL("contiguous"),
     KERNEL("reorder"),
 };

@@ -12,9 +12,17 @@
 #include <stdbool.h>
 #include <threads.h>
 
+/* Loops of our own, once for each kind of vector. */
+#if defined __GNUC__ && !defined __clang__ && defined __x86_64__
+#define TG_DNNL_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define TG_DNNL_CLONES
+#endif
+
 /* One of our layouts: layout.c. */
 typedef struct tg_dnnl_layout {
     tg_layout layout; /* what the host knows of it */
+    int64_t block;    /* [N][C/block][spatial][block]; channels last: all channels; 0: some other order */
     tg_dnnl_box box;
     struct tg_dnnl_layout *next;
 } tg_dnnl_layout;
@@ -37,7 +45,7 @@ typedef struct tg_dnnl_operand {
     size_t at;
 } tg_dnnl_operand;
 
-enum { TG_DNNL_ARGS = 10, TG_DNNL_STEPS = 6, TG_DNNL_BOXES = 20, TG_DNNL_OUTPUTS = 4 };
+enum { TG_DNNL_ARGS = 12, TG_DNNL_STEPS = 6, TG_DNNL_BOXES = 20, TG_DNNL_OUTPUTS = 4 };
 
 struct tg_dnnl_plan;
 typedef void tg_dnnl_function(const struct tg_dnnl_plan *q, const tg_run *r);
@@ -67,6 +75,7 @@ typedef struct tg_dnnl_plan {
     tg_dnnl_step step[TG_DNNL_STEPS];
     tg_dnnl_gemm gemm;
     int64_t outer, n, inner; /* of functions of ours: the loops over an output */
+    int64_t block;           /* their channels that lie together                */
     size_t place;            /* what they keep in scratch                       */
     double eps;
     const tg_layout *layout[TG_DNNL_OUTPUTS]; /* of the outputs, NULL: row-major */
@@ -142,6 +151,11 @@ typedef struct tg_dnnl_kernel {
 /* layout.c. The layout of these dims that `md` describes; NULL: it is row-major, or has gaps, or there is no memory. */
 const tg_layout *tg_dnnl_layout_of(tg_backend_state *s, const tg_desc *d, tg_dnnl_md md);
 void tg_dnnl_layouts_free(tg_backend_state *s);
+/* How many channels of a tensor in one of our layouts lie together; 0: in another order. */
+int64_t tg_dnnl_block_of(const tg_desc *d);
+tg_accept tg_dnnl_accept_reduce(const tg_call *c, const char **reason);
+void tg_dnnl_build_sum(tg_dnnl_maker *m);
+void tg_dnnl_build_mean(tg_dnnl_maker *m);
 tg_accept tg_dnnl_accept_contiguous(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_reorder(const tg_call *c, const char **reason);
 void tg_dnnl_build_contiguous(tg_dnnl_maker *m);
