@@ -4,8 +4,7 @@
 
 #include <math.h>
 
-/* -- softmax
- * ----------------------------------------------------------------------------------------------------- */
+/* -- softmax --------------------------------------------------------------------------------------------- */
 
 static int dim_of(const tg_call *c, const tg_desc *d)
 {
@@ -31,15 +30,22 @@ static dnnl_primitive_desc_t softmax_of(tg_dnnl_maker *m, tg_dnnl_md md)
     return pd;
 }
 
-/* Microseconds of the reference and of oneDNN 2.6.3, one thread, Sapphire Rapids; `bench_operators 1 softmax`
- * and layer_norm with TAPEGRAD_BACKEND=reference and =onednn, with these shapes there: rows × values softmax
- * its gradient    layer_norm     its gradient 64 ×
- * 10        1.6    1.7      1.4    1.6      3.4    2.4      5.0    4.2 64 ×
- * 100       7.1    6.9      2.6    2.3      7.7    4.9     10.0    7.7 512 ×
- * 64       34.3   28.6     11.7    8.5     32.7   17.5     43.5   23.7 1000 × 1000     1006    785      566
- * 504      713    348     1355    780 100000 × 4       1437   2131      859    969     2314   1207     3281
- * 1724 */
-enum { SOFTMAX_FROM = 32, LAYER_NORM_FROM = 256 };
+/* Microseconds of the reference and of oneDNN 2.6.3 on a Sapphire Rapids, rows × values, by `bench_norm 1 onednn.so`, and
+ * with 2 threads:
+ *                        softmax        its gradient      layer_norm       its gradient
+ *         64 ×   10     1.6    2.2      0.9    0.9      2.0    1.4      3.1    1.7
+ *         64 ×  100     6.8    6.7      2.2    1.8      4.4    3.4      6.9    5.1
+ *        512 ×   64    33.2   28.8     10.7    7.7     24.3   13.1     34.0   18.6
+ *       1000 × 1000     947    792      451    447      704    389      997    769
+ *     100000 ×    4    1762   2284      857    897     2326   1160     3273   1682
+ *   2 threads
+ *         64 ×   10     1.5    3.0      0.9    2.0      2.0    2.6      3.1    5.7
+ *         64 ×  100     6.5    6.1      2.2    2.4      4.4    3.4      7.1   14.4
+ *        512 ×   64    17.6   20.4      6.5    5.5     13.2    9.1     19.6   13.9
+ *       1000 × 1000     471    400      219    227      259    148      513    459
+ *     100000 ×    4     912   1139      428    453     1153    749     1623   1046
+ */
+enum { SOFTMAX_FROM = 32, LAYER_NORM_FROM = 256, LAYER_NORM_FROM_THREADS = 32768 };
 
 tg_accept tg_dnnl_accept_softmax(const tg_call *c, const char **reason)
 {
@@ -102,8 +108,7 @@ void tg_dnnl_build_softmax_backward(tg_dnnl_maker *m)
     tg_dnnl_bind(m, step, DNNL_ARG_DIFF_SRC, tg_dnnl_out(md, 0));
 }
 
-/* -- layer_norm
- * -------------------------------------------------------------------------------------------------- */
+/* -- layer_norm ------------------------------------------------------------------------------------------ */
 
 typedef struct rows {
     int64_t n[2]; /* rows, values a row */
@@ -135,7 +140,7 @@ tg_accept tg_dnnl_accept_layer_norm(const tg_call *c, const char **reason)
     int64_t n = 1;
     for (int i = 0; i < x->ndim; i++)
         n *= x->dim[i];
-    if (tg_dnnl_all_dense(c) && n >= LAYER_NORM_FROM)
+    if (tg_dnnl_all_dense(c) && n >= (c->threads > 1 ? LAYER_NORM_FROM_THREADS : LAYER_NORM_FROM))
         return TG_ACCEPT;
     *reason = "few values, or not row-major: the reference is faster";
     return TG_DECLINE;

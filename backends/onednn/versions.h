@@ -12,6 +12,9 @@ typedef dnnl_memory_desc_t tg_dnnl_box;
 #define TG_DNNL_LAYER_NORM_BACKWARD_SHIFT                                                                    \
     (DNNL_VERSION_MAJOR < 3 || (DNNL_VERSION_MAJOR == 3 && DNNL_VERSION_MINOR < 8))
 
+/* And to batch_norm's? 3.0 to 3.11 reject it. */
+#define TG_DNNL_BATCH_NORM_BACKWARD_SHIFT (DNNL_VERSION_MAJOR < 3)
+
 #if DNNL_VERSION_MAJOR >= 3
 
 typedef const_dnnl_memory_desc_t tg_dnnl_md;
@@ -125,6 +128,25 @@ static inline dnnl_status_t dnnl_softmax_backward_primitive_desc_create(
 }
 
 /* 2.x has one descriptor for source and result: they must be the same. */
+static inline dnnl_status_t dnnl_batch_normalization_forward_primitive_desc_create(
+    dnnl_primitive_desc_t *pd, dnnl_engine_t engine, dnnl_prop_kind_t kind, tg_dnnl_md src, tg_dnnl_md dst,
+    float eps, unsigned flags, const_dnnl_primitive_attr_t attr)
+{
+    (void)dst;
+    TG_DNNL_CREATE(dnnl_batch_normalization_desc_t,
+                   dnnl_batch_normalization_forward_desc_init(&d, kind, src, eps, flags), NULL);
+}
+
+static inline dnnl_status_t dnnl_batch_normalization_backward_primitive_desc_create(
+    dnnl_primitive_desc_t *pd, dnnl_engine_t engine, dnnl_prop_kind_t kind, tg_dnnl_md diff_src,
+    tg_dnnl_md diff_dst, tg_dnnl_md src, float eps, unsigned flags, const_dnnl_primitive_desc_t hint,
+    const_dnnl_primitive_attr_t attr)
+{
+    (void)diff_src;
+    TG_DNNL_CREATE(dnnl_batch_normalization_desc_t,
+                   dnnl_batch_normalization_backward_desc_init(&d, kind, diff_dst, src, eps, flags), hint);
+}
+
 static inline dnnl_status_t dnnl_layer_normalization_forward_primitive_desc_create(
     dnnl_primitive_desc_t *pd, dnnl_engine_t engine, dnnl_prop_kind_t kind, tg_dnnl_md src, tg_dnnl_md dst,
     tg_dnnl_md statistics, float eps, unsigned flags, const_dnnl_primitive_attr_t attr)

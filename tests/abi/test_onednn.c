@@ -294,6 +294,104 @@ START_TEST(layer_norm)
 }
 END_TEST
 
+/* -- batch_norm, and layouts that stay ---------------------------------------------------------------------- */
+
+/* conv → batch_norm → ReLU → conv on images, of two widths, lines and volumes. Bit 0: eval. */
+static tg_tensor *normalized_convolutions(tg_tape *tape, tg_dtype dtype, int option, tg_tensor *wrt[])
+{
+    const int64_t one[] = {1, 1, 1}, middle = option / 2 == 1 ? 48 : 32;
+    tg_tensor *(*const conv[])(tg_tape *, tg_tensor *, tg_tensor *, tg_tensor *, const int64_t *, const int64_t *,
+                               const int64_t *, int64_t) = {tg_conv2d, tg_conv2d, tg_conv1d, tg_conv3d};
+    const size_t ndim = (const size_t[]){4, 4, 3, 5}[option / 2];
+    const int64_t x[] = {4, 16, 10, 9, 3}, first[] = {middle, 16, 3, 3, 3}, second[] = {16, middle, 3, 3, 3};
+    wrt[0] = numbers(tape, dtype, x, ndim, 1);
+    wrt[1] = numbers(tape, dtype, &middle, 1, 2);
+    wrt[2] = numbers(tape, dtype, &middle, 1, 3);
+    tg_tensor *h = conv[option / 2](tape, wrt[0], numbers(tape, dtype, first, ndim, 4), NULL, NULL, one, NULL, 1);
+    tg_tensor *mean = tg_mul_scalar(tape, numbers(tape, dtype, &middle, 1, 5), 0.25);
+    tg_tensor *var = tg_add_scalar(tape, tg_square(tape, numbers(tape, dtype, &middle, 1, 6)), 2);
+    h = option & 1 ? tg_batch_norm_eval(tape, h, tg_detach(tape, mean), tg_detach(tape, var), wrt[1], wrt[2], 1e-3)
+                   : tg_batch_norm_train(tape, h, wrt[1], wrt[2], 1e-3, NULL, NULL);
+    h = tg_relu(tape, h);
+    return conv[option / 2](tape, h, numbers(tape, dtype, second, ndim, 7), NULL, NULL, one, NULL, 1);
+}
+
+START_TEST(batch_norm)
+{
+    NEEDS_ONEDNN;
+    compare("batch_norm", normalized_convolutions, _i,
+            RAN(_i & 1 ? "batch_norm_eval" : "batch_norm_train", "batch_norm_backward"), 5e-5);
+}
+END_TEST
+
+static uint64_t reorders_of(tg_runtime *rt, const char *op)
+{
+    unsigned long long calls, fallbacks, reorders, sum = 0;
+    char line[400], start[64];
+    double ms;
+    FILE *f = tmpfile();
+    ck_assert_ptr_nonnull(f);
+    tg_runtime_report(rt, f);
+    rewind(f);
+    snprintf(start, sizeof start, "%s onednn %%llu %%lf %%llu %%llu", op);
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, start, &calls, &ms, &fallbacks, &reorders) == 4)
+            sum += reorders;
+    fclose(f);
+    return sum;
+}
+
+/* Between the two convolutions nothing is brought into another order, forward or backward. */
+START_TEST(layouts_stay)
+{
+    NEEDS_ONEDNN;
+    env("TAPEGRAD_REPORT", "/dev/null");
+    tg_runtime *rt = open_chain("onednn,reference");
+    tg_tape *tape = open_tape(rt);
+    tg_tensor *wrt[MOST] = {NULL}, *grad[MOST] = {NULL};
+    tg_tensor *y = normalized_convolutions(tape, TG_F32, _i, wrt);
+    tg_desc d;
+    ck_assert_int_eq(tg_tensor_desc(y, &d), TG_OK);
+    tg_tensor *gy = tg_relu(tape, numbers(tape, TG_F32, d.dim, (size_t)d.ndim, 9));
+    ck_assert_int_eq(tg_grad(tape, y, gy, wrt, 3, grad, 0), TG_OK);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "contiguous", "onednn"), 0);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "contiguous", "reference"), 0);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "convolution", "onednn"), 2);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "batch_norm_backward", "onednn"), 1);
+    tg_tape_close(tape);
+    ck_assert_uint_eq(reorders_of(rt, "batch_norm_train") + reorders_of(rt, "batch_norm_eval"), 0);
+    ck_assert_uint_eq(reorders_of(rt, "batch_norm_backward"), 0);
+    /* x and the weights of both; gy, and the weights for the second's gradient to its input and the first's */
+    ck_assert_uint_eq(reorders_of(rt, "convolution"), 3);
+    tg_runtime_close(rt);
+}
+END_TEST
+
+/* What comes row-major stays so, and only large matrices are taken. */
+START_TEST(row_major_batch_norm)
+{
+    NEEDS_ONEDNN;
+    static float wide[2][1 << 19];
+    for (int which = 0; which < 2; which++) {
+        tg_tape *tape = open_tape(which ? onednn : reference);
+        const int64_t dims[] = {1024, 512};
+        tg_tensor *x = numbers(tape, TG_F32, dims, 2, 3), *w = numbers(tape, TG_F32, dims + 1, 1, 4), *gx;
+        tg_tensor *y = tg_batch_norm_train(tape, x, w, w, 1e-5, NULL, NULL);
+        ck_assert_int_eq(tg_grad(tape, tg_sum(tape, tg_square(tape, tg_square(tape, y))), NULL, &x, 1, &gx, 0), TG_OK);
+        ck_assert_int_eq(tg_tensor_read(gx, wide[which], sizeof *wide), TG_OK);
+        if (which) {
+            ck_assert_uint_eq(tg_tape_count_runs(tape, "batch_norm_train", "onednn"), 1);
+            ck_assert_uint_eq(tg_tape_count_runs(tape, "batch_norm_backward", "onednn"), 1);
+            tg_batch_norm_train(tape, NUMBERS(tape, TG_F32, 1, 4, 16, 8, 8), NULL, NULL, 1e-5, NULL, NULL);
+            ck_assert_uint_eq(tg_tape_count_runs(tape, "batch_norm_train", "reference"), 1);
+        }
+        tg_tape_close(tape);
+    }
+    for (int i = 0; i < 1 << 19; i++)
+        ck_assert_msg(fabsf(wide[0][i] - wide[1][i]) < 1e-4f, "%d: %g and %g", i, (double)wide[0][i], (double)wide[1][i]);
+}
+END_TEST
+
 /* -- what it leaves
  * ---------------------------------------------------------------------------------------------- */
 
@@ -371,6 +469,9 @@ static Suite *suite(void)
     tcase_add_test(t, softmax);
     tcase_add_test(t, softmax_keeps_nan);
     tcase_add_loop_test(t, layer_norm, 0, 2);
+    tcase_add_loop_test(t, batch_norm, 0, 8);
+    tcase_add_loop_test(t, layouts_stay, 0, 8);
+    tcase_add_test(t, row_major_batch_norm);
     tcase_add_test(t, other_dtypes_and_tiny_ones_are_left);
     tcase_add_test(t, its_facts_are_listed);
     tcase_add_test(t, tapes_in_a_parallel_region);
