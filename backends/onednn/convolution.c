@@ -54,13 +54,21 @@ static tg_dnnl_operand given_weight(tg_dnnl_maker *m, const shapes *s)
     return m->c->in[1]->layout ? tg_dnnl_given(m, 1) : tg_dnnl_in(tg_dnnl_dense(m, s->weight_rank, s->weight), 1);
 }
 
+/* Channels that fill no block of 16 would be padded, computed with, and could not stay in that layout: they lie last. */
+static tg_dnnl_md liked(tg_dnnl_maker *m, const shapes *s, const int64_t *dims)
+{
+    static const dnnl_format_tag_t last[] = {dnnl_acb, dnnl_acdb, dnnl_acdeb};
+    const bool padded = (s->x[1] % 16 && s->x[1] > 4) || s->y[1] % 16;
+    return padded ? tg_dnnl_tagged(m, s->rank, dims, last[s->rank - 3]) : tg_dnnl_any(m, s->rank, dims);
+}
+
 /* The forward, that the gradients give as a hint. */
 static dnnl_primitive_desc_t forward_of(tg_dnnl_maker *m, const shapes *s, bool bias)
 {
     TG_DNNL_DESCRIBE(m, pd, dnnl_convolution_forward_primitive_desc_create, m->s->engine,
-                     dnnl_forward_training, dnnl_convolution_direct, tg_dnnl_any(m, s->rank, s->x),
+                     dnnl_forward_training, dnnl_convolution_direct, liked(m, s, s->x),
                      tg_dnnl_any(m, s->weight_rank, s->weight), bias ? tg_dnnl_dense(m, 1, s->bias) : NULL,
-                     tg_dnnl_any(m, s->rank, s->y), s->stride, s->dilation, s->padding, s->padding, m->attr);
+                     liked(m, s, s->y), s->stride, s->dilation, s->padding, s->padding, m->attr);
     return pd;
 }
 
@@ -101,8 +109,8 @@ void tg_dnnl_build_convolution_data(tg_dnnl_maker *m)
     shapes s = shapes_of(c, c->out, c->in[1], c->in[0]);
     dnnl_primitive_desc_t hint = forward_of(m, &s, false);
     TG_DNNL_DESCRIBE(m, pd, dnnl_convolution_backward_data_primitive_desc_create, m->s->engine,
-                     dnnl_convolution_direct, tg_dnnl_any(m, s.rank, s.x),
-                     tg_dnnl_any(m, s.weight_rank, s.weight), tg_dnnl_any(m, s.rank, s.y), s.stride,
+                     dnnl_convolution_direct, liked(m, &s, s.x),
+                     tg_dnnl_any(m, s.weight_rank, s.weight), liked(m, &s, s.y), s.stride,
                      s.dilation, s.padding, s.padding, hint, m->attr);
     tg_dnnl_operand gy = tg_dnnl_given(m, 0);
     tg_dnnl_operand weight = given_weight(m, &s);
@@ -133,8 +141,8 @@ void tg_dnnl_build_convolution_weights(tg_dnnl_maker *m)
     shapes s = shapes_of(c, c->in[1], c->out, c->in[0]);
     dnnl_primitive_desc_t hint = forward_of(m, &s, false);
     TG_DNNL_DESCRIBE(m, pd, dnnl_convolution_backward_weights_primitive_desc_create, m->s->engine,
-                     dnnl_convolution_direct, tg_dnnl_any(m, s.rank, s.x),
-                     tg_dnnl_any(m, s.weight_rank, s.weight), NULL, tg_dnnl_any(m, s.rank, s.y), s.stride,
+                     dnnl_convolution_direct, liked(m, &s, s.x),
+                     tg_dnnl_any(m, s.weight_rank, s.weight), NULL, liked(m, &s, s.y), s.stride,
                      s.dilation, s.padding, s.padding, hint, m->attr);
     tg_dnnl_operand gy = tg_dnnl_given(m, 0), x = tg_dnnl_given(m, 1);
     tg_dnnl_operand gw = tg_dnnl_out(tg_dnnl_dense(m, s.weight_rank, s.weight), 0);
