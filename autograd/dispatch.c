@@ -269,7 +269,8 @@ static tg_status choose(tg_tape *tape, tg_entry *e, size_t first, const char *re
             continue;
         }
         e->chain_index = i;
-        bool implied = !rt->backends[i].explicit_in_chain && !r.declined;
+        /* A program's own kernel is no fallback: there is no other. */
+        bool implied = !rt->backends[i].explicit_in_chain && !r.declined && e->kernel != e->op->kernel;
         e->fallback = reason || implied ? lasting(rt, e, &r) : NULL;
         if (e->fallback && implied && rt->fallback_is_error) {
             release_kernel(e);
