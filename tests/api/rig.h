@@ -1,4 +1,4 @@
-/* A runtime and a tape in f64 on the reference, vectors on them, and how a call failed. */
+/* A runtime and a tape in f64 on the environment's backends, vectors on them, and how a call failed. */
 #ifndef TG_TESTS_API_RIG_H
 #define TG_TESTS_API_RIG_H
 
@@ -18,7 +18,7 @@ static tg_tape *tape;
 UNUSED static void setup(void)
 {
     tg_runtime_options options = {
-        .struct_size = sizeof options, .backend = "reference", .dtype = TG_F64, .threads = 1};
+        .struct_size = sizeof options, .dtype = TG_F64, .threads = 1};
     ck_assert_msg(tg_runtime_open(&rt, &options) == TG_OK, "%s", tg_error_message());
     ck_assert_int_eq(tg_tape_open(&tape, rt), TG_OK);
 }

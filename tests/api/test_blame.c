@@ -93,7 +93,7 @@ static void with_rows(void)
     tg_tape_close(tape);
     tg_runtime_close(rt);
     tg_runtime_options options = {
-        .struct_size = sizeof options, .backend = "reference", .dtype = TG_F64, .threads = 1};
+        .struct_size = sizeof options, .dtype = TG_F64, .threads = 1};
     ck_assert_int_eq(tg_runtime_open(&rt, &options), TG_OK);
     const tg_operator *rows[] = {&right_one, &reads_input, &reads_output, &seven, &narrow, &quitter, &shapeless, &no_kernel};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -16,7 +16,7 @@ static float x[ROWS * IN], want[ROWS * OUT];
 static void setup(void)
 {
     tg_runtime_options options = {
-        .struct_size = sizeof options, .backend = "reference", .seed = 2, .threads = 1};
+        .struct_size = sizeof options, .seed = 2, .threads = 1};
     ck_assert_msg(tg_runtime_open(&rt, &options) == TG_OK, "%s", tg_error_message());
     net = tg_nn_sequential(rt, tg_nn_linear(rt, IN, 16), tg_nn_batch_norm1d(rt, 16), tg_nn_relu(rt),
                            tg_nn_dropout(rt, 0.5), tg_nn_linear(rt, 16, OUT));

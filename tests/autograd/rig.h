@@ -1,4 +1,4 @@
-/* A runtime and a tape in f64 on the reference; tensors from literals; how a call failed. */
+/* A runtime and a tape in f64 on the environment's backends; tensors from literals; how a call failed. */
 #ifndef TG_TESTS_AUTOGRAD_RIG_H
 #define TG_TESTS_AUTOGRAD_RIG_H
 
@@ -18,7 +18,7 @@ static tg_tape *tape;
 UNUSED static void setup(void)
 {
     tg_runtime_options options = {
-        .struct_size = sizeof options, .backend = "reference", .dtype = TG_F64, .threads = 2, .seed = 5};
+        .struct_size = sizeof options, .dtype = TG_F64, .threads = 2, .seed = 5};
     ck_assert_msg(tg_runtime_open(&rt, &options) == TG_OK, "%s", tg_error_message());
     ck_assert_int_eq(tg_tape_open(&tape, rt), TG_OK);
 }

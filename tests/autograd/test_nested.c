@@ -88,7 +88,7 @@ static const tg_operator cube_row = {.struct_size = sizeof cube_row,
 static void with_cube(void)
 {
     tg_runtime_options options = {
-        .struct_size = sizeof options, .backend = "reference", .dtype = TG_F64, .threads = 1, .seed = 5};
+        .struct_size = sizeof options, .dtype = TG_F64, .threads = 1, .seed = 5};
     ck_assert_int_eq(tg_runtime_open(&rt, &options), TG_OK);
     ck_assert_msg(tg_operator_register(rt, &cube_row) == TG_OK, "%s", tg_error_message());
     ck_assert_int_eq(tg_tape_open(&tape, rt), TG_OK);

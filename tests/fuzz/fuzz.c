@@ -112,8 +112,7 @@ int main(int argc, char **argv)
 {
     fuzz_memory memory = {.limit = (size_t)16 << 20};
     tg_allocator allocator = fuzz_allocator(&memory);
-    tg_runtime_options options = {
-        .struct_size = sizeof options, .backend = "reference", .allocator = &allocator, .threads = 1};
+    tg_runtime_options options = {.struct_size = sizeof options, .allocator = &allocator, .threads = 1};
     tg_runtime *rt;
     tg_tape *tape;
     counts total = {0};

@@ -232,7 +232,7 @@ static tg_status identity(void *arg, tg_tape *t, tg_tensor *const in[], size_t n
 
 static void setup(void)
 {
-    tg_runtime_options options = {.struct_size = sizeof options, .backend = "reference", .dtype = TG_F64};
+    tg_runtime_options options = {.struct_size = sizeof options, .dtype = TG_F64};
     ck_assert_msg(tg_runtime_open(&rt, &options) == TG_OK, "%s", tg_error_message());
     for (size_t i = 0; i < N_ROWS; i++)
         ck_assert_msg(tg_operator_register(rt, &wrong_rows[i]) == TG_OK, "%s", tg_error_message());

@@ -15,7 +15,7 @@ static void open_runtime(void)
     if (rt)
         return;
     tg_runtime_options options = {
-        .struct_size = sizeof options, .backend = "reference", .dtype = TG_F64, .threads = 1};
+        .struct_size = sizeof options, .dtype = TG_F64, .threads = 1};
     if (tg_runtime_open(&rt, &options) != TG_OK || tg_tape_open(&tape, rt) != TG_OK) {
         fprintf(stderr, "no runtime: %s\n", tg_error_message());
         exit(1);

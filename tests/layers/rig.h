@@ -1,4 +1,4 @@
-/* A runtime in f64 on the reference backend whose allocator counts, and a tape; small helpers for layer
+/* A runtime in f64 on the environment's backends whose allocator counts, and a tape; small helpers for layer
  * tests. Each case opens its own, and closing it must give back every allocation. */
 #ifndef TG_TESTS_RIG_H
 #define TG_TESTS_RIG_H
@@ -51,11 +51,16 @@ UNUSED static tg_status rig_open_runtime(tg_dtype dtype, int threads, const char
     return tg_runtime_open(&rt, &options);
 }
 
+UNUSED static bool on_reference(void)
+{
+    return !strcmp(tg_runtime_backend(rt), "reference");
+}
+
 UNUSED static void rig_open(void)
 {
     rt = NULL;
     tape = NULL;
-    ck_assert_msg(rig_open_runtime(TG_F64, 2, "reference") == TG_OK, "%s", tg_error_message());
+    ck_assert_msg(rig_open_runtime(TG_F64, 2, NULL) == TG_OK, "%s", tg_error_message());
     ck_assert_msg(tg_tape_open(&tape, rt) == TG_OK, "%s", tg_error_message());
 }
 
@@ -66,6 +71,14 @@ UNUSED static void rig_close(void)
     tape = NULL;
     rt = NULL;
     ck_assert_msg(rig_live == 0, "%ld allocations were not given back", (long)rig_live);
+}
+
+/* On the reference, which promises the same bits on any number of threads; a backend need not. */
+UNUSED static void rig_reopen_on_reference(void)
+{
+    rig_close();
+    ck_assert_msg(rig_open_runtime(TG_F64, 2, "reference") == TG_OK, "%s", tg_error_message());
+    ck_assert_msg(tg_tape_open(&tape, rt) == TG_OK, "%s", tg_error_message());
 }
 
 /* -- values -----------------------------------------------------------------------------------------------

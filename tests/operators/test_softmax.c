@@ -167,6 +167,7 @@ START_TEST(threads_change_no_bit)
 {
     enum { N = 301 * 257 };
     static float y[2][N], gx[2][N];
+    rig_reopen_on_reference();
     for (int threads = 1; threads <= 2; threads++)
         run_with_threads(threads, (const int64_t[]){301, 257}, _i, y[threads - 1], gx[threads - 1], N);
     ck_assert(memcmp(y[0], y[1], sizeof y[0]) == 0 && memcmp(gx[0], gx[1], sizeof gx[0]) == 0);
