@@ -36,7 +36,9 @@ static tg_status count(tg_tape *tape, tg_tensor *t, census *out)
     tape->recording = false;
     tg_scope_enter(tape, &scope);
     tg_tensor *counts = NULL;
-    tg_status status = tg_apply(tape, tape->rt->rows.nonfinite, &t, 1, NULL, NULL, &counts);
+    if (tg_resolve(t)->flags & TG_V_BLOCKED) /* which it stays */
+        t = tg_contiguous(tape, t);
+    tg_status status = t ? tg_apply(tape, tape->rt->rows.nonfinite, &t, 1, NULL, NULL, &counts) : tape->status;
     if (status == TG_OK)
         status = tg_tensor_read(counts, out, sizeof *out);
     tg_scope_undo(tape, &scope);

@@ -161,7 +161,7 @@ static size_t list_inputs(tg_tensor *const in[], size_t n_in, const seen *s, tg_
  * storage. *wants: has it a gradient? */
 static tg_status own_output(tg_tape *tape, tg_tensor *out[], size_t o, bool *wants)
 {
-    const tg_value *v = out[o] ? tg_resolve(out[o]) : NULL;
+    tg_value *v = out[o] ? tg_resolve(out[o]) : NULL;
     if (!v || !v->storage)
         return tg_fail(tape, TG_EINVAL, "tg_checkpoint: its function left output %zu %s", o,
                        out[o] ? "stale" : "NULL");

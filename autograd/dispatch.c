@@ -197,7 +197,9 @@ static bool try_backend(tg_entry *e, tg_loaded *b, refusals *r)
     tg_accept accepted = TG_REFUSE;
     if (kernel) {
         reason = "its kernel refused";
-        accepted = kernel->accept ? kernel->accept(b->state, &e->call, &reason) : TG_ACCEPT;
+        accepted = kernel->accept         ? kernel->accept(b->state, &e->call, &reason)
+                   : tg_layouts_seen(e) ? TG_REFUSE
+                                        : TG_ACCEPT;
     }
     if (accepted == TG_ACCEPT) {
         e->prepared = (tg_prepared){.struct_size = sizeof e->prepared};
@@ -206,10 +208,12 @@ static bool try_backend(tg_entry *e, tg_loaded *b, refusals *r)
         if (status == TG_OK) {
             e->kernel = kernel;
             e->backend = b;
-            return true;
+            if (tg_layouts_sound(e, b))
+                return true;
+            release_kernel(e);
         }
         r->no_memory = status == TG_ENOMEM;
-        reason = "its kernel could not be prepared";
+        reason = status ? "its kernel could not be prepared" : "it hands out a layout that is not to be had here";
         if (*tg_backend_said() && !r->reason) {
             snprintf(r->said, sizeof r->said, "%s", tg_backend_said());
             reason = r->said;
@@ -225,6 +229,8 @@ static bool try_backend(tg_entry *e, tg_loaded *b, refusals *r)
 static bool try_forms(tg_entry *e, tg_loaded *b, refusals *r)
 {
     refusals unsaid = {0};
+    if (e->blocked && e->op == b->rt->rows.contiguous) /* others cannot read it */
+        return tg_layouts_keep(e, b) && try_backend(e, b, r);
     if (e->blocked && ((tg_layouts_keep(e, b) && try_backend(e, b, &unsaid)) ||
                        (!unsaid.no_memory && tg_layouts_flat(e) && try_backend(e, b, &unsaid))))
         return true;
@@ -238,10 +244,12 @@ static tg_status no_kernel(tg_tape *tape, const tg_entry *e, const char *why, co
 {
     char shapes[512] = "";
     size_t n = 0;
-    for (uint32_t i = 0; i < e->n_in && i < 6 && n < sizeof shapes - 80; i++) {
+    for (uint32_t i = 0; i < e->n_in && i < 6 && n < sizeof shapes - 160; i++) {
         char text[96];
-        n += (size_t)snprintf(shapes + n, sizeof shapes - n, "%s%s", i ? ", " : "",
-                              e->in[i] ? tg_desc_format(e->in[i], text, sizeof text) : "-");
+        const tg_layout *l = e->in[i] ? e->in[i]->layout : NULL;
+        n += (size_t)snprintf(shapes + n, sizeof shapes - n, "%s%s%s%.40s", i ? ", " : "",
+                              e->in[i] ? tg_desc_format(e->in[i], text, sizeof text) : "-", l ? " in " : "",
+                              l ? l->name : "");
     }
     return tg_fail(tape, TG_ENOKERNEL, "%s(%s): %s in the chain '%s': %s", e->op->name, shapes, why,
                    tape->rt->chain, reason ? reason : "none has a kernel");
@@ -365,10 +373,11 @@ tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure)
 {
     tg_loaded *b = e->backend;
     const char *said = *tg_backend_said() ? tg_backend_said() : tg_status_name(failure);
-    bool given_out = false; /* in a layout, by earlier runs that did not fail */
+    bool alone = e->op->writes || (e->blocked && e->op == tape->rt->rows.contiguous);
+    e->given |= e->calls != 0;
     for (uint32_t o = 0; o < e->op->n_out; o++)
-        given_out |= e->calls && e->out[o].layout;
-    if (e->op->writes || given_out || e->chain_index + 1 >= tape->rt->n_chain)
+        alone |= e->given && e->out[o].layout;
+    if (alone || e->chain_index + 1 >= tape->rt->n_chain)
         return tg_fail(tape, TG_EBACKEND, "%s: the kernel of backend '%s' failed: %s", e->op->name, b->name,
                        said);
     tg_runtime_log(tape->rt, TG_LOG_WARNING, "%s: the kernel of backend '%s' failed: %s", e->op->name,
@@ -376,6 +385,9 @@ tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure)
     tg_report_add(tape->rt, e); /* the runs so far were this backend's */
     e->calls = e->seconds_ns = 0;
     release_kernel(e);
+    /* The kernel that failed may have had its inputs brought to row-major. */
+    e->blocked = false;
+    tg_layouts_drop(e);
     return choose(tape, e, e->chain_index + 1,
                   "the kernel of an earlier backend in the chain failed when run");
 }
@@ -461,7 +473,7 @@ tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_valu
             return TG_OK;
         }
         status = tg_dispatch_next(tape, e, status);
-        if (status == TG_OK && e->blocked)
+        if (status == TG_OK)
             status = tg_layouts_enter(tape, e, in);
         if (status)
             return status;

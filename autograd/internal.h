@@ -377,7 +377,7 @@ tg_value *tg_alive(const tg_tensor *tensor, const char *what);
 tg_status tg_desc_make_for(const char *caller, tg_desc *out, tg_dtype dtype, const int64_t *dims, size_t ndim);
 
 /* Another value of this tape over the same storage, without a history. NULL: no memory. */
-tg_value *tg_value_alias(tg_tape *tape, const tg_value *v);
+tg_value *tg_value_alias(tg_tape *tape, tg_value *v);
 
 /* Records one node for a layer with a backward of its own; `in` are its inputs, then its own parameters. */
 tg_status tg_record_layer(tg_tape *tape, tg_module *module, tg_tensor *const in[], size_t n_in,
@@ -460,8 +460,9 @@ struct tg_entry {
     tg_call call;
     const tg_desc **kernel_in; /* broadcast applied, layouts if it takes them: what the kernel sees */
     tg_desc *kernel_out;
-    bool blocked; /* an input of the key has a layout                   */
-    bool flat;    /* the kernel sees all that has a layout as one row   */
+    bool blocked; /* an input of the key has a layout, and kernels may see it */
+    bool flat;    /* the kernel sees all that has a layout as one row         */
+    bool given;   /* values have its outputs' descriptors from earlier kernels */
     int64_t offset;
     uint64_t calls, seconds_ns;
     const char *fallback; /* why the chain's earlier ones did not take it; NULL: no fallback */
@@ -481,6 +482,10 @@ tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure);
 bool tg_layouts_keep(tg_entry *e, const struct tg_loaded *b); /* those of b's own          */
 bool tg_layouts_flat(tg_entry *e);                     /* everything as one long row */
 void tg_layouts_drop(tg_entry *e);                     /* everything row-major       */
+/* Does the kernel see any? */
+bool tg_layouts_seen(const tg_entry *e);
+/* Can the backend stand for those that the prepared kernel hands out? */
+bool tg_layouts_sound(const tg_entry *e, const struct tg_loaded *b);
 /* The outputs' layouts, once a kernel is prepared. */
 void tg_layouts_of_outputs(tg_entry *e);
 /* Brings what the entry's kernel wants row-major there. */

@@ -62,7 +62,7 @@ static const tg_desc *shared(const tg_entry *e)
         const tg_desc *d = e->in[i];
         if (!d || (!d->layout && tg_desc_count(d) == 1))
             continue;
-        if (!d->layout || (first && d->layout != first->layout))
+        if (!d->layout || (first && (d->layout != first->layout || !tg_desc_same_dims(d, first))))
             return NULL;
         first = d;
     }
@@ -70,6 +70,24 @@ static const tg_desc *shared(const tg_entry *e)
         if (e->out[o].dtype != first->dtype || !tg_desc_same_dims(&e->out[o], first))
             return NULL;
     return first;
+}
+
+bool tg_layouts_seen(const tg_entry *e)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < e->n_in; i++)
+        any |= e->kernel_in[i] && e->kernel_in[i]->layout;
+    return any;
+}
+
+bool tg_layouts_sound(const tg_entry *e, const tg_loaded *b)
+{
+    bool sound = true;
+    for (uint32_t o = 0; e->prepared.layout && o < e->op->n_out; o++) {
+        const tg_layout *l = e->prepared.layout[o];
+        sound &= !l || (!e->given && e->op != b->rt->rows.contiguous && l->backend && l->name && !strcmp(l->backend, b->name));
+    }
+    return sound;
 }
 
 bool tg_layouts_flat(tg_entry *e)
@@ -122,10 +140,6 @@ tg_status tg_value_plain(tg_tape *tape, tg_value *v)
     tg_entry *e = tg_dispatch(tape, tape->rt->rows.contiguous, in, 1, NULL);
     if (!e)
         return tape->status;
-    const tg_layout *layout = v->desc->layout;
-    if (!e->kernel_in[0]->layout)
-        return tg_fail(tape, TG_EBACKEND, "backend '%s' has no kernel of contiguous for its layout %s",
-                       layout->backend, layout->name);
     tg_storage *storage = tg_pool_get(tape->pool, e->facts[0].bytes);
     if (!storage)
         return tg_fail_again(tape, TG_ENOMEM);
@@ -136,6 +150,8 @@ tg_status tg_value_plain(tg_tape *tape, tg_value *v)
         return status;
     }
     storage->version = v->storage->version;
+    storage->writer_file = v->storage->writer_file;
+    storage->writer_line = v->storage->writer_line;
     tg_storage_recount(storage, v->storage->kind);
     tg_pool_put(tape->pool, v->storage);
     v->storage = storage;

@@ -15,7 +15,8 @@ static tg_value *for_leaf(tg_tape *tape, const tg_value *leaf, tg_value *g)
         else if (shared)
             t = tg_clone(tape, t);
     }
-    return t ? tg_resolve(t) : NULL;
+    tg_value *made = t ? tg_resolve(t) : NULL;
+    return made && tg_value_plain(tape, made) == TG_OK ? made : NULL;
 }
 
 /* A slot for the new gradient of a leaf, filled by leaf_grad_set. A tape's own stays until its reset. */

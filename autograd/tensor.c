@@ -158,8 +158,11 @@ tg_tensor *tg_detach(tg_tape *tape, tg_tensor *x)
     return tg_handle(d);
 }
 
-tg_value *tg_value_alias(tg_tape *tape, const tg_value *v)
+tg_value *tg_value_alias(tg_tape *tape, tg_value *v)
 {
+    /* Who shares a storage shares its order: a writer would take it away from the others. */
+    if (v->home == &tape->home && tg_value_plain(tape, v))
+        return NULL;
     tg_desc *desc = tg_arena_get(&tape->arena, sizeof *desc);
     tg_value *a = desc ? tg_tape_new_value(tape, desc, v->hash) : NULL;
     if (!a)
@@ -241,7 +244,7 @@ tg_runtime *tg_tensor_runtime(const tg_tensor *tensor)
 }
 
 /* On the runtime's own tape, which copies where strides are not row-major. */
-static tg_tensor *alias(tg_tape *tape, const tg_value *v)
+static tg_tensor *alias(tg_tape *tape, tg_value *v)
 {
     tg_value *a = tg_value_alias(tape, v);
     return a ? tg_handle(a) : NULL;
@@ -300,9 +303,7 @@ tg_status tg_tensor_write(tg_tensor *tensor, const void *src, size_t bytes)
     if (!v)
         return tensor ? TG_ESTALE : TG_EINVAL;
     tg_status status = check_bytes(v, "tg_tensor_write", src, bytes, &size);
-    if (status || !size || tg_value_planned(v))
-        return status;
-    if (v->flags & TG_V_BLOCKED && (status = tg_value_plain(v->home->tape, v)))
+    if (status || !size || (status = tg_value_plain(v->home->tape, v)) || tg_value_planned(v))
         return status;
     if (v->flags & TG_V_DENSE) {
         copy_in(tg_value_data(v), src, size, v->desc->dtype);

@@ -8,6 +8,8 @@ static tg_status fill_with(tg_tensor *tensor, const tg_operator *row, const doub
     tg_value *v = tg_alive(tensor, what);
     if (!v)
         return tensor ? TG_ESTALE : TG_EINVAL;
+    if (tg_value_plain(v->home->tape, v))
+        return tg_tape_status(v->home->tape);
     if (tg_value_planned(v))
         return TG_OK;
     tg_runtime *rt = v->home->rt;
