@@ -208,12 +208,12 @@ static bool try_backend(tg_entry *e, tg_loaded *b, refusals *r)
         if (status == TG_OK) {
             e->kernel = kernel;
             e->backend = b;
-            if (tg_layouts_sound(e, b))
+            if (tg_layouts_sound(e, b, find_kernel(b->backend, b->rt->rows.contiguous)))
                 return true;
             release_kernel(e);
         }
         r->no_memory = status == TG_ENOMEM;
-        reason = status ? "its kernel could not be prepared" : "it hands out a layout that is not to be had here";
+        reason = status ? "its kernel could not be prepared" : "it hands out a layout that could not come back";
         if (*tg_backend_said() && !r->reason) {
             snprintf(r->said, sizeof r->said, "%s", tg_backend_said());
             reason = r->said;

@@ -392,6 +392,12 @@ tg_status tg_grad_of(tg_tape *tape, const char *what, tg_tensor *const y[], tg_t
 
 tg_status tg_check_flags(tg_tape *tape, const char *what, unsigned flags);
 
+/* -- operators/norm.c: tg_batch_norm_train and tg_batch_norm_eval, with relu after them in one row ---------- */
+tg_tensor *tg_batch_norm_train_then(tg_tape *tape, bool relu, tg_tensor *x, tg_tensor *weight, tg_tensor *bias,
+                                    double eps, tg_tensor **mean, tg_tensor **var);
+tg_tensor *tg_batch_norm_eval_then(tg_tape *tape, bool relu, tg_tensor *x, tg_tensor *running_mean,
+                                   tg_tensor *running_var, tg_tensor *weight, tg_tensor *bias, double eps);
+
 /* -- replay.c: what ran once runs again inside a rule ----------------------------------------------------- */
 /* Fills out[0 … n_out) anew from what the node knows. */
 typedef tg_status (*tg_rerun_fn)(tg_tape *tape, const tg_node *node, tg_tensor *out[]);
@@ -484,8 +490,8 @@ bool tg_layouts_flat(tg_entry *e);                     /* everything as one long
 void tg_layouts_drop(tg_entry *e);                     /* everything row-major       */
 /* Does the kernel see any? */
 bool tg_layouts_seen(const tg_entry *e);
-/* Can the backend stand for those that the prepared kernel hands out? */
-bool tg_layouts_sound(const tg_entry *e, const struct tg_loaded *b);
+/* Can the backend stand for those that the prepared kernel hands out? `back`: it has a kernel of contiguous. */
+bool tg_layouts_sound(const tg_entry *e, const struct tg_loaded *b, bool back);
 /* The outputs' layouts, once a kernel is prepared. */
 void tg_layouts_of_outputs(tg_entry *e);
 /* Brings what the entry's kernel wants row-major there. */

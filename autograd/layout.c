@@ -80,12 +80,13 @@ bool tg_layouts_seen(const tg_entry *e)
     return any;
 }
 
-bool tg_layouts_sound(const tg_entry *e, const tg_loaded *b)
+bool tg_layouts_sound(const tg_entry *e, const tg_loaded *b, bool back)
 {
     bool sound = true;
     for (uint32_t o = 0; e->prepared.layout && o < e->op->n_out; o++) {
         const tg_layout *l = e->prepared.layout[o];
-        sound &= !l || (!e->given && e->op != b->rt->rows.contiguous && l->backend && l->name && !strcmp(l->backend, b->name));
+        sound &= !l || (back && !e->given && e->op != b->rt->rows.contiguous && l->backend && l->name &&
+                        !strcmp(l->backend, b->name));
     }
     return sound;
 }

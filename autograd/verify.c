@@ -281,17 +281,20 @@ static tg_status find_difference(tg_tape *tape, const tg_watched *w, tg_tensor *
 
 static void add_layout(const tg_tensor *t, char *text, size_t size, size_t *n)
 {
-    tg_desc d;
+    const tg_value *v = t ? tg_resolve(t) : NULL;
     char shape[128];
-    if (!t || tg_tensor_desc(t, &d)) {
+    if (!v) {
         tg_text_add(text, size, n, "-");
         return;
     }
-    tg_text_add(text, size, n, "%s", tg_desc_format(&d, shape, sizeof shape));
-    if (tg_desc_is_dense(&d))
+    const tg_desc *d = v->desc;
+    tg_text_add(text, size, n, "%s", tg_desc_format(d, shape, sizeof shape));
+    if (d->layout)
+        tg_text_add(text, size, n, " in %s's %s", d->layout->backend, d->layout->name);
+    if (d->layout || tg_desc_is_dense(d))
         return;
-    for (int32_t i = 0; i < d.ndim; i++)
-        tg_text_add(text, size, n, "%s%lld", i ? ", " : " with strides (", (long long)d.stride[i]);
+    for (int32_t i = 0; i < d->ndim; i++)
+        tg_text_add(text, size, n, "%s%lld", i ? ", " : " with strides (", (long long)d->stride[i]);
     tg_text_add(text, size, n, ")");
 }
 

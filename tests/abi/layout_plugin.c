@@ -146,6 +146,7 @@ static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
     *t = (toy_call){0};
     p->implementation = "loops";
     if (!strcmp(c->op, "contiguous")) {
+        t->out[0] = claims ? layout_of(s, &c->out[0], ROTATED) : NULL;
         p->reorders = 1;
     } else if (!strcmp(c->op, "reorder")) {
         const tg_reorder_attrs *a = c->attrs;

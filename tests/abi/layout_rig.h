@@ -27,6 +27,8 @@ tg_tensor *values(world *w, int seed);
 /* In layout number `which` of the chain's first backend that has one. */
 tg_tensor *lay(world *w, tg_tensor *x, int which);
 tg_tensor *laid(world *w, int seed);
+/* A sum whose gradients come and go in layouts. */
+tg_tensor *loss_of(world *w, tg_tensor *x, tg_tensor *u);
 /* Reads it into the notes; NULL, or what cannot be read, fails the test. */
 void note(world *w, tg_tensor *t);
 void note_number(world *w, float x);

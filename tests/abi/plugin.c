@@ -77,6 +77,8 @@ static void facts(tg_backend_state *s, tg_backend_facts *out)
 static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reason)
 {
     (void)s;
+    if (c->in[0]->layout) /* it has none, so no host may show it any */
+        __builtin_trap();
     *reason = FLAW == REFUSES ? "it is Monday" : FLAW == DECLINES ? "others are faster" : "only f32";
     if (FLAW == REFUSES || c->in[0]->dtype != TG_F32)
         return TG_REFUSE;

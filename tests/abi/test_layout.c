@@ -136,15 +136,6 @@ static void mixtures(world *w)
 
 /* -- gradients ---------------------------------------------------------------------------------------------- */
 
-/* A sum whose gradients come and go in layouts. */
-static tg_tensor *loss_of(world *w, tg_tensor *x, tg_tensor *u)
-{
-    tg_tape *t = w->tape;
-    tg_tensor *a = tg_mul(t, x, laid(w, 7)), *b = tg_neg(t, tg_exp(t, a)), *c = tg_softmax(t, tg_mul(t, a, u), 1);
-    tg_tensor *d = tg_mul(t, tg_add(t, b, c), laid(w, 8));
-    return tg_sum(t, tg_add(t, tg_mul(t, d, d), tg_relu(t, tg_add(t, a, tg_permute(t, a, 0, 1, 2)))));
-}
-
 static void backward(world *w)
 {
     tg_tensor *leaf = NULL;
