@@ -63,19 +63,21 @@ static bool merges(const tg_call *c, tg_dnnl_gemm *g)
 /* -- threads ----------------------------------------------------------------------------------------------
  */
 
-/* Microseconds on a Sapphire Rapids of one thread, of two by dnnl_sgemm's own division, and of two that
- * compute a half of C each (rows, columns); oneDNN 2.6.3, least of 25 rounds in turns, B as linear has it: 48
- * 48   48      2.1     2.1     2.4     4.3       10  256  128     10.7     7.1    11.5     6.6 64   64 64 4.4
- * 5.5     3.6     5.3      128   10  256      8.7     6.6     5.8     9.4 80   80 80      7.5     6.3     5.9
- * 6.6       16 1024   64     21.5    14.6    22.1    13.3 128  128  128     29.2    17.7    16.7    16.2 1
- * 1024 1024     97.7    40.7    98.7    40.3 128  512  784    653.3   373.6   362.1   358.3     1024    1
- * 1024    117.5    44.3    42.7   118.4 512  784  128    617.6   337.3   319.9   323.5     1024 1024 1024
- * 13324    6863    6911    6845 So halves of C, at each side at least PART wide. What is divided is the
- * larger operand, which then stays in the caches of its threads while the smaller one goes to all: the
- * weights, by columns of C, forward, and where C is the largest, its rows, as the optimizer divides it. A
- * step of `tapegrad bench mlp`, two threads: 1.52 ms; always by rows 1.62, always by columns 1.59, by
- * dnnl_sgemm itself 1.54, and on one thread 2.53. Where neither side is wide enough for all threads,
+/* clang-format off */
+/* Microseconds on a Sapphire Rapids of one thread, of two by dnnl_sgemm's own division, and of two that compute a half of C
+ * each (rows, columns); oneDNN 2.6.3, least of 25 rounds in turns, B as linear has it:
+ *      48   48   48      2.1     2.1     2.4     4.3       10  256  128     10.7     7.1    11.5     6.6
+ *      64   64   64      4.4     5.5     3.6     5.3      128   10  256      8.7     6.6     5.8     9.4
+ *      80   80   80      7.5     6.3     5.9     6.6       16 1024   64     21.5    14.6    22.1    13.3
+ *     128  128  128     29.2    17.7    16.7    16.2        1 1024 1024     97.7    40.7    98.7    40.3
+ *     128  512  784    653.3   373.6   362.1   358.3     1024    1 1024    117.5    44.3    42.7   118.4
+ *     512  784  128    617.6   337.3   319.9   323.5     1024 1024 1024    13324    6863    6911    6845
+ * So halves of C, at each side at least PART wide. What is divided is the larger operand, which then stays in the caches of
+ * its threads while the smaller one goes to all: the weights, by columns of C, forward, and where C is the largest, its
+ * rows, as the optimizer divides it. A step of `tapegrad bench mlp`, two threads: 1.52 ms; always by rows 1.62, always by
+ * columns 1.59, by dnnl_sgemm itself 1.54, and on one thread 2.53. Where neither side is wide enough for all threads,
  * dnnl_sgemm divides both. */
+/* clang-format on */
 static const double threads_from = 8e5, part_from = 4e5;
 enum { PART = 32, ITS_OWN = -1 };
 
