@@ -120,6 +120,20 @@ static tg_status infer_max_pool_backward(const tg_infer *q)
     return status ? status : make_out(q, 0, q->in[0]->dtype, &a->size);
 }
 
+static tg_status infer_max_pool_src_backward(const tg_infer *q)
+{
+    const tg_pool_attrs *a = q->attrs;
+    tg_ints out = {0};
+    tg_status status = check_float(q, 0, "gy");
+    if (!status)
+        status = check_windows(q, &out);
+    if (!status)
+        status = need_dims(q, 0, "gy", &out);
+    if (!status)
+        status = make_out(q, 0, q->in[0]->dtype, &a->size);
+    return status ? status : check_shape(q, 1, "x", q->out[0].dtype, q->out[0].dim, q->out[0].ndim);
+}
+
 static tg_status infer_pool_gather(const tg_infer *q)
 {
     const tg_desc *x = q->in[0], *indices = q->in[1];
@@ -180,15 +194,26 @@ static tg_status infer_adaptive_max_pool(const tg_infer *q)
 
 /* -- rules ---------------------------------------------------------------------------------------------- */
 
-static const tg_operator row_max_pool, row_max_pool_backward, row_pool_gather, row_avg_pool,
-    row_avg_pool_backward, row_adaptive_max_pool;
+static const tg_operator row_max_pool, row_max_pool_backward, row_max_pool_src_backward, row_pool_gather,
+    row_avg_pool, row_avg_pool_backward, row_adaptive_max_pool;
 
+/* Where nobody asked for the places, they are found again: i64 of them would be more than x itself is worth. */
 TG_RULE(max_pool)
 {
     const tg_pool_attrs *a = tg_node_attrs(node);
-    if (!a->indices)
-        return tg_fail(tape, TG_ENODERIV, "max_pool: it ran without indices, which its derivative needs");
-    gx[0] = tg_row2(tape, &row_max_pool_backward, gy[0], tg_node_output(node, 1), a, NULL);
+    gx[0] = a->indices ? tg_row2(tape, &row_max_pool_backward, gy[0], tg_node_output(node, 1), a, NULL)
+                       : tg_row2(tape, &row_max_pool_src_backward, gy[0], tg_node_input(node, 0), a, NULL);
+    return tg_tape_status(tape);
+}
+
+/* Linear in gy; where x moves, the places stay. */
+TG_RULE(max_pool_src_backward)
+{
+    tg_pool_attrs a = *(const tg_pool_attrs *)tg_node_attrs(node);
+    tg_tensor *x = tg_node_input(node, 1), *out[2];
+    a.indices = 1;
+    if (tg_node_needs(node, 0) && !tg_apply(tape, &row_max_pool, &x, 1, &a, NULL, out))
+        gx[0] = tg_row2(tape, &row_pool_gather, gy[0], out[1], NULL, NULL);
     return tg_tape_status(tape);
 }
 
@@ -242,6 +267,8 @@ static const tg_pool_attrs
              .dilation = {3, {1, 2, 1}}, .indices = 1},
     divided = {.size = {3, {2, 3, 3}}, .kernel = {3, {2, 2, 3}}, .stride = {3, {1, 1, 1}}, .padding = {3, {0, 1, 1}},
                .dilation = {3, {1, 1, 1}}, .divisor_override = 5},
+    overlapping = {.size = {2, {5, 4}}, .kernel = {2, {3, 3}}, .stride = {2, {2, 2}}, .padding = {2, {1, 1}},
+                   .dilation = {2, {1, 1}}, .count_include_pad = 1},
     plain = {.size = {2, {4, 5}}}, valued = {.size = {1, {7}}, .kernel = {1, {2}}, .stride = {1, {2}},
                                              .padding = {1, {0}}, .dilation = {1, {1}}};
 
@@ -253,7 +280,20 @@ TG_SAMPLES(maxima,
             .in = TG_SAMPLE_INPUTS({.ndim = 5, .dim = {1, 2, 2, 4, 3}, TG_RANGE(-4, 4), TG_DISTINCT(0.03f)})},
            {.label = "no batch", .n_in = 1, .attrs = &padded, .in = TG_SAMPLE_INPUTS({TG_DIM3(0, 2, 7), TG_RANGE(-4, 4)})},
            {.label = "values alone", .n_in = 1, .attrs = &valued,
-            .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 1, 7), TG_RANGE(-4, 4), .flags = TG_SAMPLE_NO_GRAD})})
+            .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 1, 7), TG_RANGE(-4, 4), TG_DISTINCT(0.05f)})},
+           {.label = "channels, values alone", .n_in = 1, .attrs = &overlapping,
+            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 16, 5, 4), TG_RANGE(-9, 9), TG_DISTINCT(0.01f)})})
+TG_SAMPLES(found,
+           {.label = "padded", .n_in = 2, .attrs = &padded,
+            .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 2, 4), TG_RANGE(-2, 2)}, {TG_DIM3(2, 2, 7), TG_RANGE(-4, 4), TG_DISTINCT(0.05f)})},
+           {.label = "ceil_mode, strided", .n_in = 2, .attrs = &up,
+            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 2, 2), TG_RANGE(-2, 2), .flags = TG_SAMPLE_STRIDED},
+                                   {TG_DIM4(2, 1, 4, 5), TG_RANGE(-4, 4), .flags = TG_SAMPLE_DISTINCT | TG_SAMPLE_STRIDED, .distance = 0.05f})},
+           {.label = "dilated", .n_in = 2, .attrs = &apart,
+            .in = TG_SAMPLE_INPUTS({.ndim = 5, .dim = {1, 2, 2, 4, 2}, TG_RANGE(-2, 2)},
+                                   {.ndim = 5, .dim = {1, 2, 2, 4, 3}, TG_RANGE(-4, 4), TG_DISTINCT(0.03f)})},
+           {.label = "channels", .n_in = 2, .attrs = &overlapping,
+            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 16, 3, 2), TG_RANGE(-2, 2)}, {TG_DIM4(2, 16, 5, 4), TG_RANGE(-9, 9), TG_DISTINCT(0.01f)})})
 #define PLACES(n, ...) {.dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(0, n), __VA_ARGS__}
 TG_SAMPLES(scattered,
            {.label = "padded", .n_in = 2, .attrs = &padded,
@@ -305,7 +345,7 @@ static const tg_operator row_max_pool = {
     TG_ROW("max_pool", "the largest of each window, and its place in the pooled dims"),
     TG_ATTRS(tg_pool_attrs, pool_specs),
     .flags = TG_OP_DENSE,
-    .saves = TG_OP_OUT(1),
+    .saves = TG_OP_IN(0) | TG_OP_OUT(1),
     .n_in = 1,
     .n_out = 2,
     .nondiff_out = TG_OP_OUT(1) >> 16,
@@ -323,6 +363,17 @@ static const tg_operator row_max_pool_backward = {
     .infer = infer_max_pool_backward,
     .vjp = max_pool_backward_vjp,
     .samples = scattered,
+};
+static const tg_operator row_max_pool_src_backward = {
+    TG_ROW("max_pool_src_backward", "max_pool_backward, whose places are those of x's maxima"),
+    TG_ATTRS(tg_pool_attrs, pool_specs),
+    .flags = TG_OP_DENSE,
+    .saves = TG_OP_IN(1),
+    .n_in = 2,
+    .n_out = 1,
+    .infer = infer_max_pool_src_backward,
+    .vjp = max_pool_src_backward_vjp,
+    .samples = found,
 };
 static const tg_operator row_pool_gather = {
     TG_ROW("pool_gather", "the elements of each plane at its places"),
@@ -437,7 +488,7 @@ tg_tensor *tg_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const tg_pool_opti
     if (!x || !takes(tape, "max_pool", options, true, false))
         return NULL;
     tg_pool_attrs a = windows_of(options, &size);
-    a.indices = indices || (tg_tape_recording(tape) && tg_tensor_requires_grad(x));
+    a.indices = indices != NULL;
     if (tg_apply(tape, &row_max_pool, &x, 1, &a, NULL, out))
         return NULL;
     if (indices)
@@ -538,7 +589,7 @@ tg_tensor *tg_adaptive_avg_pool(tg_tape *tape, tg_tensor *x, size_t n, const int
 }
 
 const tg_operator *const tg_ops_pool[] = {
-    &row_max_pool, &row_max_pool_backward, &row_pool_gather,
+    &row_max_pool, &row_max_pool_backward, &row_max_pool_src_backward, &row_pool_gather,
     &row_avg_pool, &row_avg_pool_backward, &row_adaptive_max_pool,
     NULL,
 };

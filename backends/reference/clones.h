@@ -17,5 +17,7 @@
 
 #define TG_REF_CLONES_f32 TG_REF_CLONES
 #define TG_REF_CLONES_f64
+#define TG_REF_TWO_CLONES_f32 TG_REF_TWO_CLONES
+#define TG_REF_TWO_CLONES_f64
 
 #endif

@@ -1,32 +1,26 @@
 /* The loops of pooling for one type: T and NAME are defined by the includer. */
 
-/* One line of the result: the windows along the last dim. */
-static void NAME(max_line)(const void *arg, int64_t line)
+/* An element of each of windows from … to − 1, `step` apart: what is larger is taken, and every NaN. */
+NAME(TG_REF_TWO_CLONES)
+static void NAME(take)(int64_t from, int64_t to, const void *elements, int64_t place, int64_t step, void *restrict maxima,
+                       int64_t *restrict at)
 {
-    const pooling *t = arg;
-    span s[3];
-    const T *x = (const T *)t->x + start_line(t, line, s) * t->plane;
-    T *y = (T *)t->y + line * t->out[2];
-    int64_t *index = t->index ? t->index + line * t->out[2] : NULL;
-    for (int64_t o = 0; o < t->out[2]; o++) {
-        T best = -(T)INFINITY;
-        int64_t at = -1;
-        s[2] = window(t, 2, o);
-        for (int64_t i = s[0].from; i < s[0].to; i += t->dilation[0])
-            for (int64_t j = s[1].from; j < s[1].to; j += t->dilation[1]) {
-                const int64_t row = (i * t->in[1] + j) * t->in[2];
-                for (int64_t k = s[2].from; k < s[2].to; k += t->dilation[2]) {
-                    const T v = x[row + k];
-                    if (v > best || v != v || at < 0) {
-                        best = v;
-                        at = row + k;
-                    }
-                }
-            }
-        y[o] = best;
-        if (index)
-            index[o] = at;
+    const T *x = elements;
+    T *restrict best = maxima, v[POOL_GROUP];
+    for (int64_t w = from; w < to; w++)
+        v[w] = x[place + w * step];
+    for (int64_t w = from; w < to; w++) {
+        const int more = (v[w] > best[w]) | (v[w] != v[w]);
+        best[w] = more ? v[w] : best[w];
+        at[w] = more ? place : at[w];
     }
+}
+
+static void NAME(give)(int64_t n, const T *gy, const int64_t *at, T *gx)
+{
+    for (int64_t w = 0; w < n; w++)
+        if (at[w] >= 0)
+            gx[at[w]] += gy[w];
 }
 
 /* One plane. */
@@ -67,29 +61,28 @@ static void NAME(average_line)(const void *arg, int64_t line)
                 for (int64_t k = s[2].from; k < s[2].to; k++)
                     sum += (double)row[k];
             }
-        y[o] = (T)(sum / (t->divisor ? t->divisor : s[0].count * s[1].count * s[2].count));
+        y[o] = (T)(sum / divisor_of(t, s));
     }
 }
 
-/* One line of gx: each element takes its part of the windows that cover it. */
-static void NAME(average_back_line)(const void *arg, int64_t line)
+/* One plane of gx: each window's part goes to the elements that it covers. */
+static void NAME(average_back_plane)(const void *arg, int64_t plane)
 {
     const pooling *t = arg;
+    const int64_t lines = t->out[0] * t->out[1];
+    const T *gy = (const T *)t->x + plane * lines * t->out[2];
+    T *gx = (T *)t->y + plane * t->plane;
     span s[3];
-    const T *gy = (const T *)t->x + line / (t->in[0] * t->in[1]) * t->out[0] * t->out[1] * t->out[2];
-    T *gx = (T *)t->y + line * t->in[2];
-    s[0] = covering(t, 0, line / t->in[1] % t->in[0]);
-    s[1] = covering(t, 1, line % t->in[1]);
-    for (int64_t w = 0; w < t->in[2]; w++) {
-        double sum = 0.0;
-        s[2] = covering(t, 2, w);
-        for (int64_t i = s[0].from; i < s[0].to; i++)
-            for (int64_t j = s[1].from; j < s[1].to; j++) {
-                const T *row = gy + (i * t->out[1] + j) * t->out[2];
-                const double outer = t->divisor ? t->divisor : window(t, 0, i).count * window(t, 1, j).count;
-                for (int64_t k = s[2].from; k < s[2].to; k++)
-                    sum += (double)row[k] / (t->divisor ? outer : outer * window(t, 2, k).count);
-            }
-        gx[w] = (T)sum;
+    memset(gx, 0, (size_t)t->plane * sizeof *gx);
+    for (int64_t line = 0; line < lines; line++) {
+        start_line(t, line, s);
+        for (int64_t o = 0; o < t->out[2]; o++, gy++) {
+            s[2] = window(t, 2, o);
+            const T part = (T)((double)*gy / divisor_of(t, s));
+            for (int64_t i = s[0].from; i < s[0].to; i++)
+                for (int64_t j = s[1].from; j < s[1].to; j++)
+                    for (int64_t k = s[2].from; k < s[2].to; k++)
+                        gx[(i * t->in[1] + j) * t->in[2] + k] += part;
+        }
     }
 }

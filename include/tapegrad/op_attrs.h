@@ -255,6 +255,9 @@ typedef struct tg_batch_norm_backward_attrs {
     int64_t want, batch_stats;
 } tg_batch_norm_backward_attrs;
 
+/* batch_norm_relu_train, batch_norm_relu_eval: the same with y ← y ≤ 0 ? 0 : y (NaN stays). batch_norm_relu_backward:
+ * batch_norm_backward with that y as a sixth input; gy counts where y ≤ 0 is false. */
+
 /* batch_norm_update: groups of 5 [running_mean (written), running_var (written), num_batches_tracked (i64, written),
  * mean, var (biased)], 2 scalars a group: momentum (NaN: 1/num_batches_tracked after counting), n (values a channel).
  * rm ← (1−m)·rm + m·mean; rv ← (1−m)·rv + m·var·n/(n−1); num_batches_tracked += 1. Groups in order. */
@@ -429,6 +432,8 @@ typedef struct tg_max_unpool_attrs {
  * largest. A window that covers nothing gives −∞ and −1.
  * max_pool_backward: [gy (N, C, *out), indices] → (N, C, *size), each the sum of the gy whose index is its place; indices
  * outside the plane count for nothing. kernel, stride, padding and dilation may be empty: windows of another kind.
+ * max_pool_src_backward: [gy (N, C, *out), x (N, C, *size)] → (N, C, *size): max_pool_backward with the indices that
+ * max_pool finds in x.
  * pool_gather: [x (N, C, *), indices (N, C, *')] → (N, C, *'): x at each index of its plane, 0 outside it.
  * avg_pool: [x (N, C, *size)] → (N, C, *out), the sum of each window, whose dilation is 1, over divisor_override or, where
  * that is 0, the elements it covers; with count_include_pad those of the padding, too.

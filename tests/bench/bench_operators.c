@@ -15,8 +15,10 @@ static tg_tape *t;
 /* Lines of 10⁶ (u: in 0.1 … 1), matrices of 1000 × 1000, a column, a row; a cube of [256, 512, 64] and a
  * small one of [256, 64, 64]; what the products, images and tables take; bools and places. */
 static tg_tensor *v, *w, *u, *a, *b, *column, *row, *cube, *block, *left, *right, *query, *key, *value,
-    *image, *grid, *many, *points, *others, *logits, *table, *few, *scale, *shift, *mask, *square_mask,
+    *image, *pictures, *grid, *many, *points, *others, *logits, *table, *few, *scale, *shift, *mask, *square_mask,
     *places, *words, *rows, *labels;
+
+static const tg_pool_options overlapping = {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}};
 
 #define DIMS(...) (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)
 #define OVER(dim) (const int64_t[]){dim}, 1
@@ -156,6 +158,10 @@ static tg_tensor *v, *w, *u, *a, *b, *column, *row, *cube, *block, *left, *right
     ROW(grid_sample, tg_grid_sample(t, image, grid, TG_LINEAR, TG_GRID_ZEROS, false))                        \
     ROW(im2col, tg_im2col(t, image, (int64_t[]){3, 3}, NULL, (int64_t[]){1, 1}, NULL))                       \
     ROW(unfold_dim, tg_contiguous(t, tg_unfold_dim(t, a, 1, 10, 5)))                                         \
+    ROW(max_pool, tg_max_pool(t, pictures, 2, &(tg_pool_options){.kernel = {2, 2}}, NULL))                   \
+    ROW(max_pool_overlapping, tg_max_pool(t, pictures, 2, &overlapping, NULL))                               \
+    ROW(avg_pool, tg_avg_pool(t, pictures, 2, &(tg_pool_options){.kernel = {2, 2}}))                         \
+    ROW(avg_pool_overlapping, tg_avg_pool(t, pictures, 2, &overlapping))                                     \
     ROW(pixel_shuffle, tg_pixel_shuffle(t, image, 4))                                                        \
     ROW(cdist, tg_cdist(t, points, others, 2))                                                               \
     ROW(cdist_1, tg_cdist(t, points, others, 1))                                                             \
@@ -234,6 +240,7 @@ static void make_inputs(tg_runtime *rt)
     query = floats(rt, false, DIMS(8, 6, 256, 64)), key = floats(rt, false, DIMS(8, 6, 256, 64));
     value = floats(rt, false, DIMS(8, 6, 256, 64));
     image = floats(rt, false, DIMS(8, 16, 64, 64)), grid = floats(rt, false, DIMS(8, 64, 64, 2));
+    pictures = floats(rt, false, DIMS(128, 32, 28, 28));
     many = floats(rt, false, DIMS(16)), points = floats(rt, false, DIMS(500, 64)),
     others = floats(rt, false, DIMS(500, 64));
     logits = floats(rt, false, DIMS(1024, 1000)), table = floats(rt, false, DIMS(10000, 128));
