@@ -17,10 +17,10 @@
 
 /* TG_SAMPLES(name, {…}, {…}) is the function that a row's `samples` names. */
 #define TG_SAMPLES(name, ...)                                                                                \
-    static const tg_sample name##_table[] = {__VA_ARGS__, {0}};                                              \
+    static const tg_sample name##_table[] = {__VA_ARGS__};                                                   \
     static const tg_sample *name(size_t *n)                                                                  \
     {                                                                                                        \
-        *n = sizeof name##_table / sizeof *name##_table - 1;                                                 \
+        *n = sizeof name##_table / sizeof *name##_table;                                                     \
         return name##_table;                                                                                 \
     }
 

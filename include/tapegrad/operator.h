@@ -43,7 +43,7 @@ typedef struct tg_sample_input {
 #define TG_SAMPLE_INPUTS(...) (const tg_sample_input[]) { __VA_ARGS__ }
 
 typedef struct tg_sample {
-    const char *label; /* NULL ends a table */
+    const char *label; /* not NULL: for messages */
     uint32_t n_in;
     float tolerance;           /* 0: the suite's                                                     */
     const tg_sample_input *in; /* TG_SAMPLE_INPUTS(…) in a table at file scope; at most TG_SAMPLE_IN */
