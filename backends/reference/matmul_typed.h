@@ -33,9 +33,11 @@ TG_REF_CLONES static void NAME(pack)(const T *src, int64_t line_step, int64_t k_
                 for (int64_t p = 0; p < depth; p++)
                     dst[p * NR + l] = (double)panel[l * line_step + p * k_step];
         } else if (line_step == 1) {
-            for (int64_t p = 0; p < depth; p++)
+            for (int64_t p = 0; p < depth; p++) {
+#pragma GCC unroll 8
                 for (int64_t l = 0; l < NR; l++)
                     dst[p * NR + l] = (double)panel[l + p * k_step];
+            }
         } else if (k_step == 1) {
             NAME(pack_panel)(panel, line_step, 1, depth, dst);
         } else {
