@@ -105,7 +105,7 @@ static tg_status run_any_clamp(tg_backend_state *s, const tg_call *c, const tg_p
 
 TG_REF_MAP2(prelu, , y = a > 0 ? a : b * a)
 
-const tg_kernel tg_ref_activation[] = {
+const tg_ref_kernel tg_ref_activation[] = {
     TG_REF_KERNEL("prelu", run_prelu),
     TG_REF_KERNEL("sigmoid", run_sigmoid),
     TG_REF_KERNEL("sigmoid_backward", run_sigmoid_backward),

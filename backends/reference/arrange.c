@@ -208,7 +208,7 @@ static tg_status run_unfold_dim_backward(tg_backend_state *s, const tg_call *c, 
     return TG_OK;
 }
 
-const tg_kernel tg_ref_arrange[] = {
+const tg_ref_kernel tg_ref_arrange[] = {
     TG_REF_KERNEL("flip", run_flip),
     TG_REF_KERNEL("roll", run_roll),
     TG_REF_KERNEL("tril", run_tril),

@@ -47,21 +47,30 @@ static tg_backend backend = {
     .facts = facts,
 };
 
+static void add(tg_kernel k)
+{
+    k.struct_size = sizeof k;
+    k.version = 1;
+    if (backend.n_kernels < sizeof kernels / sizeof *kernels)
+        kernels[backend.n_kernels++] = k;
+}
+
 static void join(void)
 {
-    static const tg_kernel *const families[] = {
-        tg_ref_elementwise, tg_ref_activation, tg_ref_reduce, tg_ref_copy,   tg_ref_matmul, tg_ref_softmax,
-        tg_ref_loss,        tg_ref_norm,       tg_ref_index,  tg_ref_random, tg_ref_optim,
-        tg_ref_unary, tg_ref_binary, tg_ref_logic, tg_ref_special, tg_ref_cumulative,
-        tg_ref_extrema, tg_ref_distance, tg_ref_sort, tg_ref_scatter, tg_ref_mask, tg_ref_arrange,
-        tg_ref_create, tg_ref_contraction, tg_ref_resample, tg_ref_patches, tg_ref_look,
-        tg_ref_pool, tg_ref_group_norm, tg_ref_conv, tg_ref_pad,
+    static const tg_ref_kernel *const families[] = {
+        tg_ref_elementwise, tg_ref_activation, tg_ref_reduce, tg_ref_copy, tg_ref_matmul, tg_ref_softmax,
+        tg_ref_loss, tg_ref_index, tg_ref_random, tg_ref_optim, tg_ref_unary, tg_ref_binary, tg_ref_logic,
+        tg_ref_special, tg_ref_cumulative, tg_ref_extrema, tg_ref_distance, tg_ref_sort, tg_ref_scatter,
+        tg_ref_mask, tg_ref_arrange, tg_ref_create, tg_ref_contraction, tg_ref_resample, tg_ref_patches,
+        tg_ref_look, tg_ref_group_norm, tg_ref_conv, tg_ref_pad,
     };
-    uint32_t n = 0;
     for (size_t f = 0; f < sizeof families / sizeof *families; f++)
-        for (const tg_kernel *k = families[f]; k->op && n < sizeof kernels / sizeof *kernels; k++)
-            kernels[n++] = *k;
-    backend.n_kernels = n;
+        for (const tg_ref_kernel *k = families[f]; k->op; k++)
+            add((tg_kernel){.op = k->op, .prepare = k->prepare, .run = k->run});
+    for (const tg_kernel *k = tg_ref_norm; k->op; k++)
+        add(*k);
+    for (const tg_kernel *k = tg_ref_pool; k->op; k++)
+        add(*k);
 }
 
 const tg_backend *tg_reference_backend(void)

@@ -140,7 +140,7 @@ MAP3(addcdiv, x + s * a / b)
 /* From the nearer end, so that a weight of 1 gives the end itself. */
 MAP3(lerp, FABS(b) < (T)0.5 ? x + b * (a - x) : a - (a - x) * (1 - b))
 
-const tg_kernel tg_ref_binary[] = {
+const tg_ref_kernel tg_ref_binary[] = {
     TG_REF_KERNEL("floor_divide", run_floor_divide),
     TG_REF_KERNEL("div_trunc", run_div_trunc),
     TG_REF_KERNEL("fmod", run_fmod),

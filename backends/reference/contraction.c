@@ -56,7 +56,7 @@ static tg_status run_cross(tg_backend_state *s, const tg_call *c, const tg_prepa
     return TG_OK;
 }
 
-const tg_kernel tg_ref_contraction[] = {
+const tg_ref_kernel tg_ref_contraction[] = {
     TG_REF_KERNEL("cross", run_cross),
     {0},
 };

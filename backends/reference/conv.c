@@ -266,9 +266,9 @@ static tg_status run_weights(tg_backend_state *s, const tg_call *c, const tg_pre
 
 #define KERNEL(name, fn)                                                                                     \
     {                                                                                                        \
-        .struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare_##fn, .run = run_##fn \
+        .op = name, .prepare = prepare_##fn, .run = run_##fn \
     }
-const tg_kernel tg_ref_conv[] = {
+const tg_ref_kernel tg_ref_conv[] = {
     KERNEL("convolution", data),
     KERNEL("convolution_backward_data", data),
     KERNEL("convolution_backward_weights", weights),

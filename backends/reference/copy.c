@@ -25,7 +25,7 @@ typedef void (*plane_fn)(void *dst, const void *src, int64_t rows, int64_t colum
                 if (s1)                                                                                      \
                     memcpy(dst + r * d0, src + r * s0, (size_t)columns * sizeof(TYPE));                      \
                 else                                                                                         \
-                    for (int64_t c = 0; c < columns; c++)                                                    \
+                    TG_REF_SIMD_LOOP for (int64_t c = 0; c < columns; c++)                                   \
                         dst[r * d0 + c] = src[r * s0];                                                       \
             }                                                                                                \
             return;                                                                                          \
@@ -51,7 +51,7 @@ COPY_PLANE(64, uint64_t)
             TYPE *dst = (TYPE *)to + r * d0;                                                                 \
             const TYPE *src = (const TYPE *)from + r * s0;                                                   \
             if (d1 == 1 && s1 == 1)                                                                          \
-                for (int64_t c = 0; c < columns; c++)                                                        \
+                TG_REF_SIMD_LOOP for (int64_t c = 0; c < columns; c++)                                       \
                     dst[c] += src[c];                                                                        \
             else                                                                                             \
                 for (int64_t c = 0; c < columns; c++)                                                        \
@@ -281,7 +281,7 @@ static tg_status run_add_(tg_backend_state *s, const tg_call *c, const tg_prepar
     return TG_OK;
 }
 
-const tg_kernel tg_ref_copy[] = {
+const tg_ref_kernel tg_ref_copy[] = {
     TG_REF_KERNEL("contiguous", run_contiguous),
     TG_REF_KERNEL("clone", run_contiguous),
     TG_REF_KERNEL("reorder", run_contiguous),

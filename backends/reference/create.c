@@ -70,7 +70,7 @@ static tg_status run_linspace(tg_backend_state *s, const tg_call *c, const tg_pr
     return TG_OK;
 }
 
-const tg_kernel tg_ref_create[] = {
+const tg_ref_kernel tg_ref_create[] = {
     TG_REF_KERNEL("arange", run_arange),
     TG_REF_KERNEL("linspace", run_linspace),
     {0},

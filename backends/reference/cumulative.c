@@ -191,7 +191,7 @@ static tg_status run_prod(tg_backend_state *s, const tg_call *c, const tg_prepar
     return run(c, r, FACTORS, ((const tg_argmax_attrs *)c->attrs)->dim, false);
 }
 
-const tg_kernel tg_ref_cumulative[] = {
+const tg_ref_kernel tg_ref_cumulative[] = {
     TG_REF_KERNEL("cumsum", run_scan),       TG_REF_KERNEL("cumprod", run_scan),
     TG_REF_KERNEL("logcumsumexp", run_scan), TG_REF_KERNEL("linear_scan", run_scan),
     TG_REF_KERNEL("cummax", run_scan),       TG_REF_KERNEL("cummin", run_scan),

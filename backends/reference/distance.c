@@ -30,7 +30,8 @@ static inline double slope(double u, double d, double order)
                 const double u = (double)a[k + l] - (double)b[k + l];                                        \
                 lane[l] += term;                                                                             \
             }                                                                                                \
-        for (int l = 0; k + l < m; l++) {                                                                    \
+        TG_REF_SIMD_LOOP for (int l = 0; l < (int)(m - k); l++)                                              \
+        {                                                                                                    \
             const double u = (double)a[k + l] - (double)b[k + l];                                            \
             lane[l] += term;                                                                                 \
         }                                                                                                    \
@@ -77,7 +78,8 @@ static inline double slope(double u, double d, double order)
     TG_REF_CLONES_##suffix static void usual_add_##suffix(double *restrict y, const TYPE *a, const TYPE *b,           \
                                                  int64_t n, double g, bool squared)                          \
     {                                                                                                        \
-        for (int64_t k = 0; k < n; k++) {                                                                    \
+        TG_REF_SIMD_LOOP for (int64_t k = 0; k < n; k++)                                                     \
+        {                                                                                                    \
             const double u = (double)a[k] - (double)b[k];                                                    \
             y[k] += g * (squared ? u : (double)((u > 0) - (u < 0)));                                         \
         }                                                                                                    \
@@ -141,7 +143,7 @@ static tg_status run_cdist_backward(tg_backend_state *s, const tg_call *c, const
     return run(c, r, 1, gradient_item_f32, gradient_item_f64);
 }
 
-const tg_kernel tg_ref_distance[] = {
+const tg_ref_kernel tg_ref_distance[] = {
     TG_REF_KERNEL("cdist", run_cdist),
     TG_REF_KERNEL("cdist_backward", run_cdist_backward),
     {0},

@@ -136,7 +136,8 @@ static inline int64_t to_integer(double x)
         TO *restrict dst = out;                                                                              \
         const FROM *restrict src = in[0];                                                                    \
         (void)k;                                                                                             \
-        for (int64_t i = 0; i < TG_REF_BLOCK * blocks; i++) {                                                \
+        TG_REF_SIMD_LOOP for (int64_t i = 0; i < TG_REF_BLOCK * blocks; i++)                                 \
+        {                                                                                                    \
             const FROM x = src[i];                                                                           \
             dst[i] = __VA_ARGS__;                                                                            \
         }                                                                                                    \
@@ -175,7 +176,7 @@ static tg_status run_to(tg_backend_state *s, const tg_call *c, const tg_prepared
     return tg_ref_map(c, r, convert[place_of(c->in[0]->dtype)][place_of(c->out[0].dtype)]);
 }
 
-const tg_kernel tg_ref_elementwise[] = {
+const tg_ref_kernel tg_ref_elementwise[] = {
     TG_REF_KERNEL("neg", run_any_neg),
     TG_REF_KERNEL("abs", run_any_abs),
     TG_REF_KERNEL("sign", run_sign),

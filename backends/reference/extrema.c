@@ -72,7 +72,7 @@ static tg_status run_min(tg_backend_state *s, const tg_call *c, const tg_prepare
     return run(c, r, true);
 }
 
-const tg_kernel tg_ref_extrema[] = {
+const tg_ref_kernel tg_ref_extrema[] = {
     TG_REF_KERNEL("max", run_max),
     TG_REF_KERNEL("min", run_min),
     TG_REF_KERNEL("argmax", run_max),

@@ -164,10 +164,10 @@ static tg_status run_rms_norm_backward(tg_backend_state *s, const tg_call *c, co
 
 #define PREPARED(name, prepare_fn, run_fn)                                                                   \
     {                                                                                                        \
-        .struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare_fn, .run = run_fn     \
+        .op = name, .prepare = prepare_fn, .run = run_fn     \
     }
 
-const tg_kernel tg_ref_group_norm[] = {
+const tg_ref_kernel tg_ref_group_norm[] = {
     TG_REF_KERNEL("group_norm", run_group_norm),
     PREPARED("group_norm_backward", prepare_group_norm_backward, run_group_norm_backward),
     TG_REF_KERNEL("rms_norm", run_rms_norm),

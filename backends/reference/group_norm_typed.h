@@ -27,12 +27,16 @@ static void NAME(group_item)(const void *arg, int64_t row)
     if (t->mean)
         ((T *)t->mean)[row] = high;
     ((T *)t->rstd)[row] = scale;
+    TG_REF_SIMD_LOOP
     for (int64_t i = 0; i < n; i++)
         y[i] = ((x[i] - high) - low) * scale;
     if (t->inner == 1) {
-        for (int64_t i = 0; weight && i < n; i++)
+        const int64_t weights = weight ? n : 0, biases = bias ? n : 0;
+        TG_REF_SIMD_LOOP
+        for (int64_t i = 0; i < weights; i++)
             y[i] *= weight[i];
-        for (int64_t i = 0; bias && i < n; i++)
+        TG_REF_SIMD_LOOP
+        for (int64_t i = 0; i < biases; i++)
             y[i] += bias[i];
         return;
     }

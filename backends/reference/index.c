@@ -228,14 +228,12 @@ static tg_status run_index_range(tg_backend_state *s, const tg_call *c, const tg
     return TG_OK;
 }
 
-const tg_kernel tg_ref_index[] = {
+const tg_ref_kernel tg_ref_index[] = {
     TG_REF_KERNEL("gather", run_gather),
     TG_REF_KERNEL("index_select", run_index_select),
     TG_REF_KERNEL("index_range", run_index_range),
     TG_REF_KERNEL("embedding", run_embedding),
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "embedding_renorm_",
+    {.op = "embedding_renorm_",
      .prepare = prepare_renorm,
      .run = run_renorm},
     {0},

@@ -5,6 +5,7 @@
 #define TG_REF_LANES_H
 
 #include "backends/reference/clones.h"
+#include "backends/reference/simd_loop.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -59,5 +60,8 @@ static inline double ref_exp(double x)
 /* softmax.c: y = x − log Σexp(x) along the middle of a dense [outer, n, inner], n ≥ 1. */
 void ref_log_softmax(int32_t dtype, int64_t outer, int64_t n, int64_t inner, void *y, const void *x,
                      int threads);
+/* softmax.c: y = e^x, also in place. */
+void ref_exps_f32(float *y, const float *x, int64_t n);
+void ref_exps_f64(double *y, const double *x, int64_t n);
 
 #endif

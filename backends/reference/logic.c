@@ -8,7 +8,7 @@
         const TYPE *restrict a = in[0];                                                                      \
         const TYPE *restrict b = in[1];                                                                      \
         (void)k;                                                                                             \
-        for (int64_t i = 0; i < TG_REF_BLOCK * blocks; i++)                                                  \
+        TG_REF_SIMD_LOOP for (int64_t i = 0; i < TG_REF_BLOCK * blocks; i++)                                 \
             dst[i] = a[i] op b[i];                                                                           \
     }
 #define COMPARE(name, op)                                                                                    \
@@ -55,7 +55,7 @@ static double is_close(const double *x, const double *k)
 }
 TG_REF_REAL_KERNEL(isclose, is_close(x, k))
 
-const tg_kernel tg_ref_logic[] = {
+const tg_ref_kernel tg_ref_logic[] = {
     TG_REF_KERNEL("eq", run_eq),
     TG_REF_KERNEL("ne", run_ne),
     TG_REF_KERNEL("lt", run_lt),

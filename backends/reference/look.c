@@ -104,4 +104,4 @@ static tg_status run_nonfinite(tg_backend_state *s, const tg_call *c, const tg_p
     return TG_OK;
 }
 
-const tg_kernel tg_ref_look[] = {TG_REF_KERNEL("nonfinite", run_nonfinite), {0}};
+const tg_ref_kernel tg_ref_look[] = {TG_REF_KERNEL("nonfinite", run_nonfinite), {0}};

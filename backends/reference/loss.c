@@ -41,18 +41,14 @@ typedef struct nll_task {
 } nll_task;
 
 #define T float
-#define EXPONENTIAL ref_expf
 #define NAME(x) x##_f32
 #include "backends/reference/loss_typed.h"
 #undef T
-#undef EXPONENTIAL
 #undef NAME
 #define T double
-#define EXPONENTIAL ref_exp
 #define NAME(x) x##_f64
 #include "backends/reference/loss_typed.h"
 #undef T
-#undef EXPONENTIAL
 #undef NAME
 
 /* Two partial sums a chunk. The target has an element for each position, also where there are no classes. */
@@ -205,10 +201,10 @@ static tg_status run_binary_cross_entropy(tg_backend_state *s, const tg_call *c,
 
 #define WITH_SCRATCH(name, run_fn)                                                                           \
     {                                                                                                        \
-        .struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare, .run = run_fn        \
+        .op = name, .prepare = prepare, .run = run_fn        \
     }
 
-const tg_kernel tg_ref_loss[] = {
+const tg_ref_kernel tg_ref_loss[] = {
     WITH_SCRATCH("mse_loss", run_mse_loss),
     TG_REF_KERNEL("mse_loss_backward", run_mse_loss_backward),
     TG_REF_KERNEL("binary_cross_entropy", run_binary_cross_entropy),

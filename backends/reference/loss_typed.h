@@ -1,4 +1,4 @@
-/* The loops of loss.c for one type: T, EXPONENTIAL and NAME are defined by the includer. */
+/* The loops of loss.c for one type: T and NAME are defined by the includer. */
 
 /* Σ(a − b)² of at most REF_CHUNK elements. */
 NAME(TG_REF_CLONES)
@@ -19,6 +19,7 @@ static double NAME(squares)(const T *a, const T *b, int64_t n)
 NAME(TG_REF_CLONES)
 static void NAME(each_square)(T *y, const T *a, const T *b, int64_t n)
 {
+    TG_REF_SIMD_LOOP
     for (int64_t i = 0; i < n; i++)
         y[i] = (a[i] - b[i]) * (a[i] - b[i]);
 }
@@ -26,12 +27,15 @@ static void NAME(each_square)(T *y, const T *a, const T *b, int64_t n)
 NAME(TG_REF_CLONES)
 static void NAME(difference)(T *dx, T factor, const T *dy, const T *a, const T *b, int64_t n)
 {
-    if (dy)
+    if (dy) {
+        TG_REF_SIMD_LOOP
         for (int64_t i = 0; i < n; i++)
             dx[i] = factor * dy[i] * (a[i] - b[i]);
-    else
+    } else {
+        TG_REF_SIMD_LOOP
         for (int64_t i = 0; i < n; i++)
             dx[i] = factor * (a[i] - b[i]);
+    }
 }
 
 static void NAME(mse_item)(const void *arg, int64_t k)
@@ -156,8 +160,7 @@ static void NAME(back_rows)(const nll *q, T *dx, const T *dy, double scale, cons
     int64_t n = q->classes;
     double keep = 1.0 - q->smoothing, spread = q->smoothing / (double)n;
     if (log_probs)
-        for (int64_t i = from * n; i < to * n; i++)
-            dx[i] = EXPONENTIAL(log_probs[i]);
+        NAME(ref_exps)(dx + from * n, log_probs + from * n, (to - from) * n);
     for (int64_t r = from; r < to; r++) {
         int64_t t = target[r];
         T *p = dx + r * n;
@@ -172,9 +175,11 @@ static void NAME(back_rows)(const nll *q, T *dx, const T *dy, double scale, cons
         if (log_probs)
             for (int64_t i = 0; i < n; i++)
                 p[i] *= factor;
-        if (q->smoothing > 0.0)
+        if (q->smoothing > 0.0) {
+            TG_REF_SIMD_LOOP
             for (int64_t i = 0; i < n; i++)
                 p[i] -= share * (weight ? weight[i] : (T)1);
+        }
         p[t] -= (T)(k * keep * wt);
     }
 }
@@ -184,7 +189,7 @@ NAME(TG_REF_CLONES)
 static void NAME(back_columns)(const nll *q, T *dx, const T *dy, double scale, const T *log_probs,
                                const int64_t *target, const T *weight, int64_t w)
 {
-    T k[WIDTH], factor[WIDTH];
+    T k[WIDTH], factor[WIDTH], e[WIDTH] = {0};
     int64_t t[WIDTH];
     T keep = (T)(1.0 - q->smoothing), spread = (T)(q->smoothing / (double)q->classes);
     for (int64_t j = 0; j < w; j++) {
@@ -196,8 +201,11 @@ static void NAME(back_columns)(const nll *q, T *dx, const T *dy, double scale, c
     }
     for (int64_t c = 0; c < q->classes; c++) {
         T wc = weight ? weight[c] : (T)1, *p = dx + c * q->inner;
+        if (log_probs)
+            NAME(ref_exps)(e, log_probs + c * q->inner, w);
+        TG_REF_SIMD_LOOP
         for (int64_t j = 0; j < w; j++) {
-            T v = log_probs ? EXPONENTIAL(log_probs[c * q->inner + j]) * factor[j] : (T)0;
+            T v = e[j] * factor[j];
             v -= spread * wc + (t[j] == c ? keep * wc : (T)0);
             p[j] = t[j] < 0 ? (T)0 : k[j] * v;
         }

@@ -99,7 +99,7 @@ static tg_status run_masked_scatter(tg_backend_state *s, const tg_call *c, const
     return TG_OK;
 }
 
-const tg_kernel tg_ref_mask[] = {
+const tg_ref_kernel tg_ref_mask[] = {
     TG_REF_KERNEL("true_count", run_true_count),
     TG_REF_KERNEL("nonzero", run_nonzero),
     TG_REF_KERNEL("masked_select", run_masked_select),

@@ -242,8 +242,8 @@ static tg_status run(tg_backend_state *s, const tg_call *c, const tg_prepared *p
     return TG_OK;
 }
 
-const tg_kernel tg_ref_matmul[] = {
-    {.struct_size = sizeof(tg_kernel), .version = 1, .op = "matmul", .prepare = prepare, .run = run},
-    {.struct_size = sizeof(tg_kernel), .version = 1, .op = "linear", .prepare = prepare, .run = run},
+const tg_ref_kernel tg_ref_matmul[] = {
+    {.op = "matmul", .prepare = prepare, .run = run},
+    {.op = "linear", .prepare = prepare, .run = run},
     {0},
 };

@@ -290,15 +290,13 @@ static tg_status norm_run(tg_backend_state *state, const tg_call *c, const tg_pr
     return TG_OK;
 }
 
-const tg_kernel tg_ref_optim[] = {
+const tg_ref_kernel tg_ref_optim[] = {
     TG_REF_KERNEL("sgd_step", sgd_run),
     TG_REF_KERNEL("sgd_momentum_step", momentum_run),
     TG_REF_KERNEL("adam_step", adam_run),
     TG_REF_KERNEL("adam_amsgrad_step", amsgrad_run),
     TG_REF_KERNEL("scale_", scale_run),
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "grad_norm",
+    {.op = "grad_norm",
      .prepare = norm_prepare,
      .run = norm_run},
     {0},

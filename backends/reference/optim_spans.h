@@ -5,12 +5,12 @@ SPAN(TG_REF_CLONES)
 static void SPAN(sgd)(REAL *restrict weights, const REAL *restrict grad, size_t n, const double *s, REAL sign)
 {
     const REAL step = (REAL)-s[0], decay = (REAL)s[1];
-    if (decay != 0)
-        for (size_t i = 0; i < n; i++)
-            weights[i] += step * (sign * grad[i] + decay * weights[i]);
-    else
-        for (size_t i = 0; i < n; i++)
-            weights[i] += step * (sign * grad[i]);
+    /* Decay by select: 0·inf would be NaN where torch skips the term. */
+    for (size_t i = 0; i < n; i++) {
+        REAL g = sign * grad[i];
+        g = decay != 0 ? g + decay * weights[i] : g;
+        weights[i] += step * g;
+    }
 }
 
 SPAN(TG_REF_CLONES)
@@ -19,23 +19,13 @@ static void SPAN(sgd_momentum)(REAL *restrict weights, const REAL *restrict grad
 {
     const REAL step = (REAL)-s[0], decay = (REAL)s[1], momentum = (REAL)s[2], keep = (REAL)s[3],
                take = (REAL)s[4];
-    /* Decay by select: 0·inf would be NaN where torch skips the term. */
-    if (nesterov)
-        for (size_t i = 0; i < n; i++) {
-            REAL g = sign * grad[i], w = weights[i];
-            g = decay != 0 ? g + decay * w : g;
-            REAL b = keep * buffer[i] + take * g;
-            buffer[i] = b;
-            weights[i] = w + step * (g + momentum * b);
-        }
-    else
-        for (size_t i = 0; i < n; i++) {
-            REAL g = sign * grad[i], w = weights[i];
-            g = decay != 0 ? g + decay * w : g;
-            REAL b = keep * buffer[i] + take * g;
-            buffer[i] = b;
-            weights[i] = w + step * b;
-        }
+    for (size_t i = 0; i < n; i++) {
+        REAL g = sign * grad[i], w = weights[i];
+        g = decay != 0 ? g + decay * w : g;
+        REAL b = keep * buffer[i] + take * g;
+        buffer[i] = b;
+        weights[i] = w + step * (nesterov ? g + momentum * b : b);
+    }
 }
 
 typedef struct SPAN(adam_scalars) {

@@ -22,7 +22,7 @@ static tg_status run_pad(tg_backend_state *s, const tg_call *c, const tg_prepare
     return TG_OK;
 }
 
-const tg_kernel tg_ref_pad[] = {
+const tg_ref_kernel tg_ref_pad[] = {
     TG_REF_KERNEL("constant_pad_nd", run_pad),
     {0},
 };

@@ -129,7 +129,7 @@ static tg_status run_max_unpool(tg_backend_state *s, const tg_call *c, const tg_
     return TG_OK;
 }
 
-const tg_kernel tg_ref_patches[] = {
+const tg_ref_kernel tg_ref_patches[] = {
     TG_REF_KERNEL("im2col", run_im2col),
     TG_REF_KERNEL("col2im", run_col2im),
     TG_REF_KERNEL("max_unpool", run_max_unpool),

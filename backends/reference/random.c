@@ -127,7 +127,7 @@ static tg_status run_normal(tg_backend_state *s, const tg_call *c, const tg_prep
     return fill(c->in[0], (void *)(uintptr_t)r->in[0], r, true, r->scalars[0], r->scalars[1], 0.0);
 }
 
-const tg_kernel tg_ref_random[] = {
+const tg_ref_kernel tg_ref_random[] = {
     TG_REF_KERNEL("dropout", run_dropout),       TG_REF_KERNEL("rand_like", run_rand_like),
     TG_REF_KERNEL("randn_like", run_randn_like), TG_REF_KERNEL("uniform_", run_uniform),
     TG_REF_KERNEL("normal_", run_normal),        {0},

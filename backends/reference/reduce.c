@@ -474,9 +474,9 @@ static tg_status run_amin(tg_backend_state *s, const tg_call *c, const tg_prepar
 
 #define SUMMING(name, run_fn)                                                                                \
     {                                                                                                        \
-        .struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare_sum, .run = run_fn    \
+        .op = name, .prepare = prepare_sum, .run = run_fn    \
     }
-const tg_kernel tg_ref_reduce[] = {
+const tg_ref_kernel tg_ref_reduce[] = {
     SUMMING("sum", run_sum),
     SUMMING("mean", run_mean),
     SUMMING("var", run_var),

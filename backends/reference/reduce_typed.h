@@ -18,7 +18,8 @@ static double TYPED(sum_run)(const T *x, int64_t n, bool squared, double centre)
                 const double d = (double)x[i + l] - centre;
                 lane[l] += d * d;
             }
-        for (int l = 0; i + l < n; l++) {
+        TG_REF_SIMD_LOOP
+        for (int l = 0; l < (int)(n - i); l++) {
             const double d = (double)x[i + l] - centre;
             lane[l] += d * d;
         }
@@ -26,7 +27,8 @@ static double TYPED(sum_run)(const T *x, int64_t n, bool squared, double centre)
         for (; i + LANES <= n; i += LANES)
             for (int l = 0; l < LANES; l++)
                 lane[l] += (double)x[i + l];
-        for (int l = 0; i + l < n; l++)
+        TG_REF_SIMD_LOOP
+        for (int l = 0; l < (int)(n - i); l++)
             lane[l] += (double)x[i + l];
     }
     for (int width = LANES / 2; width; width /= 2)
@@ -126,7 +128,8 @@ static T TYPED(extremum_run)(const T *x, int64_t n, T sign, T best)
             lane[l] = ((v > lane[l]) | (v != v)) ? v : lane[l];
         }
     }
-    for (int l = 0; i + l < n; l++) {
+    TG_REF_SIMD_LOOP
+    for (int l = 0; l < (int)(n - i); l++) {
         const T v = sign * x[i + l];
         lane[l] = ((v > lane[l]) | (v != v)) ? v : lane[l];
     }

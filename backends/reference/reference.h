@@ -8,37 +8,44 @@
 
 #include <stdbool.h>
 
-extern const tg_kernel tg_ref_elementwise[];
-extern const tg_kernel tg_ref_activation[];
-extern const tg_kernel tg_ref_reduce[];
-extern const tg_kernel tg_ref_copy[];
-extern const tg_kernel tg_ref_matmul[];
-extern const tg_kernel tg_ref_softmax[];
-extern const tg_kernel tg_ref_loss[];
+/* What the reference fills in of a tg_kernel: half as large, and there are hundreds. */
+typedef struct tg_ref_kernel {
+    const char *op;
+    tg_status (*run)(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r);
+    tg_status (*prepare)(tg_backend_state *s, const tg_call *c, tg_prepared *p);
+} tg_ref_kernel;
+
+extern const tg_ref_kernel tg_ref_elementwise[];
+extern const tg_ref_kernel tg_ref_activation[];
+extern const tg_ref_kernel tg_ref_reduce[];
+extern const tg_ref_kernel tg_ref_copy[];
+extern const tg_ref_kernel tg_ref_matmul[];
+extern const tg_ref_kernel tg_ref_softmax[];
+extern const tg_ref_kernel tg_ref_loss[];
 extern const tg_kernel tg_ref_norm[];
-extern const tg_kernel tg_ref_index[];
-extern const tg_kernel tg_ref_random[];
-extern const tg_kernel tg_ref_optim[];
-extern const tg_kernel tg_ref_unary[];
-extern const tg_kernel tg_ref_binary[];
-extern const tg_kernel tg_ref_logic[];
-extern const tg_kernel tg_ref_special[];
-extern const tg_kernel tg_ref_cumulative[];
-extern const tg_kernel tg_ref_extrema[];
-extern const tg_kernel tg_ref_distance[];
-extern const tg_kernel tg_ref_sort[];
-extern const tg_kernel tg_ref_scatter[];
-extern const tg_kernel tg_ref_mask[];
-extern const tg_kernel tg_ref_arrange[];
-extern const tg_kernel tg_ref_create[];
-extern const tg_kernel tg_ref_contraction[];
-extern const tg_kernel tg_ref_resample[];
-extern const tg_kernel tg_ref_patches[];
-extern const tg_kernel tg_ref_look[];
+extern const tg_ref_kernel tg_ref_index[];
+extern const tg_ref_kernel tg_ref_random[];
+extern const tg_ref_kernel tg_ref_optim[];
+extern const tg_ref_kernel tg_ref_unary[];
+extern const tg_ref_kernel tg_ref_binary[];
+extern const tg_ref_kernel tg_ref_logic[];
+extern const tg_ref_kernel tg_ref_special[];
+extern const tg_ref_kernel tg_ref_cumulative[];
+extern const tg_ref_kernel tg_ref_extrema[];
+extern const tg_ref_kernel tg_ref_distance[];
+extern const tg_ref_kernel tg_ref_sort[];
+extern const tg_ref_kernel tg_ref_scatter[];
+extern const tg_ref_kernel tg_ref_mask[];
+extern const tg_ref_kernel tg_ref_arrange[];
+extern const tg_ref_kernel tg_ref_create[];
+extern const tg_ref_kernel tg_ref_contraction[];
+extern const tg_ref_kernel tg_ref_resample[];
+extern const tg_ref_kernel tg_ref_patches[];
+extern const tg_ref_kernel tg_ref_look[];
 extern const tg_kernel tg_ref_pool[];
-extern const tg_kernel tg_ref_group_norm[];
-extern const tg_kernel tg_ref_conv[];
-extern const tg_kernel tg_ref_pad[];
+extern const tg_ref_kernel tg_ref_group_norm[];
+extern const tg_ref_kernel tg_ref_conv[];
+extern const tg_ref_kernel tg_ref_pad[];
 
 static inline int64_t ref_count(const tg_desc *d)
 {
@@ -76,6 +83,6 @@ void tg_ref_copy_strided(int ndim, const int64_t *dim, int32_t dtype, void *dst,
                          const void *src, const int64_t *src_stride, int threads);
 void tg_ref_fill(const tg_desc *d, void *dst, double x, int threads);
 
-#define TG_REF_KERNEL(name, run_fn) {.struct_size = sizeof(tg_kernel), .version = 1, .op = name, .run = run_fn}
+#define TG_REF_KERNEL(name, run_fn) {.op = name, .run = run_fn}
 
 #endif

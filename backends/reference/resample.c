@@ -486,21 +486,15 @@ static tg_status run_grid_sample_backward(tg_backend_state *s, const tg_call *c,
     return grid_sample(c, r, true);
 }
 
-const tg_kernel tg_ref_resample[] = {
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "resample",
+const tg_ref_kernel tg_ref_resample[] = {
+    {.op = "resample",
      .prepare = prepare_resample,
      .run = run_resample},
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "resample_backward",
+    {.op = "resample_backward",
      .prepare = prepare_resample,
      .run = run_resample_backward},
     TG_REF_KERNEL("grid_sample", run_grid_sample),
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "grid_sample_backward",
+    {.op = "grid_sample_backward",
      .prepare = prepare_grid_sample_backward,
      .run = run_grid_sample_backward},
     {0},

@@ -159,7 +159,7 @@ static tg_status run_scatter_reduce(tg_backend_state *s, const tg_call *c, const
     return run(c, r, a->dim, a->reduce, !a->include_self);
 }
 
-const tg_kernel tg_ref_scatter[] = {
+const tg_ref_kernel tg_ref_scatter[] = {
     TG_REF_KERNEL("scatter", run_scatter),
     TG_REF_KERNEL("scatter_add", run_scatter_add),
     TG_REF_KERNEL("scatter_reduce", run_scatter_reduce),

@@ -209,7 +209,7 @@ static tg_status run_logsumexp(tg_backend_state *s, const tg_call *c, const tg_p
     return TG_OK;
 }
 
-const tg_kernel tg_ref_softmax[] = {
+const tg_ref_kernel tg_ref_softmax[] = {
     TG_REF_KERNEL("softmax", run_softmax),
     TG_REF_KERNEL("log_softmax", run_log_softmax),
     TG_REF_KERNEL("softmax_backward", run_softmax_backward),

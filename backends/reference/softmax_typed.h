@@ -1,5 +1,13 @@
 /* The loops of softmax.c for one type: T, EXP and NAME are defined by the includer. */
 
+/* y = e^x, also in place. The one copy of the polynomial: whoever takes pieces of some length may as well call. */
+NAME(TG_REF_CLONES) void NAME(ref_exps)(T *y, const T *x, int64_t n)
+{
+    TG_REF_SIMD_LOOP
+    for (int64_t i = 0; i < n; i++)
+        y[i] = EXP(x[i]);
+}
+
 /* Rows of n elements, short ones a group at a time, so that the exponentials run over whole vectors. y = x −
  * max first; the exponentials of `logs` go through a buffer. */
 NAME(TG_REF_CLONES)
@@ -14,21 +22,18 @@ static void NAME(rows)(T *y, const T *x, int64_t rows, int64_t n, bool logs)
         T *dst = y + r0 * n;
         for (int64_t r = 0; r < m; r++) {
             const T *p = src + r * n;
-            T max = NAME(max)(p, n);
+            T *q = dst + r * n, max = NAME(max)(p, n);
+            TG_REF_SIMD_LOOP
             for (int64_t i = 0; i < n; i++)
-                dst[r * n + i] = p[i] - max;
+                q[i] = p[i] - max;
             sum[r] = 0.0;
         }
         for (int64_t p0 = 0; p0 < m * n; p0 += PIECE) {
-            int64_t len = m * n - p0 < PIECE ? m * n - p0 : PIECE;
+            int64_t len = m * n - p0 < PIECE ? m * n - p0 : PIECE, each = m == 1 ? len : n;
             T *e = logs ? buffer : dst + p0;
-            for (int64_t i = 0; i < len; i++)
-                e[i] = EXP(dst[p0 + i]);
-            if (m == 1)
-                sum[0] += NAME(sum)(e, len);
-            else
-                for (int64_t r = 0; r < m; r++)
-                    sum[r] = NAME(sum)(e + r * n, n);
+            NAME(ref_exps)(e, dst + p0, len);
+            for (int64_t r = 0; r < m; r++)
+                sum[r] += NAME(sum)(e + r * each, each);
         }
         for (int64_t r = 0; r < m; r++) {
             T s = (T)(logs ? log(sum[r]) : sum[r]);
@@ -43,28 +48,36 @@ static void NAME(rows)(T *y, const T *x, int64_t rows, int64_t n, bool logs)
     }
 }
 
-/* w ≤ WIDTH neighbouring columns of n elements, `step` apart. */
+/* The largest of each of w ≤ WIDTH neighbouring columns of n elements, `step` apart. */
 NAME(TG_REF_CLONES)
-static void NAME(columns)(T *y, const T *x, int64_t n, int64_t step, int64_t w, bool logs)
+static void NAME(column_max)(T *restrict max, const T *restrict x, int64_t n, int64_t step, int64_t w)
 {
-    T max[WIDTH], s[WIDTH];
-    double sum[WIDTH] = {0};
-    for (int64_t j = 0; j < w; j++)
-        max[j] = x[j];
+    memcpy(max, x, (size_t)w * sizeof *x);
     for (int64_t k = 1; k < n; k++)
         for (int64_t j = 0; j < w; j++)
             max[j] = x[k * step + j] > max[j] ? x[k * step + j] : max[j];
-    for (int64_t k = 0; k < n; k++) {
-        const T *restrict in = x + k * step;
-        T *restrict out = y + k * step;
-        for (int64_t j = 0; j < w; j++)
-            out[j] = EXP(in[j] - max[j]);
-        for (int64_t j = 0; j < w; j++)
-            sum[j] += (double)out[j];
-        if (logs)
-            for (int64_t j = 0; j < w; j++)
-                out[j] = in[j] - max[j];
-    }
+}
+
+/* y = e^(x − max), its sums, and x − max itself at `less` (which may be y). */
+NAME(TG_REF_CLONES)
+static void NAME(column_exps)(double *restrict sum, T *y, T *less, const T *x, const T *max, int64_t w)
+{
+    TG_REF_SIMD_LOOP
+    for (int64_t j = 0; j < w; j++)
+        less[j] = x[j] - max[j];
+    NAME(ref_exps)(y, less, w);
+    for (int64_t j = 0; j < w; j++)
+        sum[j] += (double)y[j];
+}
+
+NAME(TG_REF_CLONES)
+static void NAME(columns)(T *y, const T *x, int64_t n, int64_t step, int64_t w, bool logs)
+{
+    T max[WIDTH], s[WIDTH], e[WIDTH];
+    double sum[WIDTH] = {0};
+    NAME(column_max)(max, x, n, step, w);
+    for (int64_t k = 0; k < n; k++)
+        NAME(column_exps)(sum, logs ? e : y + k * step, y + k * step, x + k * step, max, w);
     for (int64_t j = 0; j < w; j++)
         s[j] = (T)(logs ? log(sum[j]) : sum[j]);
     for (int64_t k = 0; k < n; k++) {
@@ -78,18 +91,33 @@ static void NAME(columns)(T *y, const T *x, int64_t n, int64_t step, int64_t w, 
     }
 }
 
+/* dx = y·(dy − Σ dy·y); of `logs`, short rows a group at a time: dx = dy − e^y·Σ dy. */
 NAME(TG_REF_CLONES)
 static void NAME(rows_backward)(T *dx, const T *dy, const T *y, int64_t rows, int64_t n, bool logs)
 {
-    for (int64_t r = 0; r < rows; r++, dx += n, dy += n, y += n) {
-        if (logs) {
-            T s = (T)NAME(sum)(dy, n);
-            for (int64_t i = 0; i < n; i++)
-                dx[i] = dy[i] - EXP(y[i]) * s;
-        } else {
+    if (!logs) {
+        for (int64_t r = 0; r < rows; r++, dx += n, dy += n, y += n) {
             T s = (T)NAME(dot)(dy, y, n);
+            TG_REF_SIMD_LOOP
             for (int64_t i = 0; i < n; i++)
                 dx[i] = y[i] * (dy[i] - s);
+        }
+        return;
+    }
+    T e[PIECE], s[PIECE];
+    int64_t group = n > PIECE ? 1 : PIECE / n;
+    for (int64_t r0 = 0; r0 < rows; r0 += group) {
+        int64_t m = rows - r0 < group ? rows - r0 : group;
+        for (int64_t r = 0; r < m; r++)
+            s[r] = (T)NAME(sum)(dy + (r0 + r) * n, n);
+        for (int64_t p0 = 0; p0 < m * n; p0 += PIECE) {
+            int64_t len = m * n - p0 < PIECE ? m * n - p0 : PIECE, each = m == 1 ? len : n;
+            int64_t at = r0 * n + p0;
+            NAME(ref_exps)(e, y + at, len);
+            for (int64_t r = 0; r < m; r++, at += each)
+                TG_REF_SIMD_LOOP
+                for (int64_t i = 0; i < each; i++)
+                    dx[at + i] = dy[at + i] - e[r * each + i] * s[r];
         }
     }
 }
@@ -99,7 +127,7 @@ static void NAME(columns_backward)(T *dx, const T *dy, const T *y, int64_t n, in
                                    bool logs)
 {
     double sum[WIDTH] = {0};
-    T s[WIDTH];
+    T s[WIDTH], e[WIDTH];
     for (int64_t k = 0; k < n; k++)
         if (logs)
             for (int64_t j = 0; j < w; j++)
@@ -110,12 +138,16 @@ static void NAME(columns_backward)(T *dx, const T *dy, const T *y, int64_t n, in
     for (int64_t j = 0; j < w; j++)
         s[j] = (T)sum[j];
     for (int64_t k = 0; k < n; k++, dx += step, dy += step, y += step) {
-        if (logs)
+        if (logs) {
+            NAME(ref_exps)(e, y, w);
+            TG_REF_SIMD_LOOP
             for (int64_t j = 0; j < w; j++)
-                dx[j] = dy[j] - EXP(y[j]) * s[j];
-        else
+                dx[j] = dy[j] - e[j] * s[j];
+        } else {
+            TG_REF_SIMD_LOOP
             for (int64_t j = 0; j < w; j++)
                 dx[j] = y[j] * (dy[j] - s[j]);
+        }
     }
 }
 
@@ -165,11 +197,17 @@ static T NAME(logsumexp_one)(const T *x, const span *s)
         return (T)NAN;
     if (isinf(max))
         return max;
+    T e[WIDTH];
     double sum = 0.0;
     do {
-        const T *p = x + offset;
-        for (int64_t i = 0; i < s->run; i++)
-            sum += (double)EXP(p[i] - max);
+        for (int64_t i = 0; i < s->run; i += WIDTH) {
+            const int64_t w = s->run - i < WIDTH ? s->run - i : WIDTH;
+            for (int64_t j = 0; j < w; j++)
+                e[j] = x[offset + i + j] - max;
+            NAME(ref_exps)(e, e, w);
+            for (int64_t j = 0; j < w; j++)
+                sum += (double)e[j];
+        }
     } while (advance(s, at, &offset));
     return (T)(log(sum) + (double)max);
 }
@@ -179,19 +217,11 @@ NAME(TG_REF_CLONES) static void NAME(logsumexp_columns)(T *y, const T *x, int64_
 {
     T max[WIDTH], e[WIDTH];
     double sum[WIDTH] = {0};
-    for (int64_t j = 0; j < w; j++)
-        max[j] = x[j];
-    for (int64_t k = 1; k < n; k++)
-        for (int64_t j = 0; j < w; j++)
-            max[j] = x[k * step + j] > max[j] ? x[k * step + j] : max[j];
+    NAME(column_max)(max, x, n, step, w);
     for (int64_t j = 0; j < w; j++)
         max[j] = isfinite(max[j]) ? max[j] : 0;
-    for (int64_t k = 0; k < n; k++) {
-        for (int64_t j = 0; j < w; j++)
-            e[j] = EXP(x[k * step + j] - max[j]);
-        for (int64_t j = 0; j < w; j++)
-            sum[j] += (double)e[j];
-    }
+    for (int64_t k = 0; k < n; k++)
+        NAME(column_exps)(sum, e, e, x + k * step, max, w);
     for (int64_t j = 0; j < w; j++)
         y[j] = (T)(log(sum[j]) + (double)max[j]);
 }

@@ -495,9 +495,9 @@ static tg_status run_unique(tg_backend_state *state, const tg_call *c, const tg_
 
 #define LINES(name, run_fn)                                                                                  \
     {                                                                                                        \
-        .struct_size = sizeof(tg_kernel), .version = 1, .op = name, .prepare = prepare_lines, .run = run_fn  \
+        .op = name, .prepare = prepare_lines, .run = run_fn  \
     }
-const tg_kernel tg_ref_sort[] = {
+const tg_ref_kernel tg_ref_sort[] = {
     LINES("sort", run_sort),
     LINES("topk", run_topk),
     LINES("kthvalue", run_pick),
@@ -506,9 +506,7 @@ const tg_kernel tg_ref_sort[] = {
     LINES("median_all", run_median_all),
     TG_REF_KERNEL("quantile_place", run_quantile_place),
     TG_REF_KERNEL("searchsorted", run_searchsorted),
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "unique_plan",
+    {.op = "unique_plan",
      .prepare = prepare_unique,
      .run = run_unique},
     {0},

@@ -127,7 +127,7 @@ static double bessel_i(int n, double x)
 TG_REF_REAL_KERNEL(i0, bessel_i(0, x[0]))
 TG_REF_REAL_KERNEL(i1, bessel_i(1, x[0]))
 
-const tg_kernel tg_ref_special[] = {
+const tg_ref_kernel tg_ref_special[] = {
     TG_REF_KERNEL("erfc", run_erfc),
     TG_REF_KERNEL("erfinv", run_erfinv),
     TG_REF_KERNEL("lgamma", run_lgamma),

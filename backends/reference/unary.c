@@ -55,7 +55,7 @@ static tg_status run_nan_to_num(tg_backend_state *s, const tg_call *c, const tg_
     return tg_ref_through(c, r, k, nan_to_num_real, same_whole);
 }
 
-const tg_kernel tg_ref_unary[] = {
+const tg_ref_kernel tg_ref_unary[] = {
     TG_REF_KERNEL("acos", run_acos),
     TG_REF_KERNEL("acosh", run_acosh),
     TG_REF_KERNEL("asin", run_asin),

@@ -7,6 +7,7 @@
 #define TG_REF_VECTOR_MATH_H
 
 #include "backends/reference/clones.h"
+#include "backends/reference/simd_loop.h"
 
 #include <math.h>
 
@@ -32,13 +33,6 @@ TG_REF_SIMD double tanh(double);
 TG_REF_SIMD double erf(double);
 TG_REF_SIMD double pow(double, double);
 #endif
-#endif
-
-/* clang warns where it cannot obey, and vectorises what it can anyway. */
-#ifdef __clang__
-#define TG_REF_SIMD_LOOP
-#else
-#define TG_REF_SIMD_LOOP _Pragma("omp simd")
 #endif
 
 /* By the type of the argument, without a promotion. */
