@@ -12,26 +12,45 @@
 #include <stdio.h>
 #include <string.h>
 
-/* From where on BLIS gains over the reference, by kernel set; from bench_matmul with TG_BENCH_ACCEPT_ALL=1 on
- * a Sapphire Rapids (f32 and f64, one thread). skx has no path of its own for small products, the others have
- * one. */
+/* clang-format off */
+/* From where on BLIS gains over the reference, by kernel set. From `TG_BENCH_ACCEPT_ALL=1 bench_matmul 1 SHAPES blis.so`, and
+ * 2, on a Sapphire Rapids; microseconds of the reference and of BLIS 0.9, B as it is and transposed ("turned"):
+ *                        skx, one thread          skx, two threads        BLIS_ARCH_TYPE=3 (haswell), one thread
+ *      48   48   48                                                          4.5   3.4    4.7   5.0
+ *      64   64   64     9.9   9.8  10.0  11.0    7.0   9.9   7.2  11.3       9.9   7.1   10.0   9.7
+ *      72   72   72    14.3  12.7  14.7  14.2   10.6  13.0  10.8  14.6
+ *      80   80   80    19.6  15.6  19.6  17.6   13.8  15.9  13.7  18.0
+ *      96   96   96    32.6  18.5  32.6  21.3   19.0  16.1  18.7  18.7      32.6  21.3   32.7  28.6
+ *     128  128  128    73.8  37.7  73.2  42.7   41.9  27.0  41.9  32.9      73.9  50.0   73.3  61.4
+ *      32   64  256    19.1  15.4  18.5  20.4   12.4  15.6  12.0  20.6      18.9  14.0   18.7  18.6
+ *      16  512  512     196   145   177   231    103    88    93   125       192   105    176   115
+ *      32  512   32    23.7  23.7  23.3  29.0   23.6  23.4  23.2  29.0      23.8  13.7   23.3  15.0
+ *     128  784   16    74.3  85.4  74.5  90.9   43.0  57.9  43.2  63.0
+ *     128   10  256    17.4  10.6  18.3  11.5   15.3  14.0  16.2  16.5
+ * skx has no path of its own for small products, the others have one. */
+/* clang-format on */
 typedef struct tuning {
     const char *kernels;
-    int64_t skinny_max;            /* so many rows or columns are better done as vectors           */
-    double vector_from, gemm_from; /* operations (2·m·n·k, and C's own); for each of the vectors   */
-    double narrow_from;            /* gemm, where neither m nor n is above 32                      */
+    int64_t skinny_max;  /* so many rows or columns are better done as vectors                    */
+    double vector_from;  /* operations (2·m·n·k, and C's own), for each of the vectors            */
+    double gemm_from[2]; /* [1]: turned                                                           */
+    double small_from;   /* where neither m nor n is above FEW                                    */
+    double few_from;     /* where one of them is not: turned, or columns                          */
 } tuning;
 static const tuning tunings[] = {
-    {"skx", 12, 8e3, 5.5e5, 1e9},
-    {NULL, 2, 8e3, 1.2e5, 1.2e5},
+    {"skx", 12, 8e3, {6.5e5, 1.05e6}, 1e9, 1e9},
+    {NULL, 2, 8e3, {2.5e5, 5.5e5}, 1.2e5, 5.5e5},
 };
+enum { FEW = 32 };
+/* The reference gains more from several threads than BLIS where little is to be done. */
+static const double on_threads = 1.8;
 
 /* From how many operations on threads bring more than they cost, and from how many on a product whose parts
  * would be narrow is given to BLIS's own threads. Elsewhere each thread computes a part of C by itself: as
  * fast on an idle machine, and many times faster on a busy one, because BLIS's threads meet at spinning
  * barriers. */
-static const double threads_from = 1.2e6, blis_threads_from = 1e7;
-enum { NARROW_PART = 64 };
+static const double threads_from = 1.5e6, blis_threads_from = 1e7;
+enum { NARROW_PART = 64, PART = 32 };
 
 struct tg_backend_state {
     const tg_host *host;
@@ -55,6 +74,7 @@ typedef struct plan {
     int parts;              /* of one product, side by side, on one thread each                        */
     int batch_threads;      /* products side by side, likewise                                         */
     bool wide;              /* f64                                                                     */
+    bool by_rows;           /* gemm: the parts are rows of C, else columns                             */
     bool by_columns;        /* skinny: A times the columns of B; else the rows of A times B            */
     skinny skinny;          /* 0 vectors: gemm does it                                                 */
     int64_t x_step;         /* of a skinny product's vectors, where they are not contiguous and copied */
@@ -136,12 +156,39 @@ static int64_t batch_of(const tg_call *c)
     return batch;
 }
 
-/* Of one product. */
-static double flops(const tg_call *c)
+/* One matrix b for a whole batch of a's, whose rows follow each other: that is one product. */
+static void merge(plan *q, const tg_call *c)
 {
-    const tg_desc *out = c->out, *a = c->in[0];
-    return 2.0 * (double)out->dim[out->ndim - 2] * (double)out->dim[out->ndim - 1] *
-           (double)a->dim[a->ndim - 1];
+    const tg_desc *a = c->in[0], *b = c->in[1], *out = c->out;
+    if (q->batch <= 1 || c->n_in == 3 || a->ndim != out->ndim)
+        return;
+    for (int i = 0; i < b->ndim - 2; i++)
+        if (b->dim[i] > 1 && b->stride[i] != 0)
+            return;
+    for (int i = 0; i < out->ndim - 2; i++)
+        if (a->dim[i] != out->dim[i] || a->stride[i] != a->stride[i + 1] * a->dim[i + 1])
+            return;
+    q->a.rows = q->c.rows *= q->batch;
+    q->batch = 1;
+}
+
+static plan describe(const tg_call *c)
+{
+    bool is_linear = c->n_in == 3;
+    plan q = {.a = last_two(c->in[0], false),
+              .b = last_two(c->in[1], is_linear),
+              .c = last_two(c->out, false),
+              .batch = batch_of(c),
+              .wide = c->out->dtype == TG_F64};
+    q.bias_step = is_linear && c->in[2] ? c->in[2]->stride[0] : 0;
+    merge(&q, c);
+    return q;
+}
+
+/* Of one product. */
+static double flops(const plan *q)
+{
+    return 2.0 * (double)q->c.rows * (double)q->c.cols * (double)q->a.cols;
 }
 
 /* -- which products, on how many threads ----------------------------------------------------------------- */
@@ -159,13 +206,21 @@ static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reas
             *reason = "BLIS reads strided matrices only";
             return TG_REFUSE;
         }
-    int64_t m = c->out->dim[c->out->ndim - 2], n = c->out->dim[c->out->ndim - 1];
+    const plan q = describe(c);
+    int64_t m = q.c.rows, n = q.c.cols;
     int64_t fewer = m < n ? m : n;
-    double gain = flops(c) + 16.0 * (double)m * (double)n;
-    double from = fewer <= t->skinny_max ? t->vector_from * (double)fewer
-                  : m <= 32 && n <= 32   ? t->narrow_from
-                                         : t->gemm_from;
-    if (fewer == 0 || batch_of(c) == 0 || flops(c) < 1 || gain < from) {
+    double gain = flops(&q) + 16.0 * (double)m * (double)n;
+    const bool turned = q.b.row == 1 && q.b.col > 1;
+    double from = t->gemm_from[turned];
+    if (fewer <= t->skinny_max)
+        from = t->vector_from * (double)fewer;
+    else if (m <= FEW && n <= FEW)
+        from = t->small_from;
+    else if ((turned && fewer <= FEW) || n < FEW)
+        from = t->few_from;
+    if (fewer > t->skinny_max && c->threads > 1)
+        from *= on_threads;
+    if (fewer == 0 || q.batch == 0 || flops(&q) < 1 || gain < from) {
         *reason = "too small: the reference is faster";
         return TG_DECLINE;
     }
@@ -174,7 +229,7 @@ static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reas
 
 static void choose_threads(plan *q, const tg_call *c)
 {
-    double work = flops(c);
+    double work = flops(q);
     int64_t longer = q->c.rows > q->c.cols ? q->c.rows : q->c.cols;
     q->threads = q->parts = q->batch_threads = 1;
     if (c->threads <= 1 || work * (double)q->batch < threads_from)
@@ -184,7 +239,22 @@ static void choose_threads(plan *q, const tg_call *c)
     else if (work >= blis_threads_from && !q->skinny.vectors && longer < (int64_t)c->threads * NARROW_PART)
         q->threads = c->threads;
     else if (work >= threads_from && longer >= 64)
-        q->parts = (int)(longer / 32 < c->threads ? longer / 32 : c->threads);
+        q->parts = (int)(longer / PART < c->threads ? longer / PART : c->threads);
+    /* The rows, as the optimizer divides a gradient of weights, else the longer side. */
+    const bool c_largest = q->c.rows >= q->a.cols && q->c.cols >= q->a.cols;
+    q->by_rows = q->c.rows >= q->c.cols || (c_largest && q->c.rows >= (int64_t)q->parts * PART);
+}
+
+static const char *implementation(const plan *q)
+{
+    if (q->batch_threads > 1)
+        return q->skinny.vectors ? "vectors:batch" : "gemm:batch";
+    if (q->skinny.vectors)
+        return q->parts > 1 ? "vectors:parts" : "vectors";
+    return q->threads > 1  ? "gemm:threads"
+           : q->parts <= 1 ? "gemm"
+           : q->by_rows    ? "gemm:rows"
+                           : "gemm:columns";
 }
 
 static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
@@ -194,19 +264,15 @@ static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
         s->host->error(s->host->arg, TG_ENOMEM, "no memory for the plan of a product");
         return TG_ENOMEM;
     }
-    bool is_linear = c->n_in == 3;
-    *q = (plan){.a = last_two(c->in[0], false),
-                .b = last_two(c->in[1], is_linear),
-                .c = last_two(c->out, false),
-                .batch = batch_of(c),
-                .wide = c->out->dtype == TG_F64};
-    q->bias_step = is_linear && c->in[2] ? c->in[2]->stride[0] : 0;
+    *q = describe(c);
     plan_copy(&q->a, &q->copies);
     plan_copy(&q->b, &q->copies);
     is_plain(&q->c);
     plan_skinny(q, s->tuning->skinny_max);
     choose_threads(q, c);
     p->impl = q;
+    if (TG_ABI_HAS(p, implementation))
+        p->implementation = implementation(q);
     p->scratch_size = (size_t)(q->copies * q->batch_threads) * (q->wide ? sizeof(double) : sizeof(float));
     return TG_OK;
 }
@@ -334,7 +400,7 @@ static void run_gemm(const plan *q, int threads, int parts, const void *a, const
         gemm_part(q, threads, a, b, c, add, 0, m, 0, n);
         return;
     }
-    bool by_rows = m >= n;
+    const bool by_rows = q->by_rows;
     int64_t whole = by_rows ? m : n, share = part_size(whole, parts);
 #pragma omp parallel for num_threads(parts)
     for (int64_t first = 0; first < whole; first += share) {

@@ -196,8 +196,8 @@ static size_t size_of(const work *w)
 tg_status tg_blis_conv_prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
 {
     (void)s;
-    static const char *const names[] = {"gathered columns", "gathered columns", "spread products",
-                                        "gathered columns"};
+    static const char *const names[] = {"columns", "columns", "spread",
+                                        "columns"};
     const work w = plan(c);
     p->scratch_size = (size_t)(w.threads * w.each + w.common) * size_of(&w);
     if (TG_ABI_HAS(p, implementation))
