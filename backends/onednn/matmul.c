@@ -3,6 +3,7 @@
 #include "backends/onednn/plan.h"
 
 #include <omp.h>
+#include <stdio.h>
 #include <string.h>
 
 /* How dnnl_sgemm may read a matrix: 'N', or 'T' where its columns are contiguous, with the stride of the
@@ -136,6 +137,18 @@ static void run_gemm(const tg_dnnl_plan *q, const tg_run *r)
     }
 }
 
+static void add_gemm(tg_dnnl_maker *m)
+{
+    tg_dnnl_plan *q = m->q;
+    divide(q, q->threads);
+    tg_dnnl_add_function(m, run_gemm);
+    snprintf(q->implementation, sizeof q->implementation, "%s",
+             q->outer == 1         ? "sgemm"
+             : q->outer == ITS_OWN ? "sgemm:threads"
+             : q->inner            ? "sgemm:rows"
+                                   : "sgemm:columns");
+}
+
 /* An operand of a batch as the primitive sees it: a dim that repeats one matrix has size 1. */
 static tg_dnnl_md batched(tg_dnnl_maker *m, const tg_desc *d)
 {
@@ -186,8 +199,7 @@ void tg_dnnl_build_matmul(tg_dnnl_maker *m)
 {
     const tg_call *c = m->c;
     if (merges(c, &m->q->gemm)) {
-        divide(m->q, m->q->threads);
-        tg_dnnl_add_function(m, run_gemm);
+        add_gemm(m);
         return;
     }
     tg_dnnl_md a = batched(m, c->in[0]), b = batched(m, c->in[1]), y = batched(m, c->out);
@@ -214,6 +226,5 @@ void tg_dnnl_build_linear(tg_dnnl_maker *m)
     as_gemm(c->in[0], c->in[1], true, g);
     g->bias = c->in[2];
     g->bias_step = g->bias ? c->in[2]->stride[0] : 0;
-    divide(m->q, m->q->threads);
-    tg_dnnl_add_function(m, run_gemm);
+    add_gemm(m);
 }
