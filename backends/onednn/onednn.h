@@ -182,6 +182,8 @@ void tg_dnnl_build_batch_norm_train(tg_dnnl_maker *m);
 void tg_dnnl_build_batch_norm_eval(tg_dnnl_maker *m);
 void tg_dnnl_build_batch_norm_backward(tg_dnnl_maker *m);
 tg_accept tg_dnnl_accept_convolution(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_accept_convolution_data(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_accept_convolution_weights(const tg_call *c, const char **reason);
 void tg_dnnl_build_convolution(tg_dnnl_maker *m);
 void tg_dnnl_build_convolution_data(tg_dnnl_maker *m);
 void tg_dnnl_build_convolution_weights(tg_dnnl_maker *m);
