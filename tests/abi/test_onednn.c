@@ -219,8 +219,8 @@ static tg_tensor *convolution(tg_tape *tape, tg_dtype dtype, int option, tg_tens
         wrt[1] = NUMBERS(tape, dtype, 2, 20, 7, 5);
         return tg_conv1d(tape, wrt[0], wrt[1], wrt[2], two, two, NULL, 1);
     case 4:
-        wrt[0] = NUMBERS(tape, dtype, 1, 2, 3, 6, 7, 8);
-        wrt[1] = NUMBERS(tape, dtype, 2, 20, 3, 3, 2, 3);
+        wrt[0] = NUMBERS(tape, dtype, 1, 2, 5, 6, 7, 8);
+        wrt[1] = NUMBERS(tape, dtype, 2, 20, 5, 3, 2, 3);
         return tg_conv3d(tape, wrt[0], wrt[1], wrt[2], one, one, NULL, 1);
     case 5:
         wrt[0] = NUMBERS(tape, dtype, 1, 2, 8, 7, 7);
