@@ -376,7 +376,7 @@ tg_status tg_dispatch_next(tg_tape *tape, tg_entry *e, tg_status failure)
     bool alone = e->op->writes || (e->blocked && e->op == tape->rt->rows.contiguous);
     e->given |= e->calls != 0;
     for (uint32_t o = 0; o < e->op->n_out; o++)
-        alone |= e->given && e->out[o].layout;
+        alone |= e->given && (e->out[o].layout || e->prepared.saved_size);
     if (alone || e->chain_index + 1 >= tape->rt->n_chain)
         return tg_fail(tape, TG_EBACKEND, "%s: the kernel of backend '%s' failed: %s", e->op->name, b->name,
                        said);
@@ -416,7 +416,13 @@ static tg_status saved_of(tg_tape *tape, const tg_entry *e, tg_node *node, tg_st
             return tg_fail_again(tape, TG_ENOMEM);
         tg_storage_recount(node->saved, TG_MEMORY_SAVED);
     }
-    *out = node && size ? node->saved : !size && tape->rule_of ? tape->rule_of->saved : NULL;
+    if (node && !size) { /* of a kernel that failed */
+        tg_pool_put(tape->pool, node->saved);
+        node->saved = NULL;
+    }
+    const tg_node *of = tape->rule_of;
+    const bool own = !size && of && of->entry && of->entry->backend == e->backend;
+    *out = node && size ? node->saved : own ? of->saved : NULL;
     return TG_OK;
 }
 

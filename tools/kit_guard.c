@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GUARD = 1024, MAX_IN = 256, MAX_OUT = 16 };
+enum { GUARD = 1024, MAX_IN = 256, MAX_OUT = 16, MAX_SAVED = 64 };
 
 /* NaN as f32 and as f64, no index as i64. */
-static const uint32_t PATTERN = 0xfff7a5c3u;
+static const uint64_t PATTERN = 0xfff7a5c3fff7a5c3u;
 
 struct tg_backend_state {
     tg_backend_state *real;
@@ -55,10 +55,11 @@ typedef struct block {
     size_t size, total;
 } block;
 
+/* Both are multiples of 8. */
 static void fill_pattern(char *at, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        at[i] = ((const char *)&PATTERN)[(uintptr_t)(at + i) % sizeof PATTERN];
+    for (size_t i = 0; i < n; i += sizeof PATTERN)
+        memcpy(at + i, &PATTERN, sizeof PATTERN);
 }
 
 /* Filled with the pattern, and as far from 64-byte alignment as `like` is. */
@@ -101,7 +102,9 @@ static void check_block(const block *b, const char *op, const char *what, int nu
 
 /* -- one guarded run ---------------------------------------------------------------------------------------------- */
 
+/* `given`: what an earlier forward of the backend's left, which a backward reads. */
 typedef struct shot {
+    block given;
     block in[MAX_IN], out[MAX_OUT], scratch, saved;
     const void *src[MAX_IN];
     void *dst[MAX_OUT];
@@ -125,6 +128,52 @@ static bool writes(const tg_call *c, uint32_t i)
     return op && at < 16 && (op->writes & TG_OP_IN(at));
 }
 
+/* -- what forwards left for their backwards ------------------------------------------------------------------------ */
+
+typedef struct left {
+    const void *at; /* in the host's memory */
+    size_t size;
+    char *copy;
+} left;
+static left lefts[MAX_SAVED];
+static size_t n_lefts;
+
+/* The latest at this place. */
+static left *find_left(const void *at)
+{
+    for (size_t i = 0; i < MAX_SAVED; i++)
+        if (at && lefts[i].at == at)
+            return &lefts[i];
+    return NULL;
+}
+
+static void leave(const void *at, const block *saved)
+{
+    left *l = find_left(at);
+    if (!l)
+        l = &lefts[n_lefts++ % MAX_SAVED];
+    free(l->copy);
+    *l = (left){.at = at, .size = saved->size, .copy = malloc(saved->size + 1)};
+    if (l->copy)
+        memcpy(l->copy, saved->data, saved->size);
+    else
+        l->at = NULL;
+}
+
+/* A backward's own copy, between guards. */
+static bool take_left(shot *s, const char *op, const tg_prepared *p, const tg_run *r)
+{
+    const left *l = p->saved_size ? NULL : find_left(r->saved);
+    if (!l)
+        return true;
+    if (memcmp(r->saved, l->copy, l->size) != 0)
+        wrong("%s: its saved memory of %zu bytes changed since the forward", op, l->size);
+    if (!block_make(&s->given, l->size, NULL))
+        return false;
+    memcpy(s->given.data, l->copy, l->size);
+    return true;
+}
+
 static bool load(shot *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     for (uint32_t i = 0; i < c->n_in; i++)
@@ -140,7 +189,7 @@ static bool load(shot *s, const tg_call *c, const tg_prepared *p, const tg_run *
         s->dst[o] = s->out[o].data;
     }
     return block_make(&s->scratch, p->scratch_size, NULL) &&
-           (!r->saved || !p->saved_size || block_make(&s->saved, p->saved_size, NULL));
+           (!r->saved || !p->saved_size || block_make(&s->saved, p->saved_size, NULL)) && take_left(s, c->op, p, r);
 }
 
 static void unload(shot *s)
@@ -151,6 +200,7 @@ static void unload(shot *s)
         free(s->out[o].base);
     free(s->scratch.base);
     free(s->saved.base);
+    free(s->given.base);
     free(s);
 }
 
@@ -165,6 +215,10 @@ static void check(const shot *s, const tg_call *c, const tg_run *r)
         check_block(&s->out[o], c->op, "output", (int)o);
     check_block(&s->scratch, c->op, "scratch", -1);
     check_block(&s->saved, c->op, "saved memory", -1);
+    check_block(&s->given, c->op, "forward's saved memory", -1);
+    const left *l = s->given.base ? find_left(r->saved) : NULL;
+    if (l && memcmp(l->copy, s->given.data, l->size) != 0)
+        wrong("%s changed its forward's saved memory, which a second backward may read", c->op);
 }
 
 static tg_status shoot(tg_backend_state *w, const tg_kernel *k, const tg_call *c, const tg_prepared *p,
@@ -174,7 +228,7 @@ static tg_status shoot(tg_backend_state *w, const tg_kernel *k, const tg_call *c
     guarded.in = s->src;
     guarded.out = s->dst;
     guarded.scratch = s->scratch.data;
-    guarded.saved = s->saved.base ? s->saved.data : r->saved;
+    guarded.saved = s->saved.base ? s->saved.data : s->given.base ? s->given.data : r->saved;
     kit.said[0] = '\0';
     kit.in_run = true;
     doing("run", c->op);
@@ -211,8 +265,10 @@ static void deliver(const shot *s, const tg_call *c, const tg_run *r)
     for (uint32_t i = 0; i < c->n_in; i++)
         if (r->in[i] && writes(c, i))
             memcpy((void *)(uintptr_t)r->in[i], s->in[i].data, s->in[i].size);
-    if (s->saved.base)
+    if (s->saved.base) {
         memcpy(r->saved, s->saved.data, s->saved.size);
+        leave(r->saved, &s->saved);
+    }
 }
 
 /* -- the kernels ---------------------------------------------------------------------------------------------------- */
@@ -228,11 +284,20 @@ static const tg_kernel *real_kernel(const tg_call *c)
     return NULL;
 }
 
+/* What the host shows to no kernel without an accept, and this one has one. */
+static bool sees_layouts(const tg_call *c)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < c->n_in; i++)
+        any |= c->in[i] && c->in[i]->layout;
+    return any;
+}
+
 static tg_accept accept(tg_backend_state *w, const tg_call *c, const char **reason)
 {
     const tg_kernel *k = real_kernel(c);
     doing("accept", c->op);
-    tg_accept answer = k->accept ? k->accept(w->real, c, reason) : TG_ACCEPT;
+    tg_accept answer = k->accept ? k->accept(w->real, c, reason) : sees_layouts(c) ? TG_REFUSE : TG_ACCEPT;
     if (k->accept && k->accept(w->real, c, reason) != answer)
         wrong("%s: accept gave two answers to one call", c->op);
     doing("", NULL);

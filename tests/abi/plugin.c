@@ -30,6 +30,9 @@
 #define CRASHES 25
 #define LEAVES_GAPS 26
 #define SMALL_SAVED 27
+#define KEEPS 28        /* relu saves, its backward reads  */
+#define WRITES_SAVED 29 /* … and writes                   */
+#define FOREIGN 30      /* a backward without its forward */
 
 #ifndef SCORE
 #define SCORE 1
@@ -74,12 +77,21 @@ static void facts(tg_backend_state *s, tg_backend_facts *out)
     out->threads = s->host->threads;
 }
 
+static int strcmp_(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a - *b;
+}
+
 static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reason)
 {
     (void)s;
     if (c->in[0]->layout) /* it has none, so no host may show it any */
         __builtin_trap();
     *reason = FLAW == REFUSES ? "it is Monday" : FLAW == DECLINES ? "others are faster" : "only f32";
+    if (FLAW == FOREIGN && !strcmp_(c->op, "relu"))
+        return TG_REFUSE;
     if (FLAW == REFUSES || c->in[0]->dtype != TG_F32)
         return TG_REFUSE;
     return FLAW == DECLINES ? TG_DECLINE : TG_ACCEPT;
@@ -92,7 +104,7 @@ static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
         s->host->error(s->host->arg, TG_EBACKEND, "the mould is broken");
         return TG_EBACKEND;
     }
-    p->saved_size = FLAW == SAVES ? SAVED_SIZE : FLAW == SMALL_SAVED ? 8 : 0;
+    p->saved_size = FLAW == SAVES || (FLAW >= KEEPS && !strcmp_(c->op, "relu")) ? SAVED_SIZE : FLAW == SMALL_SAVED ? 8 : 0;
     p->scratch_size = FLAW == SMALL_SCRATCH ? 16 : FLAW == HUGE_SCRATCH ? SIZE_MAX / 2 : 0;
 #if TG_ABI_MINOR >= 1
     if (TG_ABI_HAS(p, reorders)) {
@@ -175,6 +187,31 @@ static tg_status run_in_place(tg_backend_state *s, const tg_call *c, const tg_pr
 }
 #endif
 
+#if FLAW >= KEEPS
+static tg_status run_relu(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    const bool back = c->n_in == 2;
+    int64_t n = 1;
+    for (int i = 0; i < c->out->ndim; i++)
+        n *= c->out->dim[i];
+    for (size_t i = 0; r->saved && i < p->saved_size; i++)
+        ((char *)r->saved)[i] = 1;
+    if (FLAW == FOREIGN && r->saved)
+        return fail_in_run(s);
+    for (size_t i = 0; back && r->saved && i < SAVED_SIZE; i++)
+        if (((const char *)r->saved)[i] != 1)
+            return fail_in_run(s);
+    if (FLAW == WRITES_SAVED && back && r->saved)
+        ((char *)r->saved)[3] = 2;
+    for (int64_t i = 0; i < n; i++) {
+        const float x = ((const float *)r->in[0])[place(c->in[0], i)];
+        const float y = back ? ((const float *)r->in[1])[place(c->in[1], i)] : x;
+        ((float *)r->out[0])[i] = y <= 0 ? 0 : x;
+    }
+    return TG_OK;
+}
+#endif
+
 /* A later minor's kernel: longer than ours. */
 typedef struct newer_kernel {
     tg_kernel kernel;
@@ -186,6 +223,10 @@ static const newer_kernel kernels[] = {
     {.kernel = {.struct_size = sizeof(newer_kernel), .op = "of a later version", COMMON, .run = run_neg}},
     {.kernel =
          {.struct_size = sizeof(newer_kernel), .op = "neg", COMMON, .run = FLAW == NO_RUN ? 0 : run_neg}},
+#if FLAW >= KEEPS
+    {.kernel = {.struct_size = sizeof(newer_kernel), .op = "relu", COMMON, .run = run_relu}},
+    {.kernel = {.struct_size = sizeof(newer_kernel), .op = "relu_backward", COMMON, .run = run_relu}},
+#endif
 #if FLAW == RUN_FAILS || FLAW == WRONG
     {.kernel = {.struct_size = sizeof(newer_kernel), .op = "fill_", .version = 1, .run = run_in_place}},
 #endif

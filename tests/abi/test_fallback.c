@@ -140,6 +140,28 @@ START_TEST(what_a_kernel_saves_is_its_own)
 }
 END_TEST
 
+/* … nor does a backward kernel of a backend that did not run the forward, and takes what it gets for its own. */
+START_TEST(what_another_backend_saved_is_nobodys)
+{
+    static const char *const chains[] = {"keeps", "foreign,keeps", "keeps,foreign"};
+    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
+        tg_runtime *rt = open_chain(chains[i]);
+        tg_tape *tape = open_tape(rt);
+        tg_tensor *x = three(tape);
+        float g[3];
+        ck_assert_int_eq(tg_tensor_set_requires_grad(x, true), TG_OK);
+        tg_tensor *y = tg_relu(tape, x);
+        ck_assert_uint_eq(tg_tape_count_runs(tape, "relu", "keeps"), 1);
+        ck_assert_msg(tg_backward(tape, tg_sum(tape, y)) == TG_OK, "%s", tg_tape_error(tape));
+        ck_assert_uint_eq(tg_tape_count_runs(tape, "relu_backward", i == 1 ? "foreign" : "keeps"), 1);
+        ck_assert_int_eq(tg_tensor_read(tg_tensor_grad(x), g, sizeof g), TG_OK);
+        ck_assert(g[0] == 1 && g[1] == 1 && g[2] == 1);
+        tg_tape_close(tape);
+        tg_runtime_close(rt);
+    }
+}
+END_TEST
+
 /* What was to be overwritten may be half written, so nobody else may try: an error, and a target that is as
  * it was. */
 START_TEST(a_failing_run_in_place_is_an_error)
@@ -261,6 +283,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_failing_prepare_leaves_it_to_the_next);
     tcase_add_test(t, a_failing_run_leaves_it_to_the_next);
     tcase_add_test(t, what_a_kernel_saves_is_its_own);
+    tcase_add_test(t, what_another_backend_saved_is_nobodys);
     tcase_add_test(t, a_failing_run_in_place_is_an_error);
     suite_add_tcase(s, t);
     t = tcase_create("report");

@@ -12,7 +12,7 @@ typedef struct outcome {
     size_t n;
     double *value[64]; /* NULL: absent */
     size_t count[64];
-    bool zeros_around; /* a convolution: NaN times a zero outside may be left out */
+    double *other[64]; /* NULL, or what may stand where `value` is NaN; where that is NaN, too, nothing may */
 } outcome;
 
 /* In what ways a sample is drawn. */
@@ -29,6 +29,10 @@ bool outcome_has_layouts(tg_tape *tape, const char *backend);
 /* Draws the sample, applies the row, and goes back where the row has a rule. The same draws each time. */
 void outcome_run(outcome *o, tg_tape *tape, const tg_operator *op, const tg_sample *sample, tg_dtype dtype,
                  unsigned how);
+/* The same of the reference, with all that is right beside it: a convolution may leave out NaN times the zeros around its
+ * planes. Then the value there is the sum of the rest; NaN times an element is NaN. */
+void outcome_expect(outcome *o, tg_tape *tape, const tg_operator *op, const tg_sample *sample, tg_dtype dtype,
+                    unsigned how);
 void outcome_free(outcome *o);
 
 /* Of a backend's f32 or f64 against the reference in f64, relative to the largest value (1 at the least). */

@@ -82,8 +82,10 @@ static double *draw_values(const tg_sample_input *s, size_t n, uint64_t *state, 
     if (s->dtype == TG_F32 && how & SAMPLE_ROUND_F32)
         for (size_t i = 0; i < n; i++)
             x[i] = (double)(float)x[i];
-    if (s->dtype == TG_F32 && how & SAMPLE_NAN && n)
-        x[0] = (double)NAN;
+    for (size_t i = 0; s->dtype == TG_F32 && how & SAMPLE_ONES && i < n; i++)
+        x[i] = 1.0;
+    if (s->dtype == TG_F32 && how & (SAMPLE_NAN | SAMPLE_ZERO | SAMPLE_MARK) && n)
+        x[0] = how & SAMPLE_NAN ? (double)NAN : how & SAMPLE_ZERO ? 0.0 : 2.0;
     return x;
 }
 

@@ -12,6 +12,9 @@ enum {
     SAMPLE_ODD = 32u,        /* dims above 1 times 7 or 3: multiples of no vector's length          */
     SAMPLE_SIXTEEN = 128u,   /* dims 0 and 1 times 16: multiples of a block of channels             */
     SAMPLE_BLOCKED = 64u,    /* every input in the backend's own layout, where it has one          */
+    SAMPLE_ZERO = 256u,      /* … is 0                                                              */
+    SAMPLE_ONES = 512u,      /* floating inputs are all 1 …                                         */
+    SAMPLE_MARK = 1024u,     /* … but for the first element of each, which is 2                     */
     SAMPLE_ROUND_F32 = 16u   /* floating values are those that f32 can hold, also in f64            */
 };
 
