@@ -134,6 +134,83 @@ START_TEST(both_give_the_same)
 }
 END_TEST
 
+/* -- convolutions ---------------------------------------------------------------------------------------- */
+
+typedef struct window {
+    int64_t n, c, h, w, o, kernel, stride, padding, dilation, groups;
+} window;
+
+/* y and the gradients of Σ y² by x and the weights; returns how many of the three kernels BLIS ran. */
+static uint64_t convolve(const window *v, tg_dtype dtype, int which)
+{
+    tg_tape *tape = open_tape(which ? blis : reference);
+    tg_tensor *x =
+        tg_reshape(tape, operand(tape, dtype, ROWS, v->n * v->c, v->h * v->w, 4), v->n, v->c, v->h, v->w);
+    tg_tensor *k =
+        tg_reshape(tape, operand(tape, dtype, ROWS, v->o, v->c / v->groups * v->kernel * v->kernel, 5), v->o,
+                   v->c / v->groups, v->kernel, v->kernel);
+    tg_tensor *bias = tg_select(tape, operand(tape, dtype, ROWS, 1, v->o, 6), 0, 0);
+    const int64_t s[] = {v->stride, v->stride}, p[] = {v->padding, v->padding},
+                  d[] = {v->dilation, v->dilation};
+    tg_tensor *wrt[] = {x, k}, *out[3] = {tg_conv2d(tape, x, k, bias, s, p, d, v->groups)};
+    tg_grad(tape, tg_sum(tape, tg_square(tape, out[0])), NULL, wrt, 2, &out[1], 0);
+    ck_assert_msg(tg_tape_status(tape) == TG_OK, "%s", tg_tape_error(tape));
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_le((size_t)tg_tensor_count(out[i]), sizeof results[0][0] / sizeof results[0][0][0]);
+        ck_assert_int_eq(
+            tg_tensor_read(out[i], results[which][i], (size_t)tg_tensor_count(out[i]) * tg_dtype_size(dtype)),
+            TG_OK);
+        if (dtype == TG_F32)
+            for (int64_t e = tg_tensor_count(out[i]); e-- > 0;)
+                results[which][i][e] = (double)((float *)(void *)results[which][i])[e];
+        for (int64_t e = tg_tensor_count(out[i]);
+             e < (int64_t)(sizeof results[0][0] / sizeof results[0][0][0]); e++)
+            results[which][i][e] = 0;
+    }
+    uint64_t ran = tg_tape_count_runs(tape, "convolution", "blis") +
+                   tg_tape_count_runs(tape, "convolution_backward_data", "blis") +
+                   tg_tape_count_runs(tape, "convolution_backward_weights", "blis");
+    tg_tape_close(tape);
+    return ran;
+}
+
+START_TEST(convolutions_give_the_same)
+{
+    if (!HAVE_BLIS)
+        TG_SKIP("built without BLIS");
+    static const struct {
+        window v;
+        uint64_t on_blis;
+    } cases[] = {
+        {{8, 3, 17, 15, 24, 5, 1, 2, 1, 1}, 3}, /* few channels: products are spread */
+        {{8, 3, 31, 29, 24, 5, 2, 1, 2, 1}, 3},
+        {{4, 64, 13, 11, 64, 1, 1, 0, 1, 1}, 3}, /* an image is a line */
+        {{4, 64, 13, 11, 70, 1, 2, 0, 1, 1}, 3},
+        {{19, 48, 3, 2, 50, 3, 1, 1, 1, 1}, 3}, /* tiles of several images, cut within one */
+        {{7, 40, 9, 11, 44, 3, 2, 1, 1, 1}, 3}, /* places of four classes */
+        {{3, 40, 12, 13, 44, 3, 3, 2, 2, 1}, 3},
+        {{4, 96, 12, 12, 32, 3, 1, 1, 1, 2}, 3}, /* groups */
+        {{2, 1, 20, 20, 8, 3, 1, 1, 1, 1}, 0},   /* the reference is faster */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const tg_dtype dtype = _i ? TG_F64 : TG_F32;
+        ck_assert_uint_eq(convolve(&cases[i].v, dtype, 0), 0);
+        const uint64_t ran = convolve(&cases[i].v, dtype, 1);
+        ck_assert_msg(ran == cases[i].on_blis || (_i && ran > 0), "case %d: %d kernels ran on BLIS", (int)i,
+                      (int)ran);
+        for (int r = 0; r < 3; r++) {
+            double worst = 0, scale = 0;
+            for (size_t e = 0; e < sizeof results[0][0] / sizeof results[0][0][0]; e++) {
+                worst = fmax(worst, fabs(results[0][r][e] - results[1][r][e]));
+                scale = fmax(scale, fabs(results[0][r][e]));
+            }
+            ck_assert_msg(scale > 0 && worst <= scale * (_i ? 1e-13 : 1e-5),
+                          "case %d result %d differs by %g of %g", (int)i, r, worst, scale);
+        }
+    }
+}
+END_TEST
+
 /* -- what it leaves -------------------------------------------------------------------------------------- */
 
 START_TEST(tiny_products_are_left_to_the_reference)
@@ -248,6 +325,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, open_two, close_two);
     tcase_add_loop_test(t, both_give_the_same, 0, 6);
     tcase_add_test(t, tiny_products_are_left_to_the_reference);
+    tcase_add_loop_test(t, convolutions_give_the_same, 0, 2);
     tcase_add_test(t, batches_run_on_blis);
     tcase_add_test(t, its_facts_are_listed);
     tcase_add_test(t, the_users_variable_is_left_as_it_was);
