@@ -296,7 +296,8 @@ static tg_status apply(tg_tape *tape, application *a, tg_tensor *const in[], boo
     if (tape->observer.applied)
         tape->observer.applied(tape->observer.arg, tape, a->op, a->in, a->n_in, out, a->op->n_out,
                                tape->rule_of);
-    drop_kept(a);
+    if (!tape->keeps_all)
+        drop_kept(a);
     return TG_OK;
 }
 

@@ -314,6 +314,8 @@ struct tg_tape {
     tg_storage *scratch;
     tg_tape *next_open; /* in the runtime's list                    */
     bool replaying;     /* statistics are not staged                */
+    bool keeps_all;     /* also outputs that only a rule reads      */
+    bool then_relu;     /* by the Sequential: layers/fuse.c         */
     uint8_t watch;      /* watch.h; 0: nobody looks on              */
     uint8_t anomaly;    /* tg_anomaly                               */
     bool anomaly_warned;

@@ -69,6 +69,7 @@ tg_status tg_verify_open_tape(tg_tape *tape)
     if (!v || tg_tape_open(&v->tape, tape->rt->verify))
         return TG_ENOMEM;
     tg_tape_set_recording(v->tape, false);
+    v->tape->keeps_all = true;
     tape->watch |= TG_WATCH_VERIFY;
     return TG_OK;
 }
@@ -233,11 +234,12 @@ static tg_status compare(tg_tape *tape, const tg_tensor *mine, const tg_tensor *
     return status;
 }
 
-/* What sums that cancel may leave: a part of the largest product of the inputs, or of the largest input. */
-static double noise_of(tg_tape *tape, const tg_watched *w)
+/* What sums that cancel may leave: a part of the largest product of the inputs, or of the largest input, and more of it
+ * where a result has many terms: roundings add up like the root of their number. */
+static double noise_of(tg_tape *tape, const tg_watched *w, int64_t n_results)
 {
     struct tg_verify *v = tape->verify;
-    double product = 1.0, largest = 0.0;
+    double product = 1.0, largest = 0.0, terms = 1.0;
     for (size_t i = 0; i < w->n_in; i++) {
         int64_t n = 0;
         double most = 0.0;
@@ -248,8 +250,9 @@ static double noise_of(tg_tape *tape, const tg_watched *w)
             most = isfinite(v->want[k]) ? fmax(most, fabs(v->want[k])) : most;
         product *= most;
         largest = fmax(largest, most);
+        terms = fmax(terms, (double)n / (double)(n_results ? n_results : 1));
     }
-    return fmin(product, largest);
+    return fmin(product, largest) * fmax(1.0, 0.25 * sqrt(terms));
 }
 
 /* The first result that differs; TG_ENOKERNEL: the second backend cannot run it so. */
@@ -271,7 +274,7 @@ static tg_status find_difference(tg_tape *tape, const tg_watched *w, tg_tensor *
             status = compare(tape, w->in[i], tape->verify->use[i], d);
         }
     if (status == TG_OK && d->beyond && d->n_got == d->n_want && d->tolerance > 0.0) {
-        d->noise = 0.01 * d->tolerance * noise_of(tape, w);
+        d->noise = 0.01 * d->tolerance * noise_of(tape, w, d->n_want);
         d->beyond = d->error > d->tolerance * d->scale + d->noise;
     }
     return status;

@@ -133,6 +133,39 @@ START_TEST(states_advance_once)
 }
 END_TEST
 
+/* Values in oneDNN's layouts, outputs that only a rule reads, and sums of hundreds that come to nothing (the gradient of
+ * a bias before a normalisation). */
+START_TEST(a_network_of_convolutions_passes)
+{
+    if (!HAVE_ONEDNN)
+        TG_SKIP("no oneDNN here");
+    enum { N = 4, SIDE = 16 };
+    tg_runtime *rt = open_chain("onednn,reference");
+    tg_tape *tape = open_tape(rt);
+    tg_module *net = tg_nn_sequential(rt, tg_nn_conv2d(rt, 3, 16, 3), tg_nn_batch_norm2d(rt, 16), tg_nn_relu(rt),
+                                      tg_nn_conv2d(rt, 16, 32, 3), tg_nn_sigmoid(rt), tg_nn_max_pool2d(rt, 2),
+                                      tg_nn_flatten(rt), tg_nn_linear(rt, 32 * 6 * 6, 64),
+                                      tg_nn_layer_norm(rt, TG_DIMS(64)), tg_nn_linear(rt, 64, 10));
+    tg_optimizer *opt = tg_optim_sgd(rt, tg_module_parameters(net), &(tg_sgd_options){.lr = 0.05});
+    static float x[N * 3 * SIDE * SIDE];
+    for (int i = 0; i < N * 3 * SIDE * SIDE; i++)
+        x[i] = (float)(i * 7 % 23 - 11) * 0.1f;
+    const int64_t labels[N] = {1, 2, 3, 4};
+    for (int step = 0; step < 3; step++) {
+        tg_tape_reset(tape);
+        tg_tensor *y = tg_forward(tape, net, tg_input(tape, TG_F32, TG_DIMS(N, 3, SIDE, SIDE), x));
+        tg_backward(tape, tg_cross_entropy(tape, y, tg_input(tape, TG_I64, TG_DIMS(N), labels)));
+        ck_assert_msg(tg_optimizer_step(opt, tape) == TG_OK, "%s", tg_tape_error(tape));
+    }
+    ck_assert_uint_gt(tg_tape_count_runs(tape, "convolution", "onednn"), 0);
+    ck_assert_uint_gt(tg_tape_count_runs(tape, "convolution_backward_weights", "onednn"), 0);
+    tg_tape_close(tape);
+    tg_optimizer_destroy(opt);
+    tg_module_destroy(net);
+    tg_runtime_close(rt);
+}
+END_TEST
+
 START_TEST(values_of_the_variable)
 {
     env("TAPEGRAD_VERIFY", "fpga");
@@ -182,6 +215,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_wrong_one_in_a_backward);
     tcase_add_test(t, what_was_written_is_put_back);
     tcase_add_test(t, states_advance_once);
+    tcase_add_test(t, a_network_of_convolutions_passes);
     tcase_add_test(t, values_of_the_variable);
     tcase_add_test(t, against_another_backend);
     suite_add_tcase(s, t);
