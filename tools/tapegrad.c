@@ -17,6 +17,8 @@ static const char usage[] =
     "  backends          each backend: loaded or the reason why not, library, kernels, threads\n"
     "  layers [NAME]     the registered layers with their arguments and defaults\n"
     "  operators [NAME]  the registered operators\n"
+    "  operators --abi [NAME]\n"
+    "                    the same as a backend's kernels see them\n"
     "  optimizers [NAME] optimizers and learning-rate schedulers with their arguments and defaults\n"
     "  bench [tiny|mlp]  times a train step and an eval forward\n"
     "  kit --backend PATH.so|NAME [--operator NAME] [--declined] [--strict]\n"
@@ -263,6 +265,95 @@ static int operators(const char *wanted)
     return status;
 }
 
+/* -- operators as kernels see them ----------------------------------------------------------------------- */
+
+/* "in[0], in[2]", where a group has so many; "" for none. */
+static const char *places(const char *what, uint32_t mask, char *text, size_t size)
+{
+    size_t n = 0;
+    text[0] = '\0';
+    for (unsigned i = 0; i < 16 && n < size; i++)
+        if (mask & 1u << i)
+            n += (size_t)snprintf(text + n, size - n, "%s%s[%u]", n ? ", " : "", what, i);
+    return text;
+}
+
+static void print_places(const char *what, uint32_t mask, const char *sentence)
+{
+    char text[200];
+    if (mask)
+        printf("    %s: %s\n", places(what, mask, text, sizeof text), sentence);
+}
+
+static void print_shape_of_call(const tg_operator *op)
+{
+    if (op->n_in != TG_OP_VARIADIC)
+        printf("    in %u, out %u", (unsigned)op->n_in, (unsigned)op->n_out);
+    else if (op->period)
+        printf("    in groups of %u, out %u", (unsigned)op->period, (unsigned)op->n_out);
+    else
+        printf("    in 1 or more, out %u", (unsigned)op->n_out);
+    if (op->n_scalars)
+        printf(", %u run-time scalar%s%s", (unsigned)op->n_scalars, op->n_scalars == 1 ? "" : "s",
+               op->period ? " for each group" : "");
+    putchar('\n');
+}
+
+static void print_attributes(const tg_operator *op)
+{
+    static const char *const types[] = {"?", "int64_t", "double", "bool", "int64_t", "tg_ints", "tg_reals", "?"};
+    if (op->attrs_size)
+        printf("    attributes, %zu bytes:\n", op->attrs_size);
+    for (const tg_attr_spec *a = op->attrs_size ? op->attrs : NULL; a && a->name; a++)
+        printf("        at %3zu  %-8s %-20s %s%s%s\n", a->offset,
+               (size_t)a->type < sizeof types / sizeof *types ? types[a->type] : "?", a->name, a->doc ? a->doc : "",
+               a->choices ? "; words counted from 0: " : "", a->choices ? a->choices : "");
+}
+
+static void print_for_kernels(const tg_operator *op)
+{
+    static const struct {
+        uint32_t flag;
+        const char *sentence;
+    } flags[] = {
+        {TG_OP_VIEW, "a view: no kernel"},
+        {TG_OP_DENSE, "dense: inputs are row-major"},
+        {TG_OP_BROADCAST, "broadcast: inputs have out[0]'s dims, and stride 0 along those that were spread"},
+        {TG_OP_POINTWISE, "pointwise: values in a layout come as one row of all their elements"},
+        {TG_OP_RANDOM, "random: the run's seed and draw"},
+    };
+    printf("%s, version %u  %s\n", op->name, (unsigned)op->version, op->doc ? op->doc : "");
+    print_shape_of_call(op);
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (op->flags & flags[i].flag)
+            printf("    %s\n", flags[i].sentence);
+    print_places("in", op->optional, "may be NULL");
+    print_places("in", op->writes, "written in place, by the pointer in `in`");
+    print_places("out", op->kept_out, "for the backward, where nobody else sees it");
+    print_places("in", op->saves & 0xffffu, "kept for the rows of the backward");
+    print_places("out", op->saves >> 16, "kept for the rows of the backward");
+    print_attributes(op);
+}
+
+static int operators_for_kernels(const char *wanted)
+{
+    tg_runtime *rt = open_runtime();
+    if (!rt)
+        return TOOL_FAILED;
+    size_t n = tg_operator_list(rt, NULL, 0);
+    const tg_operator **list = malloc((n + 1) * sizeof *list);
+    search s = {.wanted = wanted};
+    if (list)
+        tg_operator_list(rt, list, n);
+    for (size_t i = 0; list && i < n; i++)
+        if (shows(&s, list[i]->name))
+            print_for_kernels(list[i]);
+    int status = list ? found(&s, "operator") : TOOL_FAILED;
+    free(list);
+    tg_runtime_close(rt);
+    return status;
+}
+
 static int optimizers(const char *wanted)
 {
     const char *name[128];
@@ -356,6 +447,10 @@ int main(int argc, char **argv)
         return tool_bench(argc - 2, argv + 2);
     if (argc >= 2 && !strcmp(argv[1], "kit"))
         return tool_kit(argc - 2, argv + 2);
+    if (argc >= 3 && argc <= 4 && !strcmp(argv[1], "operators") && !strcmp(argv[2], "--abi")) {
+        int status = operators_for_kernels(argc > 3 ? argv[3] : NULL);
+        return fflush(stdout) && status == TOOL_OK ? TOOL_FAILED : status;
+    }
     bool known = false;
     for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(commands[i].name, argv[1]))

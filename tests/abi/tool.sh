@@ -54,6 +54,11 @@ expect "operators" 0 "matmul()  [2 inputs]" "$tool" operators
 expect "operators: optional inputs and scalars" 0 "linear()  [3 inputs (optional: 3)]" "$tool" operators linear
 expect "operators: in groups" 0 "[groups of 2 inputs, 2 run-time scalars a group]" "$tool" operators sgd_step
 expect "operators: any number" 0 "[at least 1 input]" "$tool" operators
+expect "operators as kernels see them" 0 "convolution_backward_weights, version 1" "$tool" operators --abi
+expect "operators as kernels see them: an attribute" 0 "    at   0  int64_t  dim   " "$tool" operators --abi softmax
+expect "operators as kernels see them: one written" 0 "in[0]: written in place" "$tool" operators --abi sgd_step
+expect "operators as kernels see them: an unknown one" 1 "no operator 'soft'" "$tool" operators --abi soft
+expect "operators as kernels see them: two" 2 "usage: tapegrad" "$tool" operators --abi add mul
 expect "an unknown operator" 1 "no operator" "$tool" operators matmull
 expect "optimizers" 0 "betas=(0.9, 0.999)" "$tool" optimizers
 expect "schedulers" 0 "CosineAnnealingLR(T_max, eta_min=0)" "$tool" optimizers
