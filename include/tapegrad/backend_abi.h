@@ -34,8 +34,9 @@ typedef struct tg_stream tg_stream;               /* NULL on host backends   */
  * the row-major one, and what is elementwise runs on it as on one long row, on any backend. The plug-in owns it, fills
  * it in once, hands out one pointer for one order of one tensor's dims, and keeps it until close.
  * A descriptor with a layout has the strides of the row-major tensor. A kernel gets inputs with layouts of its own
- * backend only, and only where accept takes them: where it does not, it is asked again with all of them row-major. A
- * backend that hands out layouts must have a kernel of "contiguous" that brings each of them back. */
+ * backend only, and only where accept takes them (one without accept gets none): where it does not, it is asked again
+ * with all of them row-major. A backend that hands out layouts must have a kernel of "contiguous" that brings each of
+ * them back; without, its layouts are not taken. */
 struct tg_layout {
     uint32_t struct_size;
     uint32_t pad;
