@@ -104,7 +104,8 @@ static tg_status with_running(tg_module *m, tg_tape *tape, tg_tensor *x, tg_tens
 {
     const batch_norm_state *s = m->self;
     const tg_batch_norm_options *o = m->attrs;
-    tg_tensor *y = tg_batch_norm_eval(tape, x, s->running_mean, s->running_var, s->weight, s->bias, o->eps);
+    tg_tensor *y = tg_batch_norm_eval_then(tape, tape->then_relu, x, s->running_mean, s->running_var, s->weight,
+                                           s->bias, o->eps);
     return tg_layer_result(tape, y, out);
 }
 
@@ -128,10 +129,10 @@ static tg_status with_batch(tg_module *m, tg_tape *tape, tg_tensor *x, tg_tensor
     if (n == 1)
         return one_value(m, tape, d);
     if (n == 0 || !s->running_mean)
-        return tg_layer_result(tape, tg_batch_norm_train(tape, x, s->weight, s->bias, o->eps, NULL, NULL),
-                               out);
+        return tg_layer_result(
+            tape, tg_batch_norm_train_then(tape, tape->then_relu, x, s->weight, s->bias, o->eps, NULL, NULL), out);
     tg_tensor *mean, *var;
-    tg_tensor *y = tg_batch_norm_train(tape, x, s->weight, s->bias, o->eps, &mean, &var);
+    tg_tensor *y = tg_batch_norm_train_then(tape, tape->then_relu, x, s->weight, s->bias, o->eps, &mean, &var);
     if (!y)
         return tape->status;
     out[0] = y;

@@ -66,6 +66,10 @@ tg_status tg_module_call(tg_module *m, tg_tape *tape, const tg_scope *scope, tg_
 tg_status tg_module_call_hooked(tg_module *m, tg_tape *tape, const tg_scope *scope, tg_tensor *const in[],
                                 tg_tensor *out[]);
 
+/* fuse.c. Are the two, neighbours in a Sequential, one row? The first one's forward then finds the tape's then_relu set, and the
+ * second one is passed over. */
+bool tg_layers_fuse(const tg_tape *tape, const tg_module *norm, const tg_module *relu);
+
 /* Fails with the module's path in front. */
 tg_status tg_layer_fail(const tg_module *module, tg_tape *tape, tg_status status, const char *format, ...)
     TG_PRINTF(4, 5);
@@ -104,7 +108,7 @@ tg_status tg_options_read(const char *what, void *known, size_t known_size, cons
         return TABLE;                                                                                        \
     }
 
-/* The families: each ends with NULL. */
+/* The families: each ends with NULL. ReLU is the first activation. */
 extern const tg_layer_class *const tg_layers_activation[];
 extern const tg_layer_class *const tg_layers_batch_norm[];
 extern const tg_layer_class *const tg_layers_conv[];

@@ -83,6 +83,8 @@ static tg_status infer_batch_norm_backward(const tg_infer *q)
     tg_status status = check_channels(q, 1);
     if (!status)
         status = check_like(q, 0, "gy", 1);
+    if (!status && q->n_in == 6)
+        status = check_like(q, 5, "y", 1);
     for (size_t i = 2; i < 5 && !status; i++)
         status = check_per_channel(q, i, names[i], 1);
     if (status)
@@ -173,14 +175,14 @@ static tg_status infer_layer_norm_backward(const tg_infer *q)
 
 /* -- rules ---------------------------------------------------------------------------------------------- */
 
-static const tg_operator batch_norm_train, batch_norm_eval, batch_norm_backward, batch_norm_update,
-    layer_norm, layer_norm_backward;
+static const tg_operator batch_norm_train, batch_norm_eval, batch_norm_backward, batch_norm_relu_train,
+    batch_norm_relu_eval, batch_norm_relu_backward, batch_norm_update, layer_norm, layer_norm_backward;
 
 /* One forward's data for its rule: where weight and bias stand among the inputs, and over which dims the sums
  * go. */
 typedef struct norm {
     size_t weight, bias;
-    tg_tensor *x, *w, *mean, *invstd;
+    tg_tensor *x, *w, *mean, *invstd, *y; /* y: of a row with ReLU */
     int64_t view[TG_MAX_DIM];                    /* a parameter's dims beside x                     */
     int64_t stat[TG_MAX_DIM], param[TG_MAX_DIM]; /* dims summed for a statistic, for a parameter    */
     size_t ndim, n_stat, n_param;
@@ -196,9 +198,9 @@ static int64_t wanted(const tg_node *node, const norm *m)
 static tg_status fused(tg_tape *tape, const tg_node *node, const norm *m, const tg_operator *op,
                        const void *attrs, tg_tensor *gy, tg_tensor *gx[])
 {
-    tg_tensor *const in[] = {gy, m->x, m->w, m->mean, m->invstd};
+    tg_tensor *const in[] = {gy, m->x, m->w, m->mean, m->invstd, m->y};
     tg_tensor *out[3];
-    tg_status status = tg_apply(tape, op, in, 5, attrs, NULL, out);
+    tg_status status = tg_apply(tape, op, in, op->n_in, attrs, NULL, out);
     if (status)
         return status;
     if (tg_node_needs(node, 0))
@@ -208,6 +210,21 @@ static tg_status fused(tg_tape *tape, const tg_node *node, const norm *m, const 
     if (tg_node_needs(node, m->bias))
         gx[m->bias] = out[2];
     return TG_OK;
+}
+
+/* batch_norm's gradient. */
+static tg_status fused_channels(tg_tape *tape, const tg_node *node, const norm *m, int64_t batch_stats,
+                                tg_tensor *gy, tg_tensor *gx[])
+{
+    const tg_batch_norm_backward_attrs a = {.want = wanted(node, m), .batch_stats = batch_stats};
+    return fused(tape, node, m, m->y ? &batch_norm_relu_backward : &batch_norm_backward, &a, gy, gx);
+}
+
+/* gy before ReLU, recorded. */
+static tg_tensor *through_relu(tg_tape *tape, const norm *m, tg_tensor *gy)
+{
+    const tg_operator *op = m->y ? tg_operator_find(tg_tape_runtime(tape), "relu_backward") : NULL;
+    return op ? tg_row2(tape, op, gy, m->y, NULL, NULL) : gy;
 }
 
 /* No dims to a reduction would mean all of them. */
@@ -259,6 +276,13 @@ static tg_status describe_channels(norm *m)
     return status;
 }
 
+/* NULL where there is no ReLU. */
+static tg_tensor *relu_of(const tg_node *node)
+{
+    const tg_operator *op = tg_node_operator(node);
+    return op == &batch_norm_relu_train || op == &batch_norm_relu_eval ? tg_node_output(node, 0) : NULL;
+}
+
 TG_RULE(batch_norm_train)
 {
     norm m = {.weight = 1,
@@ -266,14 +290,15 @@ TG_RULE(batch_norm_train)
               .x = tg_node_input(node, 0),
               .w = tg_node_input(node, 1),
               .mean = tg_node_output(node, 1),
-              .invstd = tg_node_output(node, 3)};
-    tg_batch_norm_backward_attrs a = {.want = wanted(node, &m), .batch_stats = 1};
+              .invstd = tg_node_output(node, 3),
+              .y = relu_of(node)};
     if (!tg_tape_recording(tape))
-        return fused(tape, node, &m, &batch_norm_backward, &a, gy[0], gx);
+        return fused_channels(tape, node, &m, 1, gy[0], gx);
     tg_status status = describe_channels(&m);
     if (status)
         return status;
-    return composed(tape, node, &m, ((const tg_batch_norm_attrs *)tg_node_attrs(node))->eps, gy[0], gx);
+    return composed(tape, node, &m, ((const tg_batch_norm_attrs *)tg_node_attrs(node))->eps,
+                    through_relu(tape, &m, gy[0]), gx);
 }
 
 /* The statistics are the node's own copies: what happens to the buffers later does not matter. */
@@ -284,20 +309,21 @@ TG_RULE(batch_norm_eval)
               .x = tg_node_input(node, 0),
               .w = tg_node_input(node, 3),
               .mean = tg_node_output(node, 1),
-              .invstd = tg_node_output(node, 2)};
-    tg_batch_norm_backward_attrs a = {.want = wanted(node, &m), .batch_stats = 0};
+              .invstd = tg_node_output(node, 2),
+              .y = relu_of(node)};
     if (!tg_tape_recording(tape))
-        return fused(tape, node, &m, &batch_norm_backward, &a, gy[0], gx);
+        return fused_channels(tape, node, &m, 0, gy[0], gx);
     tg_status status = describe_channels(&m);
     if (status)
         return status;
+    tg_tensor *g = through_relu(tape, &m, gy[0]);
     tg_tensor *mean = tg_reshape_dims(tape, m.mean, m.view, m.ndim);
     tg_tensor *invstd = tg_reshape_dims(tape, m.invstd, m.view, m.ndim);
     if (tg_node_needs(node, m.weight) || tg_node_needs(node, m.bias))
-        of_parameters(tape, node, &m, gy[0], tg_mul(tape, tg_sub(tape, m.x, mean), invstd), gx);
+        of_parameters(tape, node, &m, g, tg_mul(tape, tg_sub(tape, m.x, mean), invstd), gx);
     if (tg_node_needs(node, 0)) {
         tg_tensor *scale = m.w ? tg_mul(tape, tg_reshape_dims(tape, m.w, m.view, m.ndim), invstd) : invstd;
-        gx[0] = tg_mul(tape, gy[0], scale);
+        gx[0] = tg_mul(tape, g, scale);
     }
     return tg_tape_status(tape);
 }
@@ -381,6 +407,26 @@ TG_SAMPLES(samples_batch_norm_backward,
            {.label = "parameters, constants", .n_in = 5, .attrs = WANT(6, 0),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 2, 3), DRAWN(-2, 2, 2, 2, 3), DRAWN(0.5, 2, 2), DRAWN(-1, 1, 2),
                    DRAWN(0.5, 2, 2))})
+
+TG_SAMPLES(samples_batch_norm_relu_train,
+           {.label = "images", .n_in = 3, .attrs = EPS(1e-5),
+            .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 16, 2, 3), DRAWN(0.5, 2, 16), DRAWN(-1, 1, 16))},
+           {.label = "rows", .n_in = 3, .attrs = EPS(1e-5), .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), ABSENT, ABSENT)})
+
+TG_SAMPLES(samples_batch_norm_relu_eval,
+           {.label = "sequences", .n_in = 5, .attrs = EPS(1e-3),
+            .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 8, 3), CONSTANT(-1, 1, 8), CONSTANT(0.5, 2, 8), DRAWN(0.5, 2, 8),
+                   DRAWN(-1, 1, 8))},
+           {.label = "plain", .n_in = 5, .attrs = EPS(1e-5),
+            .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), ABSENT, ABSENT)})
+
+TG_SAMPLES(samples_batch_norm_relu_backward,
+           {.label = "images", .n_in = 6, .attrs = WANT(7, 1),
+            .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 16, 3, 2), DRAWN(-2, 2, 2, 16, 3, 2), DRAWN(0.5, 2, 16),
+                   DRAWN(-1, 1, 16), DRAWN(0.5, 2, 16), DRAWN(-1, 1, 2, 16, 3, 2))},
+           {.label = "source, constants", .n_in = 6, .attrs = WANT(1, 0),
+            .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), DRAWN(-2, 2, 4, 3), ABSENT, DRAWN(-1, 1, 3), DRAWN(0.5, 2, 3),
+                   DRAWN(-1, 1, 4, 3))})
 
 #define TRACKED {.low = 0, .high = 9, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD}
 
@@ -477,49 +523,58 @@ static const tg_attr_spec layer_back_specs[] = {
     {0},
 };
 
-static const tg_operator batch_norm_train = {
-    TG_ROW("batch_norm_train", "y = (x − μ)·invstd·weight + bias, μ and biased v of the batch, invstd = "
-                               "1/√(v + eps) (Ioffe, Szegedy 2015)"),
-    TG_ATTRS(tg_batch_norm_attrs, eps_spec),
-    .flags = TG_OP_DENSE,
-    .saves = TG_OP_IN(0) | TG_OP_IN(1) | TG_OP_OUT(1) | TG_OP_OUT(3),
-    .n_in = 3,
-    .n_out = 4,
-    .optional = TG_OP_IN(1) | TG_OP_IN(2),
-    .nondiff_out = (TG_OP_OUT(1) | TG_OP_OUT(2) | TG_OP_OUT(3)) >> 16,
-    .kept_out = TG_OP_OUT(3) >> 16,
-    .infer = infer_batch_norm_train,
-    .vjp = batch_norm_train_vjp,
-    .samples = samples_batch_norm_train,
-};
+/* Each with and without ReLU: SAVED is what the rule reads beside the rest, y or nothing. */
+#define TRAIN(name, doc, saved)                                                                              \
+    static const tg_operator name = {                                                                        \
+        TG_ROW(#name, doc),                                                                                  \
+        TG_ATTRS(tg_batch_norm_attrs, eps_spec),                                                             \
+        .flags = TG_OP_DENSE,                                                                                \
+        .saves = TG_OP_IN(0) | TG_OP_IN(1) | TG_OP_OUT(1) | TG_OP_OUT(3) | (saved),                          \
+        .n_in = 3,                                                                                           \
+        .n_out = 4,                                                                                          \
+        .optional = TG_OP_IN(1) | TG_OP_IN(2),                                                               \
+        .nondiff_out = (TG_OP_OUT(1) | TG_OP_OUT(2) | TG_OP_OUT(3)) >> 16,                                   \
+        .kept_out = TG_OP_OUT(3) >> 16,                                                                      \
+        .infer = infer_batch_norm_train,                                                                     \
+        .vjp = batch_norm_train_vjp,                                                                         \
+        .samples = samples_##name,                                                                           \
+    }
+#define EVAL(name, doc, saved)                                                                               \
+    static const tg_operator name = {                                                                        \
+        TG_ROW(#name, doc),                                                                                  \
+        TG_ATTRS(tg_batch_norm_attrs, eps_spec),                                                             \
+        .flags = TG_OP_DENSE,                                                                                \
+        .saves = TG_OP_IN(0) | TG_OP_IN(3) | TG_OP_OUT(1) | TG_OP_OUT(2) | (saved),                          \
+        .n_in = 5,                                                                                           \
+        .n_out = 3,                                                                                          \
+        .optional = TG_OP_IN(3) | TG_OP_IN(4),                                                               \
+        .nondiff_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,                                                  \
+        .kept_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,                                                     \
+        .infer = infer_batch_norm_eval,                                                                      \
+        .vjp = batch_norm_eval_vjp,                                                                          \
+        .samples = samples_##name,                                                                           \
+    }
+#define CHANNELS_BACK(name, doc, inputs)                                                                     \
+    static const tg_operator name = {                                                                        \
+        TG_ROW(#name, doc),                                                                                  \
+        TG_ATTRS(tg_batch_norm_backward_attrs, back_specs),                                                  \
+        .flags = TG_OP_DENSE | TG_OP_NONDIFF,                                                                \
+        .n_in = inputs,                                                                                      \
+        .n_out = 3,                                                                                          \
+        .optional = TG_OP_IN(2),                                                                             \
+        .infer = infer_batch_norm_backward,                                                                  \
+        .samples = samples_##name,                                                                           \
+    }
 
-static const tg_operator batch_norm_eval = {
-    TG_ROW("batch_norm_eval",
-           "y = (x − running_mean)/√(running_var + eps)·weight + bias, the statistics constants"),
-    TG_ATTRS(tg_batch_norm_attrs, eps_spec),
-    .flags = TG_OP_DENSE,
-    .saves = TG_OP_IN(0) | TG_OP_IN(3) | TG_OP_OUT(1) | TG_OP_OUT(2),
-    .n_in = 5,
-    .n_out = 3,
-    .optional = TG_OP_IN(3) | TG_OP_IN(4),
-    .nondiff_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,
-    .kept_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,
-    .infer = infer_batch_norm_eval,
-    .vjp = batch_norm_eval_vjp,
-    .samples = samples_batch_norm_eval,
-};
-
-static const tg_operator batch_norm_backward = {
-    TG_ROW("batch_norm_backward", "Σgy·x̂, Σgy, and weight·invstd·(gy − mean(gy) − x̂·mean(gy·x̂)), or "
-                                  "weight·invstd·gy for constant statistics"),
-    TG_ATTRS(tg_batch_norm_backward_attrs, back_specs),
-    .flags = TG_OP_DENSE | TG_OP_NONDIFF,
-    .n_in = 5,
-    .n_out = 3,
-    .optional = TG_OP_IN(2),
-    .infer = infer_batch_norm_backward,
-    .samples = samples_batch_norm_backward,
-};
+TRAIN(batch_norm_train,
+      "y = (x − μ)·invstd·weight + bias, μ and biased v of the batch, invstd = 1/√(v + eps) (Ioffe, Szegedy 2015)", 0);
+TRAIN(batch_norm_relu_train, "batch_norm_train, then relu", TG_OP_OUT(0));
+EVAL(batch_norm_eval, "y = (x − running_mean)/√(running_var + eps)·weight + bias, the statistics constants", 0);
+EVAL(batch_norm_relu_eval, "batch_norm_eval, then relu", TG_OP_OUT(0));
+CHANNELS_BACK(batch_norm_backward,
+              "Σgy·x̂, Σgy, and weight·invstd·(gy − mean(gy) − x̂·mean(gy·x̂)), or weight·invstd·gy for constant statistics",
+              5);
+CHANNELS_BACK(batch_norm_relu_backward, "batch_norm_backward of y <= 0 ? 0 : gy", 6);
 
 static const tg_operator batch_norm_update = {
     TG_ROW("batch_norm_update",
@@ -564,6 +619,9 @@ const tg_operator *const tg_ops_norm[] = {
     &batch_norm_train,
     &batch_norm_eval,
     &batch_norm_backward,
+    &batch_norm_relu_train,
+    &batch_norm_relu_eval,
+    &batch_norm_relu_backward,
     &batch_norm_update,
     &layer_norm,
     &layer_norm_backward,
@@ -572,12 +630,12 @@ const tg_operator *const tg_ops_norm[] = {
 
 /* -- wrappers ------------------------------------------------------------------------------------------- */
 
-tg_tensor *tg_batch_norm_train(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias, double eps,
-                               tg_tensor **mean, tg_tensor **var)
+tg_tensor *tg_batch_norm_train_then(tg_tape *tape, bool relu, tg_tensor *x, tg_tensor *weight, tg_tensor *bias,
+                                    double eps, tg_tensor **mean, tg_tensor **var)
 {
     tg_tensor *out[4] = {NULL};
-    tg_status status = tg_apply(tape, &batch_norm_train, (tg_tensor *const[]){x, weight, bias}, 3,
-                                &(tg_batch_norm_attrs){.eps = eps}, NULL, out);
+    tg_status status = tg_apply(tape, relu ? &batch_norm_relu_train : &batch_norm_train,
+                                (tg_tensor *const[]){x, weight, bias}, 3, &(tg_batch_norm_attrs){.eps = eps}, NULL, out);
     if (mean)
         *mean = status ? NULL : out[1];
     if (var)
@@ -585,11 +643,23 @@ tg_tensor *tg_batch_norm_train(tg_tape *tape, tg_tensor *x, tg_tensor *weight, t
     return status ? NULL : out[0];
 }
 
+tg_tensor *tg_batch_norm_train(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias, double eps,
+                               tg_tensor **mean, tg_tensor **var)
+{
+    return tg_batch_norm_train_then(tape, false, x, weight, bias, eps, mean, var);
+}
+
+tg_tensor *tg_batch_norm_eval_then(tg_tape *tape, bool relu, tg_tensor *x, tg_tensor *running_mean,
+                                   tg_tensor *running_var, tg_tensor *weight, tg_tensor *bias, double eps)
+{
+    tg_tensor *const in[] = {x, running_mean, running_var, weight, bias};
+    return apply_first(tape, relu ? &batch_norm_relu_eval : &batch_norm_eval, in, 5, &(tg_batch_norm_attrs){.eps = eps});
+}
+
 tg_tensor *tg_batch_norm_eval(tg_tape *tape, tg_tensor *x, tg_tensor *running_mean, tg_tensor *running_var,
                               tg_tensor *weight, tg_tensor *bias, double eps)
 {
-    tg_tensor *const in[] = {x, running_mean, running_var, weight, bias};
-    return apply_first(tape, &batch_norm_eval, in, 5, &(tg_batch_norm_attrs){.eps = eps});
+    return tg_batch_norm_eval_then(tape, false, x, running_mean, running_var, weight, bias, eps);
 }
 
 tg_tensor *tg_layer_norm(tg_tape *tape, tg_tensor *x, size_t normalized_ndim, tg_tensor *weight,

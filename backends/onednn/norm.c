@@ -44,8 +44,8 @@ static dnnl_primitive_desc_t softmax_of(tg_dnnl_maker *m, tg_dnnl_md md)
  *        512 ×   64    17.6   20.4      6.5    5.5     13.2    9.1     19.6   13.9
  *       1000 × 1000     471    400      219    227      259    148      513    459
  *     100000 ×    4     912   1139      428    453     1153    749     1623   1046
- */
-enum { SOFTMAX_FROM = 32, LAYER_NORM_FROM = 256, LAYER_NORM_FROM_THREADS = 32768 };
+ * What is taken does not depend on the number of threads: results must not. */
+enum { SOFTMAX_FROM = 32, LAYER_NORM_FROM = 8192 };
 
 tg_accept tg_dnnl_accept_softmax(const tg_call *c, const char **reason)
 {
@@ -140,7 +140,7 @@ tg_accept tg_dnnl_accept_layer_norm(const tg_call *c, const char **reason)
     int64_t n = 1;
     for (int i = 0; i < x->ndim; i++)
         n *= x->dim[i];
-    if (tg_dnnl_all_dense(c) && n >= (c->threads > 1 ? LAYER_NORM_FROM_THREADS : LAYER_NORM_FROM))
+    if (tg_dnnl_all_dense(c) && n >= LAYER_NORM_FROM)
         return TG_ACCEPT;
     *reason = "few values, or not row-major: the reference is faster";
     return TG_DECLINE;

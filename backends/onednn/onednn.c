@@ -15,6 +15,10 @@ static const tg_dnnl_kernel table[] = {
     {"batch_norm_train", 1, tg_dnnl_accept_batch_norm, tg_dnnl_build_batch_norm_train, true},
     {"batch_norm_eval", 1, tg_dnnl_accept_batch_norm, tg_dnnl_build_batch_norm_eval, true},
     {"batch_norm_backward", 1, tg_dnnl_accept_batch_norm_backward, tg_dnnl_build_batch_norm_backward, true},
+    {"batch_norm_relu_train", 1, tg_dnnl_accept_batch_norm_relu, tg_dnnl_build_batch_norm_relu_train, true},
+    {"batch_norm_relu_eval", 1, tg_dnnl_accept_batch_norm_relu, tg_dnnl_build_batch_norm_relu_eval, true},
+    {"batch_norm_relu_backward", 1, tg_dnnl_accept_batch_norm_relu_backward, tg_dnnl_build_batch_norm_relu_backward,
+     true},
     {"convolution", 1, tg_dnnl_accept_convolution, tg_dnnl_build_convolution, true},
     {"convolution_backward_data", 1, tg_dnnl_accept_convolution_data, tg_dnnl_build_convolution_data, true},
     {"convolution_backward_weights", 1, tg_dnnl_accept_convolution_weights, tg_dnnl_build_convolution_weights, true},
@@ -60,6 +64,12 @@ static bool is_empty(const tg_desc *d)
     return false;
 }
 
+/* An output that a row leaves out, max_pool's indices for one, has the shape (0). */
+static bool not_asked_for(const tg_desc *out)
+{
+    return out->ndim == 1 && out->dim[0] == 0;
+}
+
 static tg_accept check(const tg_desc *d, bool layouts, const char **reason)
 {
     if (!d)
@@ -100,7 +110,7 @@ static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reas
     for (uint32_t i = 0; answer == TG_ACCEPT && i < c->n_in; i++)
         answer = check(c->in[i], k->layouts, reason);
     for (uint32_t i = 0; answer == TG_ACCEPT && i < c->n_out; i++)
-        answer = check(&c->out[i], k->layouts, reason);
+        answer = check(not_asked_for(&c->out[i]) ? NULL : &c->out[i], k->layouts, reason);
     if (answer == TG_ACCEPT && k->accept)
         answer = k->accept(c, reason);
     return answer == TG_ACCEPT ? ask(s, c, k, reason) : answer;
@@ -129,6 +139,7 @@ static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
     }
     p->impl = q;
     p->scratch_size = m.scratch + m.scratchpad;
+    p->saved_size = q->saved;
     if (TG_ABI_HAS(p, reorders)) {
         p->implementation = q->implementation[0] ? q->implementation : NULL;
         p->reorders = q->reorders;
@@ -144,11 +155,12 @@ static void release(tg_backend_state *s, tg_prepared *p)
     p->impl = NULL;
 }
 
-static void *place(const tg_run *r, tg_dnnl_where where, size_t at)
+void *tg_dnnl_data(const tg_run *r, tg_dnnl_where where, size_t at)
 {
     switch (where) {
     case TG_DNNL_IN: return (void *)(uintptr_t)r->in[at];
     case TG_DNNL_OUT: return r->out[at];
+    case TG_DNNL_SAVED: return r->saved ? (char *)r->saved + sizeof(tg_dnnl_seal) : (char *)r->scratch + at;
     default: return (char *)r->scratch + at;
     }
 }
@@ -160,7 +172,7 @@ static dnnl_status_t run_step(const tg_dnnl_plan *q, tg_dnnl_step *step, const t
         return dnnl_success;
     }
     for (int i = 0; i < step->n; i++) {
-        void *now = place(r, step->where[i], step->at[i]);
+        void *now = tg_dnnl_data(r, step->where[i], step->at[i]);
         if (now == step->last[i])
             continue;
         dnnl_status_t status = dnnl_memory_set_data_handle(step->arg[i].memory, now);
@@ -169,6 +181,14 @@ static dnnl_status_t run_step(const tg_dnnl_plan *q, tg_dnnl_step *step, const t
         step->last[i] = now;
     }
     return dnnl_primitive_execute(step->primitive, q->stream, step->n, step->arg);
+}
+
+static bool skipped(const tg_dnnl_plan *q, const tg_dnnl_step *step, const tg_run *r)
+{
+    if (step->when == TG_DNNL_ALWAYS)
+        return false;
+    const bool kept = r->saved && !memcmp(r->saved, &q->seal, sizeof q->seal);
+    return kept != (step->when == TG_DNNL_WHEN_SAVED);
 }
 
 static tg_status run(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
@@ -183,7 +203,8 @@ static tg_status run(tg_backend_state *s, const tg_call *c, const tg_prepared *p
     int before = tg_dnnl_set_threads(q->threads);
     dnnl_status_t status = dnnl_success;
     for (int i = 0; i < q->n_steps && !status; i++)
-        status = run_step(q, &q->step[i], r);
+        if (!skipped(q, &q->step[i], r))
+            status = run_step(q, &q->step[i], r);
     tg_dnnl_restore_threads(before, q->threads);
     if (status) {
         s->host->error(s->host->arg, TG_EBACKEND, "oneDNN failed");
@@ -279,6 +300,9 @@ static const tg_kernel kernels[] = {
     KERNEL("batch_norm_train"),
     KERNEL("batch_norm_eval"),
     KERNEL("batch_norm_backward"),
+    KERNEL("batch_norm_relu_train"),
+    KERNEL("batch_norm_relu_eval"),
+    KERNEL("batch_norm_relu_backward"),
     KERNEL("convolution"),
     KERNEL("convolution_backward_data"),
     KERNEL("convolution_backward_weights"),

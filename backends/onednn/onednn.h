@@ -35,7 +35,15 @@ struct tg_backend_state {
     tg_dnnl_layout *layouts;
 };
 
-typedef enum tg_dnnl_where { TG_DNNL_IN, TG_DNNL_OUT, TG_DNNL_SCRATCH } tg_dnnl_where;
+/* SAVED: behind the seal of what a forward keeps for its backward; byte `at` of scratch where nothing is kept. */
+typedef enum tg_dnnl_where { TG_DNNL_IN, TG_DNNL_OUT, TG_DNNL_SCRATCH, TG_DNNL_SAVED } tg_dnnl_where;
+
+/* How saved begins: a backward may use the rest only if this is what its own plan expects. */
+typedef struct tg_dnnl_seal {
+    char what[48]; /* with the rest 64 bytes */
+    const tg_layout *layout; /* of the forward's result */
+    size_t size;             /* of the rest             */
+} tg_dnnl_seal;
 
 /* Data as a primitive sees them: their descriptor, and input or output number `at`, or byte `at` of scratch.
  */
@@ -45,13 +53,16 @@ typedef struct tg_dnnl_operand {
     size_t at;
 } tg_dnnl_operand;
 
-enum { TG_DNNL_ARGS = 12, TG_DNNL_STEPS = 6, TG_DNNL_BOXES = 20, TG_DNNL_OUTPUTS = 4 };
+enum { TG_DNNL_ARGS = 12, TG_DNNL_STEPS = 8, TG_DNNL_BOXES = 20, TG_DNNL_OUTPUTS = 4 };
 
 struct tg_dnnl_plan;
 typedef void tg_dnnl_function(const struct tg_dnnl_plan *q, const tg_run *r);
 
+typedef enum tg_dnnl_when { TG_DNNL_ALWAYS, TG_DNNL_WHEN_SAVED, TG_DNNL_WHEN_NOT_SAVED } tg_dnnl_when;
+
 /* One primitive, or where there is none one function of ours. */
 typedef struct tg_dnnl_step {
+    tg_dnnl_when when; /* a forward with the plan's seal kept something, or none did */
     dnnl_primitive_t primitive;
     tg_dnnl_function *function;
     int n;
@@ -78,6 +89,9 @@ typedef struct tg_dnnl_plan {
     int64_t block;           /* their channels that lie together                */
     size_t place;            /* what they keep in scratch                       */
     double eps;
+    tg_dnnl_operand gy, y, masked; /* of batch_norm_relu's gradient   */
+    tg_dnnl_seal seal;             /* written, or looked for          */
+    size_t saved;                  /* what the forward saves, bytes   */
     const tg_layout *layout[TG_DNNL_OUTPUTS]; /* of the outputs, NULL: row-major */
     char implementation[64];
     uint64_t reorders;
@@ -124,6 +138,9 @@ size_t tg_dnnl_room(tg_dnnl_maker *m, size_t bytes);
 void tg_dnnl_keep(tg_dnnl_maker *m, dnnl_primitive_desc_t pd);
 /* The layout that it chose for this argument. */
 tg_dnnl_md tg_dnnl_chosen(tg_dnnl_maker *m, dnnl_primitive_desc_t pd, dnnl_query_t what);
+
+/* Where an operand's data are in this run. */
+void *tg_dnnl_data(const tg_run *r, tg_dnnl_where where, size_t at);
 
 /* Appends a step. Its arguments are then bound one by one. */
 tg_dnnl_step *tg_dnnl_add(tg_dnnl_maker *m, dnnl_primitive_desc_t pd);
@@ -181,6 +198,11 @@ tg_accept tg_dnnl_accept_batch_norm_backward(const tg_call *c, const char **reas
 void tg_dnnl_build_batch_norm_train(tg_dnnl_maker *m);
 void tg_dnnl_build_batch_norm_eval(tg_dnnl_maker *m);
 void tg_dnnl_build_batch_norm_backward(tg_dnnl_maker *m);
+tg_accept tg_dnnl_accept_batch_norm_relu(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_accept_batch_norm_relu_backward(const tg_call *c, const char **reason);
+void tg_dnnl_build_batch_norm_relu_train(tg_dnnl_maker *m);
+void tg_dnnl_build_batch_norm_relu_eval(tg_dnnl_maker *m);
+void tg_dnnl_build_batch_norm_relu_backward(tg_dnnl_maker *m);
 tg_accept tg_dnnl_accept_convolution(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_convolution_data(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_convolution_weights(const tg_call *c, const char **reason);

@@ -74,6 +74,27 @@ static void NAME(run_apply)(T *restrict y, const T *restrict x, int64_t n, T hig
         y[i] = ((x[i] - high) - low) * scale + shift;
 }
 
+/* y = by ≤ 0 ? 0 : g; all three may be one. */
+NAME(TG_REF_CLONES)
+static void NAME(rectify_run)(T *y, const T *g, const T *by, int64_t n)
+{
+#pragma GCC ivdep
+    for (int64_t j = 0; j < n; j++) {
+        const T v = g[j], b = by[j];
+        y[j] = b <= 0 ? 0 : v;
+    }
+}
+
+/* The same of one chunk of a block of channels. */
+static void NAME(rectify)(const layout *q, T *y, const T *g, const T *by, int64_t block, int64_t chunk)
+{
+    int64_t c = block * q->width, w = q->channels - c < q->width ? q->channels - c : q->width;
+    int64_t from = chunk * q->rows, to = from + q->rows < q->batch ? from + q->rows : q->batch;
+    int64_t at = (from * q->channels + c) * q->inner, step = q->channels * q->inner, n = w * q->inner;
+    for (int64_t r = from; r < to; r++, at += step)
+        NAME(rectify_run)(y + at, g + at, by + at, n);
+}
+
 static void NAME(normalise)(const layout *q, T *y, const T *x, const double *mean, const double *invstd,
                             const T *weight, const T *bias, int64_t block, int64_t chunk)
 {
@@ -134,6 +155,8 @@ static void NAME(apply_item)(const void *arg, int64_t i)
     const batch_task *t = arg;
     NAME(normalise)
     (t->q, t->y, t->x, t->mean, t->invstd, t->weight, t->bias, i % t->q->blocks, i / t->q->blocks);
+    if (t->relu)
+        NAME(rectify)(t->q, t->y, t->y, t->y, i % t->q->blocks, i / t->q->blocks);
 }
 
 /* The whole of a block whose batch is one chunk: its data stay in the cache. */
@@ -256,7 +279,7 @@ static void NAME(back_apply)(const layout *q, const back_data *d, const double *
     int64_t c = block * q->width, w = q->channels - c < q->width ? q->channels - c : q->width;
     int64_t from = chunk * q->rows, to = from + q->rows < q->batch ? from + q->rows : q->batch;
     int64_t at = (from * q->channels + c) * q->inner, step = q->channels * q->inner;
-    const T *dy = d->dy, *x = d->x, *weight = d->weight, *mean = d->mean, *invstd = d->invstd;
+    const T *dy = d->y ? d->masked : d->dy, *x = d->x, *weight = d->weight, *mean = d->mean, *invstd = d->invstd;
     T *dx = d->dx, scale[WIDTH], offset[WIDTH], slope[WIDTH];
     double n = (double)(q->batch * q->inner);
     for (int64_t j = 0; j < w; j++) {
@@ -298,7 +321,9 @@ static void NAME(back_sum_item)(const void *arg, int64_t i)
 {
     const batch_back_task *t = arg;
     const back_data *d = t->d;
-    NAME(back_moment)(t->q, d->dy, d->x, d->mean, i % t->q->blocks, i / t->q->blocks, t->a);
+    if (d->y)
+        NAME(rectify)(t->q, d->masked, d->dy, d->y, i % t->q->blocks, i / t->q->blocks);
+    NAME(back_moment)(t->q, d->y ? d->masked : d->dy, d->x, d->mean, i % t->q->blocks, i / t->q->blocks, t->a);
 }
 
 static void NAME(back_finish_item)(const void *arg, int64_t b)

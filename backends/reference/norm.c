@@ -19,8 +19,9 @@ typedef struct layout {
 
 /* What a backward reads and writes; NULL: absent, not wanted. */
 typedef struct back_data {
-    const void *dy, *x, *weight, *mean, *invstd;
+    const void *dy, *x, *weight, *mean, *invstd, *y;
     void *dx, *dweight, *dbias;
+    void *masked; /* of a row with ReLU: what of dy counts, in scratch */
 } back_data;
 
 /* A forward's. scratch: mean, invstd, then the partial sums, chunk by chunk. */
@@ -30,6 +31,7 @@ typedef struct batch_task {
     const void *x, *weight, *bias;
     void *y, *out[3];
     double *mean, *invstd, *partial;
+    bool relu;
 } batch_task;
 
 /* scratch: the sums a, then b. */
@@ -120,6 +122,8 @@ static tg_status prepare_batch_norm(tg_backend_state *s, const tg_call *c, tg_pr
     (void)s;
     layout q = cut(c->in[0]);
     p->scratch_size = (size_t)(2 * (q.chunks + 1) * q.channels) * sizeof(double);
+    if (c->n_in == 6)
+        p->scratch_size += (size_t)(q.batch * q.channels * q.inner) * tg_dtype_size(c->in[0]->dtype);
     return TG_OK;
 }
 
@@ -146,13 +150,12 @@ static batch_task batch_arguments(const layout *q, const tg_call *c, const tg_ru
                         .partial = invstd + q->channels};
 }
 
-static tg_status run_batch_norm_train(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
-                                      const tg_run *r)
+static tg_status train(const tg_call *c, const tg_run *r, bool relu)
 {
-    (void)s, (void)p;
     layout q = cut(c->in[0]);
     int32_t dtype = c->in[0]->dtype;
     batch_task t = batch_arguments(&q, c, r);
+    t.relu = relu;
     t.weight = r->in[1];
     t.bias = r->in[2];
     t.out[2] = r->out[3];
@@ -166,12 +169,11 @@ static tg_status run_batch_norm_train(tg_backend_state *s, const tg_call *c, con
     return TG_OK;
 }
 
-static tg_status run_batch_norm_eval(tg_backend_state *s, const tg_call *c, const tg_prepared *p,
-                                     const tg_run *r)
+static tg_status eval(const tg_call *c, const tg_run *r, bool relu)
 {
-    (void)s, (void)p;
     layout q = cut(c->in[0]);
     batch_task t = batch_arguments(&q, c, r);
+    t.relu = relu;
     int threads = threads_for(&q, r->threads);
     t.weight = r->in[3];
     t.bias = r->in[4];
@@ -181,6 +183,18 @@ static tg_status run_batch_norm_eval(tg_backend_state *s, const tg_call *c, cons
         eval_f64(&t, r->in[1], r->in[2], threads);
     return TG_OK;
 }
+
+/* With and without ReLU. */
+#define RUN(name, of, relu)                                                                                  \
+    static tg_status name(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)      \
+    {                                                                                                        \
+        (void)s, (void)p;                                                                                    \
+        return of(c, r, relu);                                                                               \
+    }
+RUN(run_batch_norm_train, train, false)
+RUN(run_batch_norm_eval, eval, false)
+RUN(run_batch_norm_relu_train, train, true)
+RUN(run_batch_norm_relu_eval, eval, true)
 
 static back_data back_arguments(const tg_run *r, int64_t want)
 {
@@ -206,7 +220,9 @@ static tg_status run_batch_norm_backward(tg_backend_state *s, const tg_call *c, 
     int32_t dtype = c->in[1]->dtype;
     batch_back_task t = {.q = &q, .d = &d, .a = r->scratch, .batch_stats = a->batch_stats};
     t.b = t.a + q.chunks * q.channels;
-    t.sums = d.dweight || d.dbias || (d.dx && t.batch_stats);
+    d.y = c->n_in == 6 ? r->in[5] : NULL;
+    d.masked = t.b + q.chunks * q.channels;
+    t.sums = d.dweight || d.dbias || d.y || (d.dx && t.batch_stats);
     if (is_empty(&q)) {
         fill(dtype, d.dweight, d.dweight ? q.channels : 0, 0.0);
         fill(dtype, d.dbias, d.dbias ? q.channels : 0, 0.0);
@@ -319,6 +335,9 @@ const tg_kernel tg_ref_norm[] = {
     PREPARED("batch_norm_train", prepare_batch_norm, run_batch_norm_train),
     PREPARED("batch_norm_eval", prepare_batch_norm, run_batch_norm_eval),
     PREPARED("batch_norm_backward", prepare_batch_norm, run_batch_norm_backward),
+    PREPARED("batch_norm_relu_train", prepare_batch_norm, run_batch_norm_relu_train),
+    PREPARED("batch_norm_relu_eval", prepare_batch_norm, run_batch_norm_relu_eval),
+    PREPARED("batch_norm_relu_backward", prepare_batch_norm, run_batch_norm_backward),
     TG_REF_KERNEL("batch_norm_update", run_batch_norm_update),
     TG_REF_KERNEL("layer_norm", run_layer_norm),
     PREPARED("layer_norm_backward", prepare_layer_norm_backward, run_layer_norm_backward),

@@ -2,6 +2,9 @@
  * leaves. */
 #include "abi/rig.h"
 
+#include <tapegrad/op_attrs.h>
+#include <tapegrad/operator.h>
+
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -281,7 +284,7 @@ END_TEST
 
 static tg_tensor *normalized(tg_tape *tape, tg_dtype dtype, int option, tg_tensor *wrt[])
 {
-    wrt[0] = NUMBERS(tape, dtype, 1, 6, 7, 8, 9);
+    wrt[0] = NUMBERS(tape, dtype, 1, 12, 14, 8, 9);
     wrt[1] = option ? NUMBERS(tape, dtype, 2, 8, 9) : NUMBERS(tape, dtype, 2, 9);
     wrt[2] = option ? NUMBERS(tape, dtype, 3, 8, 9) : NUMBERS(tape, dtype, 3, 9);
     return tg_layer_norm(tape, wrt[0], option ? 2 : 1, wrt[1], wrt[2], 1e-3);
@@ -296,31 +299,50 @@ END_TEST
 
 /* -- batch_norm, and layouts that stay ---------------------------------------------------------------------- */
 
-/* conv → batch_norm → ReLU → conv on images, of two widths, lines and volumes. Bit 0: eval. */
+/* The row that is batch_norm and ReLU: in[] as batch_norm's. */
+static tg_tensor *norm_and_relu(tg_tape *tape, bool eval, tg_tensor *const *in)
+{
+    const char *name = eval ? "batch_norm_relu_eval" : "batch_norm_relu_train";
+    const tg_operator *op = tg_operator_find(tg_tape_runtime(tape), name);
+    tg_tensor *out[4] = {NULL};
+    tg_apply(tape, op, in, eval ? 5 : 3, &(tg_batch_norm_attrs){.eps = 1e-3}, NULL, out);
+    return out[0];
+}
+
+/* conv → batch_norm → ReLU → conv on images, of two widths, lines and volumes. Bit 0: eval; from 8 on the two in the
+ * middle are one row. */
 static tg_tensor *normalized_convolutions(tg_tape *tape, tg_dtype dtype, int option, tg_tensor *wrt[])
 {
-    const int64_t one[] = {1, 1, 1}, middle = option / 2 == 1 ? 48 : 32;
+    const int64_t one[] = {1, 1, 1}, middle = option / 2 % 4 == 1 ? 48 : 32;
     tg_tensor *(*const conv[])(tg_tape *, tg_tensor *, tg_tensor *, tg_tensor *, const int64_t *, const int64_t *,
                                const int64_t *, int64_t) = {tg_conv2d, tg_conv2d, tg_conv1d, tg_conv3d};
-    const size_t ndim = (const size_t[]){4, 4, 3, 5}[option / 2];
+    const size_t ndim = (const size_t[]){4, 4, 3, 5}[option / 2 % 4];
     const int64_t x[] = {4, 16, 10, 9, 3}, first[] = {middle, 16, 3, 3, 3}, second[] = {16, middle, 3, 3, 3};
     wrt[0] = numbers(tape, dtype, x, ndim, 1);
     wrt[1] = numbers(tape, dtype, &middle, 1, 2);
     wrt[2] = numbers(tape, dtype, &middle, 1, 3);
-    tg_tensor *h = conv[option / 2](tape, wrt[0], numbers(tape, dtype, first, ndim, 4), NULL, NULL, one, NULL, 1);
+    tg_tensor *h = conv[option / 2 % 4](tape, wrt[0], numbers(tape, dtype, first, ndim, 4), NULL, NULL, one, NULL, 1);
     tg_tensor *mean = tg_mul_scalar(tape, numbers(tape, dtype, &middle, 1, 5), 0.25);
     tg_tensor *var = tg_add_scalar(tape, tg_square(tape, numbers(tape, dtype, &middle, 1, 6)), 2);
-    h = option & 1 ? tg_batch_norm_eval(tape, h, tg_detach(tape, mean), tg_detach(tape, var), wrt[1], wrt[2], 1e-3)
-                   : tg_batch_norm_train(tape, h, wrt[1], wrt[2], 1e-3, NULL, NULL);
-    h = tg_relu(tape, h);
-    return conv[option / 2](tape, h, numbers(tape, dtype, second, ndim, 7), NULL, NULL, one, NULL, 1);
+    mean = tg_detach(tape, mean);
+    var = tg_detach(tape, var);
+    if (option >= 8)
+        h = option & 1 ? norm_and_relu(tape, true, (tg_tensor *[]){h, mean, var, wrt[1], wrt[2]})
+                       : norm_and_relu(tape, false, (tg_tensor *[]){h, wrt[1], wrt[2]});
+    else
+        h = tg_relu(tape, option & 1 ? tg_batch_norm_eval(tape, h, mean, var, wrt[1], wrt[2], 1e-3)
+                                     : tg_batch_norm_train(tape, h, wrt[1], wrt[2], 1e-3, NULL, NULL));
+    return conv[option / 2 % 4](tape, h, numbers(tape, dtype, second, ndim, 7), NULL, NULL, one, NULL, 1);
 }
 
 START_TEST(batch_norm)
 {
     NEEDS_ONEDNN;
-    compare("batch_norm", normalized_convolutions, _i,
-            RAN(_i & 1 ? "batch_norm_eval" : "batch_norm_train", "batch_norm_backward"), 5e-5);
+    static const char *const ran[][3] = {{"batch_norm_train", "batch_norm_backward"},
+                                         {"batch_norm_eval", "batch_norm_backward"},
+                                         {"batch_norm_relu_train", "batch_norm_relu_backward"},
+                                         {"batch_norm_relu_eval", "batch_norm_relu_backward"}};
+    compare("batch_norm", normalized_convolutions, _i, ran[_i / 8 * 2 + _i % 2], 5e-5);
 }
 END_TEST
 
@@ -357,13 +379,77 @@ START_TEST(layouts_stay)
     ck_assert_uint_eq(tg_tape_count_runs(tape, "contiguous", "onednn"), 0);
     ck_assert_uint_eq(tg_tape_count_runs(tape, "contiguous", "reference"), 0);
     ck_assert_uint_eq(tg_tape_count_runs(tape, "convolution", "onednn"), 2);
-    ck_assert_uint_eq(tg_tape_count_runs(tape, "batch_norm_backward", "onednn"), 1);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, _i < 8 ? "batch_norm_backward" : "batch_norm_relu_backward", "onednn"), 1);
     tg_tape_close(tape);
     ck_assert_uint_eq(reorders_of(rt, "batch_norm_train") + reorders_of(rt, "batch_norm_eval"), 0);
-    ck_assert_uint_eq(reorders_of(rt, "batch_norm_backward"), 0);
+    ck_assert_uint_eq(reorders_of(rt, "batch_norm_relu_train") + reorders_of(rt, "batch_norm_relu_eval"), 0);
+    ck_assert_uint_eq(reorders_of(rt, "batch_norm_backward") + reorders_of(rt, "batch_norm_relu_backward"), 0);
     /* x and the weights of both; gy, and the weights for the second's gradient to its input and the first's */
     ck_assert_uint_eq(reorders_of(rt, "convolution"), 3);
     tg_runtime_close(rt);
+}
+END_TEST
+
+/* NaN goes through: in training a whole channel, in eval one element. Infinite parameters make it of 0. */
+START_TEST(relu_hides_no_nan)
+{
+    NEEDS_ONEDNN;
+    enum { N = 3, C = 32, S = 20 };
+    static float x[N * C * S], y[N * C * S];
+    float w[C], b[C], mean[C] = {0}, var[C];
+    const int64_t dims[] = {N, C, 4, 5}, channels = C;
+    for (int i = 0; i < N * C * S; i++)
+        x[i] = (float)(i * 31 % 17) - 8;
+    for (int c = 0; c < C; c++)
+        w[c] = var[c] = 1, b[c] = 0.25f;
+    x[C * S + 3 * S + 7] = NAN;
+    x[5 * S] = INFINITY;
+    b[6] = NAN;
+    tg_tape *tape = open_tape(onednn);
+    tg_tensor *h = tg_input(tape, TG_F32, dims, 4, x), *ws[4], *out = NULL;
+    float *const from[] = {mean, var, w, b};
+    for (int i = 0; i < 4; i++)
+        ws[i] = tg_input(tape, TG_F32, &channels, 1, from[i]);
+    tg_apply(tape, tg_operator_find(onednn, "reorder"), &h, 1, &(tg_reorder_attrs){0}, NULL, &out);
+    out = _i ? norm_and_relu(tape, true, (tg_tensor *[]){out, ws[0], ws[1], ws[2], ws[3]})
+             : norm_and_relu(tape, false, (tg_tensor *[]){out, ws[2], ws[3]});
+    ck_assert_uint_eq(tg_tape_count_runs(tape, _i ? "batch_norm_relu_eval" : "batch_norm_relu_train", "onednn"), 1);
+    ck_assert_int_eq(tg_tensor_read(out, y, sizeof y), TG_OK);
+    for (int i = 0; i < N * C * S; i++) {
+        const int c = i / S % C;
+        const bool nan = c == 6 || (_i ? isnan(x[i]) : c == 3 || c == 5);
+        ck_assert_msg(!isnan(y[i]) == !nan && !(y[i] < 0), "%d: %g of %g", i, (double)y[i], (double)x[i]);
+    }
+    tg_tape_close(tape);
+}
+END_TEST
+
+/* The gradient from what the forward saved is that from y alone. */
+START_TEST(saved_or_not)
+{
+    NEEDS_ONEDNN;
+    enum { N = 4, C = 32, S = 30, ALL = N * C * S };
+    static float saved[ALL], masked[ALL];
+    const int64_t dims[] = {N, C, 5, 6}, channels = C;
+    tg_tape *tape = open_tape(onednn);
+    tg_tensor *x = numbers(tape, TG_F32, dims, 4, 1), *w = numbers(tape, TG_F32, &channels, 1, 2), *out[4], *gx, *back[3];
+    tg_tensor *gy = numbers(tape, TG_F32, dims, 4, 3), *laid[2];
+    const tg_operator *reorder = tg_operator_find(onednn, "reorder");
+    tg_apply(tape, reorder, &x, 1, &(tg_reorder_attrs){0}, NULL, &laid[0]);
+    tg_apply(tape, reorder, &gy, 1, &(tg_reorder_attrs){0}, NULL, &laid[1]);
+    tg_apply(tape, tg_operator_find(onednn, "batch_norm_relu_train"), (tg_tensor *[]){laid[0], w, w}, 3,
+             &(tg_batch_norm_attrs){.eps = 1e-3}, NULL, out);
+    tg_tensor *invstd = tg_rsqrt(tape, tg_add_scalar(tape, out[2], 1e-3));
+    tg_apply(tape, tg_operator_find(onednn, "batch_norm_relu_backward"),
+             (tg_tensor *[]){laid[1], laid[0], w, out[1], invstd, out[0]}, 6,
+             &(tg_batch_norm_backward_attrs){.want = 7, .batch_stats = 1}, NULL, back);
+    ck_assert_int_eq(tg_grad(tape, out[0], laid[1], &x, 1, &gx, 0), TG_OK);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "batch_norm_relu_backward", "onednn"), 2);
+    ck_assert_int_eq(tg_tensor_read(gx, saved, sizeof saved), TG_OK);
+    ck_assert_int_eq(tg_tensor_read(back[0], masked, sizeof masked), TG_OK);
+    for (int i = 0; i < ALL; i++)
+        ck_assert_msg(fabsf(saved[i] - masked[i]) < 1e-5f, "%d: %g and %g", i, (double)saved[i], (double)masked[i]);
+    tg_tape_close(tape);
 }
 END_TEST
 
@@ -469,8 +555,10 @@ static Suite *suite(void)
     tcase_add_test(t, softmax);
     tcase_add_test(t, softmax_keeps_nan);
     tcase_add_loop_test(t, layer_norm, 0, 2);
-    tcase_add_loop_test(t, batch_norm, 0, 8);
-    tcase_add_loop_test(t, layouts_stay, 0, 8);
+    tcase_add_loop_test(t, batch_norm, 0, 16);
+    tcase_add_loop_test(t, layouts_stay, 0, 16);
+    tcase_add_loop_test(t, relu_hides_no_nan, 0, 2);
+    tcase_add_test(t, saved_or_not);
     tcase_add_test(t, row_major_batch_norm);
     tcase_add_test(t, other_dtypes_and_tiny_ones_are_left);
     tcase_add_test(t, its_facts_are_listed);

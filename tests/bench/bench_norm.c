@@ -4,7 +4,7 @@
  *     bench_norm THREADS PLUGIN.so [OPERATOR]
  *
  * One line a shape, f32, row-major: microseconds of the forward on both, then of the gradient (of batch_norm: of training,
- * of eval, and of the gradient), then the plug-in's in a layout of its own where it has one for that shape. They run in turns,
+ * of eval, and of the gradient, and the same with ReLU, its gradient masked by y), then the plug-in's in a layout of its own where it has one for that shape. They run in turns,
  * and the least of some rounds counts. What backends/onednn declines was read off this. */
 #include <tapegrad/backend_abi.h>
 #include <tapegrad/op_attrs.h>
@@ -220,6 +220,10 @@ static void time_batch_norm(tg_desc x)
     print_both(&(row){"batch_norm_train", 1, 3, 4, {x, w, w}, {x, w, w, w}, &a, sizeof a});
     print_both(&(row){"batch_norm_eval", 1, 5, 3, {x, w, w, w, w}, {x, w, w}, &a, sizeof a});
     print_both(&(row){"batch_norm_backward", 1, 5, 3, {x, x, w, w, w}, {x, w, w}, &back, sizeof back});
+    printf("  |");
+    print_both(&(row){"batch_norm_relu_train", 1, 3, 4, {x, w, w}, {x, w, w, w}, &a, sizeof a});
+    print_both(&(row){"batch_norm_relu_eval", 1, 5, 3, {x, w, w, w, w}, {x, w, w}, &a, sizeof a});
+    print_both(&(row){"batch_norm_relu_backward", 1, 6, 3, {x, x, w, w, w, x}, {x, w, w}, &back, sizeof back});
 }
 
 /* x as the plug-in's reorder lays it out; false where it has no layout for it. */
@@ -257,7 +261,7 @@ static void time_matrices(const char *name, void (*time)(const int64_t *))
 
 static void time_images(void)
 {
-    printf("\nbatch_norm_train, batch_norm_eval, batch_norm_backward\n");
+    printf("\nbatch_norm_train, batch_norm_eval, batch_norm_backward | with ReLU\n");
     for (size_t i = 0; i < sizeof images / sizeof *images; i++) {
         int ndim = 4;
         while (!images[i][ndim - 1])
