@@ -50,8 +50,12 @@ enum { SOFTMAX_FROM = 32, LAYER_NORM_FROM = 8192 };
 tg_accept tg_dnnl_accept_softmax(const tg_call *c, const char **reason)
 {
     const tg_desc *d = c->in[c->n_in - 1];
-    if (!tg_dnnl_all_dense(c) || d->ndim == 0) {
-        *reason = "this backend's softmax reads row-major tensors with dims";
+    if (d->ndim == 0) {
+        *reason = "one value: the reference is faster";
+        return TG_DECLINE;
+    }
+    if (!tg_dnnl_all_dense(c)) {
+        *reason = "this backend's softmax reads row-major tensors";
         return TG_REFUSE;
     }
     int64_t inner = 1;
