@@ -24,6 +24,10 @@ static const tg_dnnl_kernel table[] = {
     {"convolution_backward_weights", 1, tg_dnnl_accept_convolution_weights, tg_dnnl_build_convolution_weights, true},
     {"sum", 1, tg_dnnl_accept_reduce, tg_dnnl_build_sum, true},
     {"mean", 1, tg_dnnl_accept_reduce, tg_dnnl_build_mean, true},
+    {"max_pool", 1, tg_dnnl_accept_pool, tg_dnnl_build_max_pool, true},
+    {"max_pool_src_backward", 1, tg_dnnl_accept_pool, tg_dnnl_build_max_pool_backward, true},
+    {"avg_pool", 1, tg_dnnl_accept_avg_pool, tg_dnnl_build_avg_pool, true},
+    {"avg_pool_backward", 1, tg_dnnl_accept_pool, tg_dnnl_build_avg_pool_backward, true},
     {"contiguous", 1, tg_dnnl_accept_contiguous, tg_dnnl_build_contiguous, true},
     {"reorder", 1, tg_dnnl_accept_reorder, tg_dnnl_build_reorder, true},
 };
@@ -308,6 +312,10 @@ static const tg_kernel kernels[] = {
     KERNEL("convolution_backward_weights"),
     KERNEL("sum"),
     KERNEL("mean"),
+    KERNEL("max_pool"),
+    KERNEL("max_pool_src_backward"),
+    KERNEL("avg_pool"),
+    KERNEL("avg_pool_backward"),
     KERNEL("contiguous"),
     KERNEL("reorder"),
 };

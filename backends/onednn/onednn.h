@@ -80,11 +80,21 @@ typedef struct tg_dnnl_gemm {
     int64_t bias_step;
 } tg_dnnl_gemm;
 
+/* What pooling does (pool.c); one to three dims, with ones before them. */
+typedef struct tg_dnnl_windows {
+    int64_t x[3], y[3], kernel[3], stride[3], padding[3], dilation[3], x_plane, y_plane;
+    int64_t step;   /* from pixel to pixel  */
+    double divisor; /* 0: the count         */
+    bool count_padding;
+    tg_dnnl_operand in, gradient, out;
+} tg_dnnl_windows;
+
 typedef struct tg_dnnl_plan {
     dnnl_stream_t stream;
     int threads, n_steps;
     tg_dnnl_step step[TG_DNNL_STEPS];
     tg_dnnl_gemm gemm;
+    tg_dnnl_windows windows;
     int64_t outer, n, inner; /* of functions of ours: the loops over an output */
     int64_t block;           /* their channels that lie together                */
     size_t place;            /* what they keep in scratch                       */
@@ -209,5 +219,11 @@ tg_accept tg_dnnl_accept_convolution_weights(const tg_call *c, const char **reas
 void tg_dnnl_build_convolution(tg_dnnl_maker *m);
 void tg_dnnl_build_convolution_data(tg_dnnl_maker *m);
 void tg_dnnl_build_convolution_weights(tg_dnnl_maker *m);
+tg_accept tg_dnnl_accept_pool(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_accept_avg_pool(const tg_call *c, const char **reason);
+void tg_dnnl_build_max_pool(tg_dnnl_maker *m);
+void tg_dnnl_build_max_pool_backward(tg_dnnl_maker *m);
+void tg_dnnl_build_avg_pool(tg_dnnl_maker *m);
+void tg_dnnl_build_avg_pool_backward(tg_dnnl_maker *m);
 
 #endif

@@ -127,6 +127,19 @@ static inline dnnl_status_t dnnl_softmax_backward_primitive_desc_create(
                    dnnl_softmax_v2_backward_desc_init(&d, algorithm, diff_src, diff_dst, dst, axis), hint);
 }
 
+/* The one that knows dilation. */
+static inline dnnl_status_t dnnl_pooling_forward_primitive_desc_create(
+    dnnl_primitive_desc_t *pd, dnnl_engine_t engine, dnnl_prop_kind_t kind, dnnl_alg_kind_t algorithm,
+    tg_dnnl_md src, tg_dnnl_md dst, const dnnl_dims_t strides, const dnnl_dims_t kernel,
+    const dnnl_dims_t dilation, const dnnl_dims_t before, const dnnl_dims_t after,
+    const_dnnl_primitive_attr_t attr)
+{
+    TG_DNNL_CREATE(dnnl_pooling_v2_desc_t,
+                   dnnl_pooling_v2_forward_desc_init(&d, kind, algorithm, src, dst, strides, kernel, dilation,
+                                                     before, after),
+                   NULL);
+}
+
 /* 2.x has one descriptor for source and result: they must be the same. */
 static inline dnnl_status_t dnnl_batch_normalization_forward_primitive_desc_create(
     dnnl_primitive_desc_t *pd, dnnl_engine_t engine, dnnl_prop_kind_t kind, tg_dnnl_md src, tg_dnnl_md dst,
