@@ -1,5 +1,6 @@
 /* softmax and layer_norm, and their gradients. log_softmax is the reference's: once NaN is restored, as
- * below, oneDNN's is no faster, and its gradient takes exp(NaN) for infinity. */
+ * below, oneDNN's is no faster, and its gradient takes exp(NaN) for infinity. So are group_norm, which oneDNN has from 3.3
+ * on only, and rms_norm. */
 #include "backends/onednn/onednn.h"
 
 #include <math.h>
