@@ -322,6 +322,11 @@ TG_SAMPLES(
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 2, 4), DRAWN(-2, 2, 3, 2, 3), DRAWN(-2, 2, 3)),
      .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), NO_LIST, 1)})
 
+#define LARGE(low_, high_, ...)                                                                              \
+    {                                                                                                        \
+        .low = (low_), .high = (high_), .flags = TG_SAMPLE_NO_GRAD | TG_SAMPLE_FIRST_ORDER, DRAWN_DIMS(__VA_ARGS__) \
+    }
+
 TG_SAMPLES(
     samples_backward_data,
     {.label = "strided, with a rest",
@@ -342,8 +347,8 @@ TG_SAMPLES(
      .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), LIST(4), 1)},
     {.label = "large enough for any backend",
      .n_in = 3,
-     .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 1, 1, 379), CONSTANT(-2, 2, 1, 8, 250), ABSENT),
-     .attrs = WINDOWS(LIST(1), LIST(249), LIST(1), LIST(130), 1)})
+     .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 1, 1, 20), LARGE(-2, 2, 1, 56, 500), ABSENT),
+     .attrs = WINDOWS(LIST(1), LIST(249), LIST(1), LIST(21), 1)})
 
 TG_SAMPLES(samples_backward_weights,
            {.label = "strided, with a rest",
@@ -360,8 +365,8 @@ TG_SAMPLES(samples_backward_weights,
             .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), LIST(2), 1)},
            {.label = "large enough for any backend",
             .n_in = 2,
-            .in = TG_SAMPLE_INPUTS(CONSTANT(-2, 2, 1, 8, 130), DRAWN(-2, 2, 1, 1, 379)),
-            .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), LIST(250), 1)})
+            .in = TG_SAMPLE_INPUTS(LARGE(-2, 2, 1, 8, 260), DRAWN(-2, 2, 1, 1, 21)),
+            .attrs = WINDOWS(LIST(1), LIST(244), LIST(1), LIST(250), 1)})
 
 /* -- rows ----------------------------------------------------------------------------------------------- */
 

@@ -25,7 +25,8 @@ enum {
     TG_SAMPLE_NO_GRAD = 1u,  /* this input is not differentiated                                             */
     TG_SAMPLE_DISTINCT = 2u, /* no two values closer than `distance` (max, median: no ties)                  */
     TG_SAMPLE_STRIDED = 4u,  /* handed over as a transposed, gapped view                                      */
-    TG_SAMPLE_ABSENT = 8u    /* an optional input left out                                                    */
+    TG_SAMPLE_ABSENT = 8u,   /* an optional input left out                                                    */
+    TG_SAMPLE_FIRST_ORDER = 16u /* the sample is there for its size: second derivatives are the others' matter */
 };
 
 /* How one input of a sample is drawn: uniformly from [low, high), an i64 from the integers in it, a bool 0 or 1.
