@@ -219,6 +219,8 @@ tg_accept tg_dnnl_accept_convolution_weights(const tg_call *c, const char **reas
 void tg_dnnl_build_convolution(tg_dnnl_maker *m);
 void tg_dnnl_build_convolution_data(tg_dnnl_maker *m);
 void tg_dnnl_build_convolution_weights(tg_dnnl_maker *m);
+tg_accept tg_dnnl_accept_gelu_backward(const tg_call *c, const char **reason);
+void tg_dnnl_build_gelu_backward(tg_dnnl_maker *m);
 tg_accept tg_dnnl_accept_pool(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_avg_pool(const tg_call *c, const char **reason);
 void tg_dnnl_build_max_pool(tg_dnnl_maker *m);

@@ -140,6 +140,25 @@ static inline dnnl_status_t dnnl_pooling_forward_primitive_desc_create(
                    NULL);
 }
 
+/* 2.x has one descriptor for source and result. */
+static inline dnnl_status_t dnnl_eltwise_forward_primitive_desc_create(
+    dnnl_primitive_desc_t *pd, dnnl_engine_t engine, dnnl_prop_kind_t kind, dnnl_alg_kind_t algorithm,
+    tg_dnnl_md src, tg_dnnl_md dst, float alpha, float beta, const_dnnl_primitive_attr_t attr)
+{
+    (void)dst;
+    TG_DNNL_CREATE(dnnl_eltwise_desc_t, dnnl_eltwise_forward_desc_init(&d, kind, algorithm, src, alpha, beta), NULL);
+}
+
+static inline dnnl_status_t dnnl_eltwise_backward_primitive_desc_create(
+    dnnl_primitive_desc_t *pd, dnnl_engine_t engine, dnnl_alg_kind_t algorithm, tg_dnnl_md diff_src,
+    tg_dnnl_md diff_dst, tg_dnnl_md data, float alpha, float beta, const_dnnl_primitive_desc_t hint,
+    const_dnnl_primitive_attr_t attr)
+{
+    (void)diff_src;
+    TG_DNNL_CREATE(dnnl_eltwise_desc_t, dnnl_eltwise_backward_desc_init(&d, algorithm, diff_dst, data, alpha, beta),
+                   hint);
+}
+
 /* 2.x has one descriptor for source and result: they must be the same. */
 static inline dnnl_status_t dnnl_batch_normalization_forward_primitive_desc_create(
     dnnl_primitive_desc_t *pd, dnnl_engine_t engine, dnnl_prop_kind_t kind, tg_dnnl_md src, tg_dnnl_md dst,

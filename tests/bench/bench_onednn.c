@@ -70,35 +70,12 @@ static void say_error(void *arg, tg_status status, const char *message)
 /* -- 3.x's names ---------------------------------------------------------------------------------------------- */
 
 #if DNNL_VERSION_MAJOR < 3
-static dnnl_status_t dnnl_eltwise_forward_primitive_desc_create(dnnl_primitive_desc_t *pd, dnnl_engine_t on,
-                                                                dnnl_prop_kind_t kind, dnnl_alg_kind_t alg,
-                                                                tg_dnnl_md src, tg_dnnl_md dst, float alpha,
-                                                                float beta, const_dnnl_primitive_attr_t attr)
-{
-    dnnl_eltwise_desc_t d;
-    (void)dst;
-    dnnl_status_t status = dnnl_eltwise_forward_desc_init(&d, kind, alg, src, alpha, beta);
-    return status ? status : dnnl_primitive_desc_create(pd, &d, attr, on, NULL);
-}
-
-static dnnl_status_t dnnl_eltwise_backward_primitive_desc_create(dnnl_primitive_desc_t *pd, dnnl_engine_t on,
-                                                                 dnnl_alg_kind_t alg, tg_dnnl_md diff_src,
-                                                                 tg_dnnl_md diff_dst, tg_dnnl_md x, float alpha,
-                                                                 float beta, const_dnnl_primitive_desc_t hint,
-                                                                 const_dnnl_primitive_attr_t attr)
-{
-    dnnl_eltwise_desc_t d;
-    (void)diff_src;
-    dnnl_status_t status = dnnl_eltwise_backward_desc_init(&d, alg, diff_dst, x, alpha, beta);
-    return status ? status : dnnl_primitive_desc_create(pd, &d, attr, on, hint);
-}
-
 static dnnl_status_t dnnl_binary_primitive_desc_create(dnnl_primitive_desc_t *pd, dnnl_engine_t on,
-                                                       dnnl_alg_kind_t alg, tg_dnnl_md a, tg_dnnl_md b,
-                                                       tg_dnnl_md dst, const_dnnl_primitive_attr_t attr)
+                                                              dnnl_alg_kind_t algorithm, tg_dnnl_md a, tg_dnnl_md b,
+                                                              tg_dnnl_md dst, const_dnnl_primitive_attr_t attr)
 {
     dnnl_binary_desc_t d;
-    dnnl_status_t status = dnnl_binary_desc_init(&d, alg, a, b, dst);
+    dnnl_status_t status = dnnl_binary_desc_init(&d, algorithm, a, b, dst);
     return status ? status : dnnl_primitive_desc_create(pd, &d, attr, on, NULL);
 }
 
