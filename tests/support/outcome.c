@@ -183,9 +183,11 @@ static bool close_enough(const double *got, const double *want, const double *ot
                          size_t *where)
 {
     double scale = 1.0;
-    for (size_t i = 0; i < n; i++)
-        if (isfinite(want[i]))
-            scale = fmax(scale, fabs(want[i]));
+    for (size_t i = 0; i < n; i++) {
+        const double x = isnan(want[i]) && other ? other[i] : want[i];
+        if (isfinite(x))
+            scale = fmax(scale, fabs(x));
+    }
     for (size_t i = 0; i < n; i++) {
         *where = i;
         if (isnan(want[i])   ? !isnan(got[i]) && !(other && fabs(got[i] - other[i]) <= tolerance * scale)
