@@ -1,4 +1,5 @@
-/* Backends' layouts: how an operator's blocked inputs are shown to a kernel, and the way back to row-major. */
+/* Backends' layouts: how an operator's blocked inputs are shown to a kernel, and the way back to row-major.
+ */
 #include "autograd/internal.h"
 
 #include <string.h>
@@ -54,7 +55,8 @@ bool tg_layouts_keep(tg_entry *e, const tg_loaded *b)
     return any;
 }
 
-/* The one layout that all inputs share, but those of one element, and all results may have; NULL: there is none. */
+/* The one layout that all inputs share, but those of one element, and all results may have; NULL: there is
+ * none. */
 static const tg_desc *shared(const tg_entry *e)
 {
     const tg_desc *first = NULL;

@@ -35,7 +35,8 @@ static bool is(const char *which, const tg_call *c)
     return which && (!strcmp(which, "*") || !strcmp(which, c->op));
 }
 
-/* -- layouts -------------------------------------------------------------------------------------------------- */
+/* -- layouts
+ * -------------------------------------------------------------------------------------------------- */
 
 static int64_t count(const tg_desc *d)
 {
@@ -58,10 +59,11 @@ static const tg_layout *layout_of(tg_backend_state *s, const tg_desc *d, int ord
     while (l && !(l->order == order && same_dims(&l->of, d)))
         l = l->next;
     if (!l && (l = s->host->alloc(s->host->arg, sizeof *l, 64))) {
-        *l = (toy_layout){.layout = {.struct_size = sizeof l->layout, .backend = s->name, .name = names[order]},
-                          .order = order,
-                          .of = *d,
-                          .next = s->first};
+        *l = (toy_layout){
+            .layout = {.struct_size = sizeof l->layout, .backend = s->name, .name = names[order]},
+            .order = order,
+            .of = *d,
+            .next = s->first};
         if (toy.stranger)
             l->layout.backend = toy.stranger;
         s->first = l;
@@ -109,7 +111,8 @@ static void look(const tg_backend_state *s, const tg_call *c)
         toy.wrong += c->out[o].layout != NULL;
 }
 
-/* -- kernels --------------------------------------------------------------------------------------------------- */
+/* -- kernels
+ * --------------------------------------------------------------------------------------------------- */
 
 static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reason)
 {
@@ -190,7 +193,8 @@ static void softmax(const tg_call *c, const tg_run *r, const tg_layout *layout)
             most = fmax(most, (double)from(c, r, 0, first + k * inner));
         for (int64_t k = 0; k < n; k++)
             sum += exp((double)from(c, r, 0, first + k * inner) - most);
-        ((float *)r->out[0])[place(&c->out[0], layout, i)] = (float)(exp((double)from(c, r, 0, i) - most) / sum);
+        ((float *)r->out[0])[place(&c->out[0], layout, i)] =
+            (float)(exp((double)from(c, r, 0, i) - most) / sum);
     }
 }
 
@@ -235,17 +239,39 @@ static tg_accept accept_add_(tg_backend_state *s, const tg_call *c, const char *
     return same_dims(c->in[0], c->in[1]) ? accept(s, c, reason) : TG_REFUSE;
 }
 
-#define KERNEL(name) {.struct_size = sizeof(tg_kernel), .version = 1, .op = name, .accept = accept, .prepare = prepare, .run = run, .release = release}
+#define KERNEL(name)                                                                                         \
+    {                                                                                                        \
+        .struct_size = sizeof(tg_kernel), .version = 1, .op = name, .accept = accept, .prepare = prepare,    \
+        .run = run, .release = release                                                                       \
+    }
 static const tg_kernel kernels[] = {
-    KERNEL("contiguous"), KERNEL("reorder"), KERNEL("neg"), KERNEL("mul"), KERNEL("add"), KERNEL("softmax"),
-    {.struct_size = sizeof(tg_kernel), .version = 1, .op = "add_", .accept = accept_add_, .prepare = prepare, .run = run, .release = release},
+    KERNEL("contiguous"),
+    KERNEL("reorder"),
+    KERNEL("neg"),
+    KERNEL("mul"),
+    KERNEL("add"),
+    KERNEL("softmax"),
+    {.struct_size = sizeof(tg_kernel),
+     .version = 1,
+     .op = "add_",
+     .accept = accept_add_,
+     .prepare = prepare,
+     .run = run,
+     .release = release},
 };
 static const tg_kernel trusting[] = {
-    KERNEL("contiguous"), KERNEL("reorder"),
-    {.struct_size = sizeof(tg_kernel), .version = 1, .op = "softmax", .prepare = prepare, .run = run, .release = release},
+    KERNEL("contiguous"),
+    KERNEL("reorder"),
+    {.struct_size = sizeof(tg_kernel),
+     .version = 1,
+     .op = "softmax",
+     .prepare = prepare,
+     .run = run,
+     .release = release},
 };
 
-/* -- the backends ------------------------------------------------------------------------------------------------ */
+/* -- the backends
+ * ------------------------------------------------------------------------------------------------ */
 
 static int score(const char **reason)
 {
@@ -295,9 +321,12 @@ static void stop(tg_backend_state *s)
     s->host->free(s->host->arg, s);
 }
 
-#define TOY(name_, open_, first, n)                                                                              \
-    {.struct_size = sizeof(tg_backend), .abi_major = TG_ABI_MAJOR, .abi_minor = TG_ABI_MINOR, .n_kernels = (n), \
-     .kernel_stride = sizeof(tg_kernel), .name = name_, .kernels = (first), .score = score, .open = open_, .close = stop}
+#define TOY(name_, open_, first, n)                                                                          \
+    {                                                                                                        \
+        .struct_size = sizeof(tg_backend), .abi_major = TG_ABI_MAJOR, .abi_minor = TG_ABI_MINOR,             \
+        .n_kernels = (n), .kernel_stride = sizeof(tg_kernel), .name = name_, .kernels = (first),             \
+        .score = score, .open = open_, .close = stop                                                         \
+    }
 enum { ALL = sizeof kernels / sizeof *kernels };
 const tg_backend layout_toys[4] = {
     TOY("toy", start_toy, kernels, ALL),

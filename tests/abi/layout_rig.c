@@ -19,7 +19,8 @@ void toy_reset(void)
 
 tg_runtime *open_toys(const char *chain, const tg_allocator *allocator)
 {
-    static const tg_backend *const all[] = {&layout_toys[0], &layout_toys[1], &layout_toys[2], &layout_toys[3]};
+    static const tg_backend *const all[] = {&layout_toys[0], &layout_toys[1], &layout_toys[2],
+                                            &layout_toys[3]};
     tg_runtime_options o = {.struct_size = sizeof o,
                             .backend = chain,
                             .allocator = allocator,
@@ -72,7 +73,8 @@ tg_tensor *laid(world *w, int seed)
 tg_tensor *loss_of(world *w, tg_tensor *x, tg_tensor *u)
 {
     tg_tape *t = w->tape;
-    tg_tensor *a = tg_mul(t, x, laid(w, 7)), *b = tg_neg(t, tg_exp(t, a)), *c = tg_softmax(t, tg_mul(t, a, u), 1);
+    tg_tensor *a = tg_mul(t, x, laid(w, 7)), *b = tg_neg(t, tg_exp(t, a)),
+              *c = tg_softmax(t, tg_mul(t, a, u), 1);
     tg_tensor *d = tg_mul(t, tg_add(t, b, c), laid(w, 8));
     return tg_sum(t, tg_add(t, tg_mul(t, d, d), tg_relu(t, tg_add(t, a, tg_permute(t, a, 0, 1, 2)))));
 }
@@ -114,7 +116,8 @@ void compare(void (*program)(world *w))
     ck_assert_uint_gt(plain->n, 0);
     ck_assert_uint_eq(plain->n, blocked->n);
     for (size_t i = 0; i < plain->n; i++)
-        ck_assert_msg(plain->noted[i] == blocked->noted[i] || (isnan(plain->noted[i]) && isnan(blocked->noted[i])) ||
+        ck_assert_msg(plain->noted[i] == blocked->noted[i] ||
+                          (isnan(plain->noted[i]) && isnan(blocked->noted[i])) ||
                           fabsf(plain->noted[i] - blocked->noted[i]) <= 1e-5f * (1 + fabsf(plain->noted[i])),
                       "note %zu: %g, plain %g", i, (double)blocked->noted[i], (double)plain->noted[i]);
     world_close(plain);

@@ -1,11 +1,13 @@
-/* Values in a backend's own layout are, to everybody but kernels that take them so, what they are row-major. */
+/* Values in a backend's own layout are, to everybody but kernels that take them so, what they are row-major.
+ */
 #include "abi/layout_rig.h"
 
 #include <string.h>
 
 #include <tapegrad/operator.h>
 
-/* -- reading and writing ------------------------------------------------------------------------------------ */
+/* -- reading and writing ------------------------------------------------------------------------------------
+ */
 
 static void reads(world *w)
 {
@@ -53,7 +55,8 @@ static void writes(world *w)
 
 static void in_place_row(world *w, const char *name, tg_tensor *a, tg_tensor *b)
 {
-    tg_status status = tg_apply(w->tape, tg_operator_find(w->rt, name), (tg_tensor *[]){a, b}, 2, NULL, NULL, NULL);
+    tg_status status =
+        tg_apply(w->tape, tg_operator_find(w->rt, name), (tg_tensor *[]){a, b}, 2, NULL, NULL, NULL);
     ck_assert_msg(status == TG_OK, "%s", tg_tape_error(w->tape));
     note(w, a);
     note(w, b);
@@ -83,7 +86,8 @@ static void in_place(world *w)
     note(w, part);
 }
 
-/* -- shapes and mixtures -------------------------------------------------------------------------------------- */
+/* -- shapes and mixtures
+ * -------------------------------------------------------------------------------------- */
 
 static void views(world *w)
 {
@@ -112,8 +116,8 @@ static void mixtures(world *w)
     tg_tensor *one = lay(w, tg_input(t, TG_F32, TG_DIMS(1, 1, 1), (const float[]){-2}), 0);
     tg_tensor *column = tg_input(t, TG_F32, TG_DIMS(DIM1, 1), (const float[]){1, 2, 3});
     tg_tensor *row = lay(w, tg_input(t, TG_F32, TG_DIMS(DIM2), (const float[]){1, -2, 3, -4}), 0);
-    static tg_tensor *(*const rows[])(tg_tape *, tg_tensor *, tg_tensor *) = {tg_mul, tg_add, (tg_sub), (tg_div),
-                                                                              (tg_maximum)};
+    static tg_tensor *(*const rows[])(tg_tape *, tg_tensor *, tg_tensor *) = {tg_mul, tg_add, (tg_sub),
+                                                                              (tg_div), (tg_maximum)};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         tg_tensor *others[] = {x, r, p, scalar, one, column, row, wide, laid(w, 5)};
         for (size_t k = 0; k < sizeof others / sizeof *others; k++) {
@@ -134,7 +138,8 @@ static void mixtures(world *w)
     note(w, tg_add(t, laid(w, 3), tg_expand(t, scalar, DIM0, DIM1, DIM2)));
 }
 
-/* -- gradients ---------------------------------------------------------------------------------------------- */
+/* -- gradients ----------------------------------------------------------------------------------------------
+ */
 
 static void backward(world *w)
 {
@@ -150,7 +155,8 @@ static void backward(world *w)
         tg_tensor *x = values(w, 1);
         tg_tensor_set_requires_grad(x, true);
         ck_assert_msg(tg_backward(w->tape, loss_of(w, leaf, x)) == TG_OK, "%s", tg_tape_error(w->tape));
-        const int before = toy.in_layout; /* leaves' gradients are row-major, and reading them is no kernel's business */
+        const int before =
+            toy.in_layout; /* leaves' gradients are row-major, and reading them is no kernel's business */
         note(w, tg_tensor_grad(x));
         note(w, tg_tensor_grad(leaf)); /* adds up over the passes */
         ck_assert_int_eq(toy.in_layout, before);
@@ -163,11 +169,13 @@ static void given_gradient(world *w)
     tg_tensor *x = values(w, 1), *y;
     tg_tensor_set_requires_grad(x, true);
     y = tg_mul(w->tape, x, laid(w, 2));
-    tg_tensor *more[] = {tg_neg(w->tape, y), tg_exp(w->tape, y), tg_reshape(w->tape, y, COUNT), tg_mul(w->tape, y, y)};
+    tg_tensor *more[] = {tg_neg(w->tape, y), tg_exp(w->tape, y), tg_reshape(w->tape, y, COUNT),
+                         tg_mul(w->tape, y, y)};
     for (int i = 0; i < 4; i++) {
         tg_tensor *gy = tg_reshape(w->tape, laid(w, 3), COUNT), *g = NULL;
         gy = i == 2 ? gy : lay(w, tg_reshape(w->tape, gy, DIM0, DIM1, DIM2), i % 2);
-        ck_assert_msg(tg_grad(w->tape, more[i], gy, &x, 1, &g, TG_RETAIN) == TG_OK, "%s", tg_tape_error(w->tape));
+        ck_assert_msg(tg_grad(w->tape, more[i], gy, &x, 1, &g, TG_RETAIN) == TG_OK, "%s",
+                      tg_tape_error(w->tape));
         note(w, g);
         ck_assert_int_eq(tg_backward_with(w->tape, more[i], gy, TG_RETAIN), TG_OK);
         note(w, tg_tensor_grad(x));
@@ -187,9 +195,11 @@ static void second_order(world *w)
     tg_tensor *x = values(w, 1), *u = values(w, 2), *v = laid(w, 5), *g = NULL, *hv = NULL;
     tg_tensor_set_requires_grad(x, true);
     tg_tensor *y = loss_of(w, x, u);
-    ck_assert_msg(tg_grad(w->tape, y, NULL, &x, 1, &g, TG_CREATE_GRAPH) == TG_OK, "%s", tg_tape_error(w->tape));
+    ck_assert_msg(tg_grad(w->tape, y, NULL, &x, 1, &g, TG_CREATE_GRAPH) == TG_OK, "%s",
+                  tg_tape_error(w->tape));
     note(w, g);
-    ck_assert_msg(tg_backward(w->tape, tg_sum(w->tape, tg_mul(w->tape, g, g))) == TG_OK, "%s", tg_tape_error(w->tape));
+    ck_assert_msg(tg_backward(w->tape, tg_sum(w->tape, tg_mul(w->tape, g, g))) == TG_OK, "%s",
+                  tg_tape_error(w->tape));
     note(w, tg_tensor_grad(x));
     y = loss_of(w, x, u);
     ck_assert_msg(tg_hvp(w->tape, y, &x, &v, 1, &hv, 0) == TG_OK, "%s", tg_tape_error(w->tape));
@@ -213,7 +223,8 @@ static void hooks(world *w)
     note(w, tg_tensor_grad(x));
 }
 
-/* -- saved values ------------------------------------------------------------------------------------------- */
+/* -- saved values -------------------------------------------------------------------------------------------
+ */
 
 static void saved(world *w)
 {
@@ -228,7 +239,8 @@ static void saved(world *w)
     note(w, tg_tensor_grad(x));
 }
 
-/* What was overwritten is known by its version, and by the writer's line, also after it came back to row-major. */
+/* What was overwritten is known by its version, and by the writer's line, also after it came back to
+ * row-major. */
 START_TEST(versions_follow)
 {
     const tg_operator *fill;
@@ -255,7 +267,8 @@ START_TEST(versions_follow)
 }
 END_TEST
 
-static tg_status inside(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status inside(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                        size_t n_out)
 {
     (void)n_in, (void)n_out;
     world *w = arg;
@@ -309,11 +322,11 @@ static void discards(world *w)
     note(w, tg_tensor_grad(x));
 }
 
-#define PROGRAM(name)            \
-    START_TEST(name##_as_plain)  \
-    {                            \
-        compare(name);           \
-    }                            \
+#define PROGRAM(name)                                                                                        \
+    START_TEST(name##_as_plain)                                                                              \
+    {                                                                                                        \
+        compare(name);                                                                                       \
+    }                                                                                                        \
     END_TEST
 PROGRAM(reads)
 PROGRAM(writes)
@@ -333,9 +346,9 @@ PROGRAM(discards)
 START_TEST(by_halves)
 {
     static const char *const refused[] = {"*", "mul", "neg", "add", "add_", "softmax"};
-    static void (*const programs[])(world *) = {reads,          writes,       in_place, views, mixtures,   backward,
-                                                given_gradient, second_order, hooks,    saved, checkpoint, carries,
-                                                discards};
+    static void (*const programs[])(world *) = {reads,      writes,         in_place,     views, mixtures,
+                                                backward,   given_gradient, second_order, hooks, saved,
+                                                checkpoint, carries,        discards};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         for (size_t k = 0; k < sizeof programs / sizeof *programs; k++) {
             toy.flat_only = refused[i];
@@ -356,7 +369,7 @@ START_TEST(where_it_stays)
     ck_assert_int_eq(toy.in_layout, before + 1);
     tg_sum(w->tape, y);
     ck_assert_uint_eq(tg_tape_count_runs(w->tape, "contiguous", "toy"), 1);
-    tg_neg(w->tape, y); /* the same value, plain now */
+    tg_neg(w->tape, y);                          /* the same value, plain now */
     ck_assert_int_eq(toy.in_layout, before + 2); /* contiguous saw it; neg did not */
     tg_sum(w->tape, y);
     ck_assert_uint_eq(tg_tape_count_runs(w->tape, "contiguous", "toy"), 1);

@@ -1,4 +1,5 @@
-/* Layouts and everything around kernels: runs that fail, chains, plans, those who look on, memory, threads. */
+/* Layouts and everything around kernels: runs that fail, chains, plans, those who look on, memory, threads.
+ */
 #include "abi/layout_rig.h"
 
 #include <math.h>
@@ -36,8 +37,8 @@ static void same_notes(const world *a, const world *b)
     ck_assert_uint_gt(a->n, 0);
     ck_assert_uint_eq(a->n, b->n);
     for (size_t i = 0; i < a->n; i++)
-        ck_assert_msg(fabsf(a->noted[i] - b->noted[i]) <= 1e-5f * (1 + fabsf(a->noted[i])), "note %zu: %g and %g", i,
-                      (double)a->noted[i], (double)b->noted[i]);
+        ck_assert_msg(fabsf(a->noted[i] - b->noted[i]) <= 1e-5f * (1 + fabsf(a->noted[i])),
+                      "note %zu: %g and %g", i, (double)a->noted[i], (double)b->noted[i]);
 }
 
 static void same_bits(const world *a, const world *b)
@@ -47,7 +48,8 @@ static void same_bits(const world *a, const world *b)
     ck_assert_mem_eq(a->noted, b->noted, a->n * sizeof a->noted[0]);
 }
 
-/* -- runs that fail ------------------------------------------------------------------------------------------ */
+/* -- runs that fail
+ * ------------------------------------------------------------------------------------------ */
 
 static void fail_in(const char *op, const char *backend, int good_runs)
 {
@@ -156,7 +158,8 @@ START_TEST(in_place_fails)
     world *w = world_open("toy,reference"), *plain = world_open("reference");
     tg_tensor *x = laid(w, 1);
     fail_in("add_", NULL, 0);
-    ck_assert_int_eq(tg_apply(w->tape, tg_operator_find(w->rt, "add_"), (tg_tensor *[]){x, laid(w, 2)}, 2, NULL, NULL, NULL),
+    ck_assert_int_eq(tg_apply(w->tape, tg_operator_find(w->rt, "add_"), (tg_tensor *[]){x, laid(w, 2)}, 2,
+                              NULL, NULL, NULL),
                      TG_EBACKEND);
     tg_tape_clear_error(w->tape);
     note(w, x);
@@ -167,9 +170,11 @@ START_TEST(in_place_fails)
 }
 END_TEST
 
-/* -- chains --------------------------------------------------------------------------------------------------- */
+/* -- chains
+ * --------------------------------------------------------------------------------------------------- */
 
-/* The chain's first brings the inputs to row-major and fails; the second, whose layout it was, gets them so, too. */
+/* The chain's first brings the inputs to row-major and fails; the second, whose layout it was, gets them so,
+ * too. */
 START_TEST(the_first_of_two_fails)
 {
     world *plain = world_open("reference");
@@ -214,7 +219,8 @@ START_TEST(plain_stays_plain)
     toy.claimer = "toy";
     tg_tensor *first = tg_softmax(w->tape, values(w, 1), 1), *second = tg_softmax(w->tape, values(w, 2), 1);
     note(w, first), note(w, second), note(w, tg_neg(w->tape, first));
-    first = tg_softmax(plain->tape, values(plain, 1), 1), second = tg_softmax(plain->tape, values(plain, 2), 1);
+    first = tg_softmax(plain->tape, values(plain, 1), 1),
+    second = tg_softmax(plain->tape, values(plain, 2), 1);
     note(plain, first), note(plain, second), note(plain, tg_neg(plain->tape, first));
     same_notes(plain, w);
     ck_assert_uint_eq(tg_tape_count_runs(w->tape, "softmax", "reference"), 1);
@@ -260,7 +266,8 @@ START_TEST(layouts_that_are_none)
             ck_assert_uint_eq(tg_tape_count_runs(w->tape, "reorder", "reference"), 9);
         } else {
             ck_assert_ptr_null(tg_sum(w->tape, laid(w, 1)));
-            has(tg_tape_error(w->tape), "contiguous(f32[2, 3, 4] in reversed): no kernel in the chain 'toy,reference'");
+            has(tg_tape_error(w->tape),
+                "contiguous(f32[2, 3, 4] in reversed): no kernel in the chain 'toy,reference'");
         }
         world_close(w);
     }
@@ -296,10 +303,12 @@ START_TEST(older_plugins)
 }
 END_TEST
 
-/* -- plans ---------------------------------------------------------------------------------------------------- */
+/* -- plans
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* In the plan, tensors have no elements to note. */
-static tg_status planned(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[], size_t n_out)
+static tg_status planned(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                         size_t n_out)
 {
     (void)n_in, (void)out, (void)n_out;
     static const float data[COUNT];
@@ -312,7 +321,8 @@ static tg_status planned(void *arg, tg_tape *tape, tg_tensor *const in[], size_t
     tg_tensor_write(same, data, sizeof data); /* brings it back first */
     tg_fill(lay(&w, in[1], 1), 2);
     tg_detach(tape, lay(&w, in[1], 0));
-    tg_tensor *y = tg_sum(tape, tg_mul(tape, tg_softmax(tape, tg_permute(tape, v, 1, 0, 2), 0), tg_sum(tape, same)));
+    tg_tensor *y =
+        tg_sum(tape, tg_mul(tape, tg_softmax(tape, tg_permute(tape, v, 1, 0, 2), 0), tg_sum(tape, same)));
     return tg_backward(tape, tg_add(tape, y, loss_of(&w, x, v)));
 }
 
@@ -332,15 +342,17 @@ START_TEST(a_plan_is_what_happens)
     ck_assert_uint_eq(plan.peak, real.peak);
     ck_assert_uint_eq(plan.current, real.current);
     for (int k = 0; k < TG_N_MEMORY_KINDS; k++)
-        ck_assert_msg(plan.kind_peak[k] == real.kind_peak[k], "kind %d: %zu planned, %zu taken", k, plan.kind_peak[k],
-                      real.kind_peak[k]);
+        ck_assert_msg(plan.kind_peak[k] == real.kind_peak[k], "kind %d: %zu planned, %zu taken", k,
+                      plan.kind_peak[k], real.kind_peak[k]);
     world_close(w);
 }
 END_TEST
 
-/* -- those who look on ----------------------------------------------------------------------------------------- */
+/* -- those who look on
+ * ----------------------------------------------------------------------------------------- */
 
-static const char *const counted[] = {"neg", "mul", "add", "add_", "softmax", "reorder", "contiguous", "exp", "relu"};
+static const char *const counted[] = {"neg",     "mul",        "add", "add_", "softmax",
+                                      "reorder", "contiguous", "exp", "relu"};
 enum { N_COUNTED = sizeof counted / sizeof *counted };
 
 /* With it and without: the same bits, and the same kernels on the same forms. */
@@ -358,7 +370,8 @@ static void changes_nothing(const char *variable, const char *value)
             tg_tensor *x = values(w[i], 1), *u = laid(w[i], 2), *g = NULL;
             tg_tensor_set_requires_grad(x, true);
             tg_tensor *loss = loss_of(w[i], x, u);
-            ck_assert_msg(tg_grad(w[i]->tape, loss, NULL, &x, 1, &g, 0) == TG_OK, "%s", tg_tape_error(w[i]->tape));
+            ck_assert_msg(tg_grad(w[i]->tape, loss, NULL, &x, 1, &g, 0) == TG_OK, "%s",
+                          tg_tape_error(w[i]->tape));
             note(w[i], g);
         }
         in_layout[i] = toy.in_layout;
@@ -370,8 +383,8 @@ static void changes_nothing(const char *variable, const char *value)
     ck_assert_int_ge(in_layout[1], in_layout[0]);
     for (size_t k = 0; k < N_COUNTED; k++)
         if (strcmp(counted[k], "contiguous") != 0 && strcmp(counted[k], "reorder") != 0)
-            ck_assert_msg(runs[0][k] == runs[1][k], "%s: %llu and %llu", counted[k], (unsigned long long)runs[0][k],
-                          (unsigned long long)runs[1][k]);
+            ck_assert_msg(runs[0][k] == runs[1][k], "%s: %llu and %llu", counted[k],
+                          (unsigned long long)runs[0][k], (unsigned long long)runs[1][k]);
     world_close(w[0]);
     world_close(w[1]);
 }
@@ -406,7 +419,8 @@ START_TEST(anomaly_names_the_place)
     a[1 * DIM1 * DIM2 + 2 * DIM2 + 1] = 1e30f;
     tg_tensor *x = lay(w, tg_input(w->tape, TG_F32, TG_DIMS(DIM0, DIM1, DIM2), a), 0);
     ck_assert_ptr_null(tg_mul(w->tape, x, x));
-    has(tg_tape_error(w->tape), "anomaly: mul made it: its result f32[2, 3, 4] has 1 inf of 24 values, the first at [1, 2, 1]");
+    has(tg_tape_error(w->tape),
+        "anomaly: mul made it: its result f32[2, 3, 4] has 1 inf of 24 values, the first at [1, 2, 1]");
     world_close(w);
 }
 END_TEST
@@ -421,15 +435,17 @@ START_TEST(verification_names_the_layout)
     char place[60];
     snprintf(place, sizeof place, "(test_layout_modes.c:%d)", __LINE__ - 2);
     ck_assert_int_eq(tg_tape_status(w->tape), TG_EBACKEND);
-    has(tg_tape_error(w->tape), "verify: mul(f32[2, 3, 4] in toy's reversed, f32[2, 3, 4] in toy's reversed) on backend 'toy' differs from 'reference'");
+    has(tg_tape_error(w->tape), "verify: mul(f32[2, 3, 4] in toy's reversed, f32[2, 3, 4] in toy's reversed) "
+                                "on backend 'toy' differs from 'reference'");
     has(tg_tape_error(w->tape), "its result 0, f32[2, 3, 4] in toy's reversed, has ");
     has(tg_tape_error(w->tape), " at [1, 2, 3], expected ");
     has(tg_tape_error(w->tape), place);
     tg_tape_clear_error(w->tape);
     toy.lying = "add_";
     tg_tensor *before = tg_clone(w->tape, x);
-    ck_assert_int_eq(tg_apply(w->tape, tg_operator_find(w->rt, "add_"), (tg_tensor *[]){x, y}, 2, NULL, NULL, NULL),
-                     TG_EBACKEND);
+    ck_assert_int_eq(
+        tg_apply(w->tape, tg_operator_find(w->rt, "add_"), (tg_tensor *[]){x, y}, 2, NULL, NULL, NULL),
+        TG_EBACKEND);
     has(tg_tape_error(w->tape), "its written input 0, f32[2, 3, 4] in toy's reversed, has ");
     tg_tape_clear_error(w->tape);
     toy.lying = NULL;
@@ -442,7 +458,8 @@ START_TEST(verification_names_the_layout)
     tg_tensor *loss = tg_exp(w->tape, tg_mul(w->tape, leaf, y));
     toy.lying = "mul"; /* now in a backward */
     ck_assert_int_eq(tg_grad(w->tape, loss, laid(w, 4), &leaf, 1, &g, 0), TG_EBACKEND);
-    has(tg_tape_error(w->tape), "in toy's reversed, f32[2, 3, 4] in toy's reversed), for the backward of exp");
+    has(tg_tape_error(w->tape),
+        "in toy's reversed, f32[2, 3, 4] in toy's reversed), for the backward of exp");
     world_close(w);
 }
 END_TEST
@@ -477,7 +494,8 @@ START_TEST(the_report_counts)
 }
 END_TEST
 
-/* -- memory -------------------------------------------------------------------------------------------------------- */
+/* -- memory
+ * -------------------------------------------------------------------------------------------------------- */
 
 START_TEST(a_steady_step_allocates_nothing)
 {
@@ -562,7 +580,9 @@ START_TEST(each_allocation_fails)
 }
 END_TEST
 
-/* -- threads ---------------------------------------------------------------------------------------------------------- */
+/* -- threads
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static int worker(void *arg)
 {

@@ -1,5 +1,5 @@
-/* What outcome_agrees lets pass: of a convolution, NaN times the zeros around its planes may be left out, and no other
- * NaN. */
+/* What outcome_agrees lets pass: of a convolution, NaN times the zeros around its planes may be left out, and
+ * no other NaN. */
 #include "support/check_main.h"
 
 #include <math.h>
@@ -14,7 +14,8 @@ static tg_tape *tape;
 
 static void open_all(void)
 {
-    ck_assert_int_eq(tg_runtime_open(&rt, &(tg_runtime_options){.backend = "reference", .threads = 1}), TG_OK);
+    ck_assert_int_eq(tg_runtime_open(&rt, &(tg_runtime_options){.backend = "reference", .threads = 1}),
+                     TG_OK);
     ck_assert_int_eq(tg_tape_open(&tape, rt), TG_OK);
 }
 
@@ -49,8 +50,8 @@ static size_t check_sample(const tg_operator *op, const tg_sample *sample, unsig
             around += free_of;
             *reached += !free_of;
             got.value[i][k] = without.value[i][k]; /* as if there had been no NaN */
-            ck_assert_msg(agrees(&got, &want) == free_of, "%s, '%s': result %zu, element %zu", op->name, sample->label,
-                          i, k);
+            ck_assert_msg(agrees(&got, &want) == free_of, "%s, '%s': result %zu, element %zu", op->name,
+                          sample->label, i, k);
             got.value[i][k] = without.value[i][k] + 0.5; /* something else */
             ck_assert(!agrees(&got, &want));
             got.value[i][k] = (double)NAN;
