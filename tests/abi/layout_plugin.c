@@ -188,7 +188,7 @@ static void softmax(const tg_call *c, const tg_run *r, const tg_layout *layout)
         inner *= d->dim[k];
     for (int64_t i = 0; i < count(d); i++) {
         const int64_t first = i / (n * inner) * n * inner + i % inner;
-        double most = -INFINITY, sum = 0;
+        double most = (double)-INFINITY, sum = 0;
         for (int64_t k = 0; k < n; k++)
             most = fmax(most, (double)from(c, r, 0, first + k * inner));
         for (int64_t k = 0; k < n; k++)
