@@ -269,7 +269,8 @@ START_TEST(a_plan_of_modules)
     ck_assert_msg(tg_plan_module(net, loss, in, 2, &training) == TG_OK, "%s", tg_error_message());
     tg_module_eval(net);
     ck_assert_msg(tg_plan_module(net, NULL, in, 1, &forward) == TG_OK, "%s", tg_error_message());
-    ck_assert_uint_gt(training.peak, 2 * forward.peak);
+    /* What is saved, and the gradients beside it; batch_norm and ReLU, one row, save no value between them. */
+    ck_assert_uint_gt(2 * training.peak, 3 * forward.peak);
     tg_tape *t;
     ok(tg_tape_open(&t, rt));
     tg_tape_set_recording(t, false);
