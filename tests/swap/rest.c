@@ -22,15 +22,17 @@ static struct {
 } taken[MAX_TAKEN];
 static size_t n_taken;
 
-/* The dtype that decides: of the first floating-point tensor. */
+/* The dtype of all the call's tensors; "" where they differ: the kit's word is on f32 and on f64. */
 static const char *dtype_of(const tg_call *c)
 {
+    int32_t dtype = -1;
     for (uint32_t i = 0; i < c->n_in + c->n_out; i++) {
         const tg_desc *d = i < c->n_in ? c->in[i] : &c->out[i - c->n_in];
-        if (d && (d->dtype == TG_F32 || d->dtype == TG_F64))
-            return d->dtype == TG_F32 ? "f32" : "f64";
+        if (d && dtype >= 0 && d->dtype != dtype)
+            return "";
+        dtype = d ? d->dtype : dtype;
     }
-    return "";
+    return dtype == TG_F32 ? "f32" : dtype == TG_F64 ? "f64" : "";
 }
 
 static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reason)
