@@ -1,11 +1,17 @@
 /* The loops of softmax.c for one type: T, EXP and NAME are defined by the includer. */
 
-/* y = e^x, also in place. The one copy of the polynomial: whoever takes pieces of some length may as well call. */
-NAME(TG_REF_CLONES) void NAME(ref_exps)(T *y, const T *x, int64_t n)
+/* The one copy of the polynomial: whoever takes pieces of some length may as well call. A function with clones is
+ * exported, hidden or not, unless it is static. */
+NAME(TG_REF_CLONES) static void NAME(exps)(T *y, const T *x, int64_t n)
 {
     TG_REF_SIMD_LOOP
     for (int64_t i = 0; i < n; i++)
         y[i] = EXP(x[i]);
+}
+
+void NAME(ref_exps)(T *y, const T *x, int64_t n)
+{
+    NAME(exps)(y, x, n);
 }
 
 /* Rows of n elements, short ones a group at a time, so that the exponentials run over whole vectors. y = x −
