@@ -377,6 +377,8 @@ static void gemm_part(const plan *q, int threads, const void *src_a, const void 
 {
     const matrix *a = &q->a, *b = &q->b, *c = &q->c;
     rntm_t rntm = BLIS_RNTM_INITIALIZER;
+    if (threads > 1) /* since 1.0 it also says by what threads, and the initializer: by none */
+        bli_rntm_init_from_global(&rntm);
     bli_rntm_set_num_threads(threads, &rntm);
     /* Older versions of BLIS take what they only read as pointers to non-const. */
     if (q->wide) {
