@@ -293,6 +293,12 @@ static bool sees_layouts(const tg_call *c)
     return any;
 }
 
+static void note_declined(const tg_call *c, const char *reason)
+{
+    if (!strcmp(c->op, kit.row))
+        snprintf(kit.notes.declined, sizeof kit.notes.declined, "%s", reason ? reason : "it gave no reason");
+}
+
 static tg_accept accept(tg_backend_state *w, const tg_call *c, const char **reason)
 {
     const tg_kernel *k = real_kernel(c);
@@ -303,8 +309,8 @@ static tg_accept accept(tg_backend_state *w, const tg_call *c, const char **reas
     doing("", NULL);
     if (answer == TG_DECLINE && kit.run_declined)
         answer = TG_ACCEPT;
-    if (answer != TG_ACCEPT && !strcmp(c->op, kit.row))
-        snprintf(kit.notes.declined, sizeof kit.notes.declined, "%s", *reason ? *reason : "it gave no reason");
+    if (answer != TG_ACCEPT)
+        note_declined(c, *reason);
     return answer;
 }
 
@@ -332,7 +338,14 @@ static tg_status prepare(tg_backend_state *w, const tg_call *c, tg_prepared *p)
         return TG_ENOMEM;
     }
     if (status) {
-        wrong("%s: prepare failed: %s", c->op, kit.said[0] ? kit.said : tg_status_name(status));
+        const char *reason = NULL;
+        /* What it declines it may not be able to do, and says so here. */
+        const bool declined = kit.run_declined && status != TG_ENOMEM && kit.said[0] && own->kernel->accept &&
+                              own->kernel->accept(w->real, c, &reason) == TG_DECLINE;
+        if (declined)
+            note_declined(c, reason);
+        else
+            wrong("%s: prepare failed: %s", c->op, kit.said[0] ? kit.said : tg_status_name(status));
         free(own);
         return status;
     }

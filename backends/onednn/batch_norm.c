@@ -96,32 +96,39 @@ tg_accept tg_dnnl_accept_batch_norm(const tg_call *c, const char **reason)
     return accept(c->in[0], reason);
 }
 
-/* ReLU's passes of our own, and what mends oneDNN's, go by blocks of channels. */
-tg_accept tg_dnnl_accept_batch_norm_relu(const tg_call *c, const char **reason)
+tg_accept tg_dnnl_accept_batch_norm_backward(const tg_call *c, const char **reason)
 {
-    const tg_desc *x = c->in[0];
+    return accept(c->in[1], reason);
+}
+
+/* ReLU's passes of our own, and what mends oneDNN's, go by blocks of channels. */
+static tg_accept in_blocks(const tg_desc *x, const char **reason)
+{
     if (!x->layout || tg_dnnl_block_of(x))
-        return accept(x, reason);
+        return TG_ACCEPT;
     *reason = "in another order than blocks of channels";
     return TG_REFUSE;
 }
 
-tg_accept tg_dnnl_accept_batch_norm_backward(const tg_call *c, const char **reason)
+tg_accept tg_dnnl_can_batch_norm_relu(const tg_call *c, const char **reason)
+{
+    const tg_accept answer = in_blocks(c->in[0], reason);
+    return answer == TG_ACCEPT ? tg_dnnl_can_dense(c, reason) : answer;
+}
+
+tg_accept tg_dnnl_can_batch_norm_backward(const tg_call *c, const char **reason)
 {
     const tg_batch_norm_backward_attrs *a = c->attrs;
     if (a->want && (c->in[2] || !(a->want & TG_WANT_WEIGHT)))
-        return accept(c->in[1], reason);
+        return tg_dnnl_can_dense(c, reason);
     *reason = "no gradient, or that of a weight which is not there";
     return TG_DECLINE;
 }
 
-tg_accept tg_dnnl_accept_batch_norm_relu_backward(const tg_call *c, const char **reason)
+tg_accept tg_dnnl_can_batch_norm_relu_backward(const tg_call *c, const char **reason)
 {
-    const tg_desc *x = c->in[1];
-    if (!x->layout || tg_dnnl_block_of(x))
-        return tg_dnnl_accept_batch_norm_backward(c, reason);
-    *reason = "in another order than blocks of channels";
-    return TG_REFUSE;
+    const tg_accept answer = in_blocks(c->in[1], reason);
+    return answer == TG_ACCEPT ? tg_dnnl_can_batch_norm_backward(c, reason) : answer;
 }
 
 /* 1/√(v + eps), in f64 as the other backends do. */

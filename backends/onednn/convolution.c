@@ -54,7 +54,7 @@ static shapes shapes_of(const tg_call *c, const tg_desc *x, const tg_desc *weigh
  *     [1, 16, 8²]      16, 3             6.4    6.3     7.1    6.4     6.1    5.9 */
 enum { IMAGE = 4, FEW_POSITIONS = 128, MANY_WEIGHTS = 512 * 512 };
 
-tg_accept tg_dnnl_accept_convolution(const tg_call *c, const char **reason)
+tg_accept tg_dnnl_can_convolution(const tg_call *c, const char **reason)
 {
     const tg_convolution_attrs *a = c->attrs;
     if (!c->in[1]->layout || a->groups == 1)
@@ -67,7 +67,7 @@ tg_accept tg_dnnl_accept_convolution_data(const tg_call *c, const char **reason)
 {
     const tg_convolution_attrs *a = c->attrs;
     if (c->out->dim[1] > IMAGE || a->groups > 1)
-        return tg_dnnl_accept_convolution(c, reason);
+        return TG_ACCEPT;
     *reason = "the gradient of an image of few channels: the next is faster";
     return TG_DECLINE;
 }

@@ -119,7 +119,7 @@ void tg_dnnl_layouts_free(tg_backend_state *s)
 
 /* -- to and fro --------------------------------------------------------------------------------------------- */
 
-tg_accept tg_dnnl_accept_contiguous(const tg_call *c, const char **reason)
+tg_accept tg_dnnl_can_contiguous(const tg_call *c, const char **reason)
 {
     if (c->in[0]->layout)
         return TG_ACCEPT;
@@ -141,7 +141,7 @@ static dnnl_format_tag_t tag_for(const tg_desc *d)
     return tags[d->ndim - 3][d->dim[1] % 16 == 0 ? 2 : d->dim[1] % 8 == 0 ? 1 : 0];
 }
 
-tg_accept tg_dnnl_accept_reorder(const tg_call *c, const char **reason)
+tg_accept tg_dnnl_can_reorder(const tg_call *c, const char **reason)
 {
     const tg_reorder_attrs *a = c->attrs;
     const tg_desc *d = c->in[0];

@@ -184,15 +184,24 @@ static tg_accept judge(const tg_dnnl_gemm *g, const char **reason)
     return TG_DECLINE;
 }
 
-tg_accept tg_dnnl_accept_matmul(const tg_call *c, const char **reason)
+static tg_accept readable(const tg_call *c, bool turned, const char **reason)
 {
     tg_dnnl_gemm g;
-    if (merges(c, &g))
-        return judge(&g, reason);
-    if (batch_of(c->out) > 1 && as_gemm(c->in[0], c->in[1], false, &g))
+    if (as_gemm(c->in[0], c->in[1], turned, &g))
         return TG_ACCEPT;
     *reason = "oneDNN reads matrices whose rows or columns are contiguous";
     return TG_DECLINE;
+}
+
+tg_accept tg_dnnl_can_matmul(const tg_call *c, const char **reason)
+{
+    return readable(c, false, reason);
+}
+
+tg_accept tg_dnnl_accept_matmul(const tg_call *c, const char **reason)
+{
+    tg_dnnl_gemm g;
+    return merges(c, &g) ? judge(&g, reason) : TG_ACCEPT;
 }
 
 void tg_dnnl_build_matmul(tg_dnnl_maker *m)
@@ -210,13 +219,16 @@ void tg_dnnl_build_matmul(tg_dnnl_maker *m)
     tg_dnnl_bind(m, step, DNNL_ARG_DST, tg_dnnl_out(y, 0));
 }
 
+tg_accept tg_dnnl_can_linear(const tg_call *c, const char **reason)
+{
+    return readable(c, true, reason);
+}
+
 tg_accept tg_dnnl_accept_linear(const tg_call *c, const char **reason)
 {
     tg_dnnl_gemm g;
-    if (as_gemm(c->in[0], c->in[1], true, &g))
-        return judge(&g, reason);
-    *reason = "oneDNN reads matrices whose rows or columns are contiguous";
-    return TG_DECLINE;
+    as_gemm(c->in[0], c->in[1], true, &g);
+    return judge(&g, reason);
 }
 
 void tg_dnnl_build_linear(tg_dnnl_maker *m)

@@ -48,7 +48,7 @@ static dnnl_primitive_desc_t softmax_of(tg_dnnl_maker *m, tg_dnnl_md md)
  * What is taken does not depend on the number of threads: results must not. */
 enum { SOFTMAX_FROM = 32, LAYER_NORM_FROM = 8192 };
 
-tg_accept tg_dnnl_accept_softmax(const tg_call *c, const char **reason)
+tg_accept tg_dnnl_can_softmax(const tg_call *c, const char **reason)
 {
     const tg_desc *d = c->in[c->n_in - 1];
     if (d->ndim == 0) {
@@ -62,10 +62,15 @@ tg_accept tg_dnnl_accept_softmax(const tg_call *c, const char **reason)
     int64_t inner = 1;
     for (int i = dim_of(c, d) + 1; i < d->ndim; i++)
         inner *= d->dim[i];
-    if (inner > 1) {
-        *reason = "not along the last dim: the reference is faster";
-        return TG_DECLINE;
-    }
+    if (inner == 1)
+        return TG_ACCEPT;
+    *reason = "not along the last dim: the reference is faster";
+    return TG_DECLINE;
+}
+
+tg_accept tg_dnnl_accept_softmax(const tg_call *c, const char **reason)
+{
+    const tg_desc *d = c->in[c->n_in - 1];
     if (d->dim[dim_of(c, d)] >= SOFTMAX_FROM)
         return TG_ACCEPT;
     *reason = "few values: the reference is faster";
@@ -145,17 +150,17 @@ tg_accept tg_dnnl_accept_layer_norm(const tg_call *c, const char **reason)
     int64_t n = 1;
     for (int i = 0; i < x->ndim; i++)
         n *= x->dim[i];
-    if (tg_dnnl_all_dense(c) && n >= LAYER_NORM_FROM)
+    if (n >= LAYER_NORM_FROM)
         return TG_ACCEPT;
-    *reason = "few values, or not row-major: the reference is faster";
+    *reason = "few values: the reference is faster";
     return TG_DECLINE;
 }
 
-tg_accept tg_dnnl_accept_layer_norm_backward(const tg_call *c, const char **reason)
+tg_accept tg_dnnl_can_layer_norm_backward(const tg_call *c, const char **reason)
 {
     const tg_layer_norm_backward_attrs *a = c->attrs;
     if (a->want == (TG_WANT_SRC | TG_WANT_WEIGHT | TG_WANT_BIAS) && c->in[2])
-        return tg_dnnl_accept_layer_norm(c, reason);
+        return tg_dnnl_can_dense(c, reason);
     *reason = "oneDNN computes all three gradients or none: the reference is faster";
     return TG_DECLINE;
 }

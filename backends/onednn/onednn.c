@@ -6,31 +6,37 @@
 #include <string.h>
 
 static const tg_dnnl_kernel table[] = {
-    {"matmul", 1, tg_dnnl_accept_matmul, tg_dnnl_build_matmul, false},
-    {"linear", 1, tg_dnnl_accept_linear, tg_dnnl_build_linear, false},
-    {"softmax", 1, tg_dnnl_accept_softmax, tg_dnnl_build_softmax, false},
-    {"softmax_backward", 1, tg_dnnl_accept_softmax, tg_dnnl_build_softmax_backward, false},
-    {"layer_norm", 1, tg_dnnl_accept_layer_norm, tg_dnnl_build_layer_norm, false},
-    {"layer_norm_backward", 1, tg_dnnl_accept_layer_norm_backward, tg_dnnl_build_layer_norm_backward, false},
-    {"batch_norm_train", 1, tg_dnnl_accept_batch_norm, tg_dnnl_build_batch_norm_train, true},
-    {"batch_norm_eval", 1, tg_dnnl_accept_batch_norm, tg_dnnl_build_batch_norm_eval, true},
-    {"batch_norm_backward", 1, tg_dnnl_accept_batch_norm_backward, tg_dnnl_build_batch_norm_backward, true},
-    {"batch_norm_relu_train", 1, tg_dnnl_accept_batch_norm_relu, tg_dnnl_build_batch_norm_relu_train, true},
-    {"batch_norm_relu_eval", 1, tg_dnnl_accept_batch_norm_relu, tg_dnnl_build_batch_norm_relu_eval, true},
-    {"batch_norm_relu_backward", 1, tg_dnnl_accept_batch_norm_relu_backward, tg_dnnl_build_batch_norm_relu_backward,
+    {"matmul", 1, tg_dnnl_can_matmul, tg_dnnl_accept_matmul, tg_dnnl_build_matmul, false},
+    {"linear", 1, tg_dnnl_can_linear, tg_dnnl_accept_linear, tg_dnnl_build_linear, false},
+    {"softmax", 1, tg_dnnl_can_softmax, tg_dnnl_accept_softmax, tg_dnnl_build_softmax, false},
+    {"softmax_backward", 1, tg_dnnl_can_softmax, tg_dnnl_accept_softmax, tg_dnnl_build_softmax_backward, false},
+    {"layer_norm", 1, tg_dnnl_can_dense, tg_dnnl_accept_layer_norm, tg_dnnl_build_layer_norm, false},
+    {"layer_norm_backward", 1, tg_dnnl_can_layer_norm_backward, tg_dnnl_accept_layer_norm,
+     tg_dnnl_build_layer_norm_backward, false},
+    {"batch_norm_train", 1, tg_dnnl_can_dense, tg_dnnl_accept_batch_norm, tg_dnnl_build_batch_norm_train, true},
+    {"batch_norm_eval", 1, tg_dnnl_can_dense, tg_dnnl_accept_batch_norm, tg_dnnl_build_batch_norm_eval, true},
+    {"batch_norm_backward", 1, tg_dnnl_can_batch_norm_backward, tg_dnnl_accept_batch_norm_backward,
+     tg_dnnl_build_batch_norm_backward, true},
+    {"batch_norm_relu_train", 1, tg_dnnl_can_batch_norm_relu, tg_dnnl_accept_batch_norm,
+     tg_dnnl_build_batch_norm_relu_train, true},
+    {"batch_norm_relu_eval", 1, tg_dnnl_can_batch_norm_relu, tg_dnnl_accept_batch_norm,
+     tg_dnnl_build_batch_norm_relu_eval, true},
+    {"batch_norm_relu_backward", 1, tg_dnnl_can_batch_norm_relu_backward, tg_dnnl_accept_batch_norm_backward,
+     tg_dnnl_build_batch_norm_relu_backward, true},
+    {"convolution", 1, tg_dnnl_can_convolution, NULL, tg_dnnl_build_convolution, true},
+    {"convolution_backward_data", 1, tg_dnnl_can_convolution, tg_dnnl_accept_convolution_data,
+     tg_dnnl_build_convolution_data, true},
+    {"convolution_backward_weights", 1, NULL, tg_dnnl_accept_convolution_weights, tg_dnnl_build_convolution_weights,
      true},
-    {"convolution", 1, tg_dnnl_accept_convolution, tg_dnnl_build_convolution, true},
-    {"convolution_backward_data", 1, tg_dnnl_accept_convolution_data, tg_dnnl_build_convolution_data, true},
-    {"convolution_backward_weights", 1, tg_dnnl_accept_convolution_weights, tg_dnnl_build_convolution_weights, true},
-    {"sum", 1, tg_dnnl_accept_reduce, tg_dnnl_build_sum, true},
-    {"mean", 1, tg_dnnl_accept_reduce, tg_dnnl_build_mean, true},
-    {"gelu_backward", 1, tg_dnnl_accept_gelu_backward, tg_dnnl_build_gelu_backward, false},
-    {"max_pool", 1, tg_dnnl_accept_pool, tg_dnnl_build_max_pool, true},
-    {"max_pool_src_backward", 1, tg_dnnl_accept_pool, tg_dnnl_build_max_pool_backward, true},
-    {"avg_pool", 1, tg_dnnl_accept_avg_pool, tg_dnnl_build_avg_pool, true},
-    {"avg_pool_backward", 1, tg_dnnl_accept_pool, tg_dnnl_build_avg_pool_backward, true},
-    {"contiguous", 1, tg_dnnl_accept_contiguous, tg_dnnl_build_contiguous, true},
-    {"reorder", 1, tg_dnnl_accept_reorder, tg_dnnl_build_reorder, true},
+    {"sum", 1, tg_dnnl_can_reduce, NULL, tg_dnnl_build_sum, true},
+    {"mean", 1, tg_dnnl_can_reduce, NULL, tg_dnnl_build_mean, true},
+    {"gelu_backward", 1, tg_dnnl_can_dense, tg_dnnl_accept_gelu_backward, tg_dnnl_build_gelu_backward, false},
+    {"max_pool", 1, tg_dnnl_can_pool, NULL, tg_dnnl_build_max_pool, true},
+    {"max_pool_src_backward", 1, tg_dnnl_can_pool, NULL, tg_dnnl_build_max_pool_backward, true},
+    {"avg_pool", 1, tg_dnnl_can_avg_pool, NULL, tg_dnnl_build_avg_pool, true},
+    {"avg_pool_backward", 1, tg_dnnl_can_pool, NULL, tg_dnnl_build_avg_pool_backward, true},
+    {"contiguous", 1, tg_dnnl_can_contiguous, NULL, tg_dnnl_build_contiguous, true},
+    {"reorder", 1, tg_dnnl_can_reorder, NULL, tg_dnnl_build_reorder, true},
 };
 
 static const tg_dnnl_kernel *find(const char *op)
@@ -56,9 +62,17 @@ bool tg_dnnl_is_dense(const tg_desc *d)
 bool tg_dnnl_all_dense(const tg_call *c)
 {
     for (uint32_t i = 0; i < c->n_in; i++)
-        if (c->in[i] && !tg_dnnl_is_dense(c->in[i]))
+        if (c->in[i] && !c->in[i]->layout && !tg_dnnl_is_dense(c->in[i]))
             return false;
     return true;
+}
+
+tg_accept tg_dnnl_can_dense(const tg_call *c, const char **reason)
+{
+    if (tg_dnnl_all_dense(c))
+        return TG_ACCEPT;
+    *reason = "not row-major: the reference is faster";
+    return TG_DECLINE;
 }
 
 static bool is_empty(const tg_desc *d)
@@ -94,6 +108,17 @@ static tg_accept check(const tg_desc *d, bool layouts, const char **reason)
     return TG_ACCEPT;
 }
 
+/* May a plan be made? Not a question of speed. */
+static tg_accept can(const tg_call *c, const tg_dnnl_kernel *k, const char **reason)
+{
+    tg_accept answer = TG_ACCEPT;
+    for (uint32_t i = 0; answer == TG_ACCEPT && i < c->n_in; i++)
+        answer = check(c->in[i], k->layouts, reason);
+    for (uint32_t i = 0; answer == TG_ACCEPT && i < c->n_out; i++)
+        answer = check(not_asked_for(&c->out[i]) ? NULL : &c->out[i], k->layouts, reason);
+    return answer == TG_ACCEPT && k->can ? k->can(c, reason) : answer;
+}
+
 /* Whether oneDNN has code for it that was written to be fast. */
 static tg_accept ask(tg_backend_state *s, const tg_call *c, const tg_dnnl_kernel *k, const char **reason)
 {
@@ -111,11 +136,7 @@ static tg_accept ask(tg_backend_state *s, const tg_call *c, const tg_dnnl_kernel
 static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reason)
 {
     const tg_dnnl_kernel *k = find(c->op);
-    tg_accept answer = TG_ACCEPT;
-    for (uint32_t i = 0; answer == TG_ACCEPT && i < c->n_in; i++)
-        answer = check(c->in[i], k->layouts, reason);
-    for (uint32_t i = 0; answer == TG_ACCEPT && i < c->n_out; i++)
-        answer = check(not_asked_for(&c->out[i]) ? NULL : &c->out[i], k->layouts, reason);
+    tg_accept answer = can(c, k, reason);
     if (answer == TG_ACCEPT && k->accept)
         answer = k->accept(c, reason);
     return answer == TG_ACCEPT ? ask(s, c, k, reason) : answer;
@@ -126,6 +147,12 @@ static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reas
 
 static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
 {
+    const tg_dnnl_kernel *k = find(c->op);
+    const char *reason = NULL;
+    if (can(c, k, &reason) != TG_ACCEPT) { /* declined, and asked for all the same */
+        s->host->error(s->host->arg, TG_EBACKEND, reason);
+        return TG_EBACKEND;
+    }
     tg_dnnl_plan *q = s->host->alloc(s->host->arg, sizeof *q, 64);
     if (!q) {
         s->host->error(s->host->arg, TG_ENOMEM, "no memory for the plan of a kernel");
@@ -133,7 +160,7 @@ static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
     }
     *q = (tg_dnnl_plan){0};
     tg_dnnl_maker m = {.s = s, .c = c, .q = q};
-    tg_dnnl_make(&m, find(c->op));
+    tg_dnnl_make(&m, k);
     if (m.failed) {
         char text[80];
         tg_status status = m.failed == dnnl_out_of_memory ? TG_ENOMEM : TG_EBACKEND;

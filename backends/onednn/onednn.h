@@ -165,11 +165,13 @@ tg_dnnl_operand tg_dnnl_as(tg_dnnl_maker *m, tg_dnnl_operand x, tg_dnnl_md md);
 tg_dnnl_operand tg_dnnl_target(tg_dnnl_maker *m, tg_dnnl_operand out, tg_dnnl_md md);
 void tg_dnnl_deliver(tg_dnnl_maker *m, tg_dnnl_operand from, tg_dnnl_operand out);
 
-/* Says what an operator of the table is made by. accept: from dtypes on (all f32, plain, none empty); may be
- * NULL. */
+/* Says what an operator of the table is made by. From dtypes on (all f32, in layouts that it reads, none empty): of
+ * what `can` does not accept no plan is made, whatever was answered; the rest `accept` may decline for speed. Both may
+ * be NULL. */
 typedef struct tg_dnnl_kernel {
     const char *op;
     uint32_t version;
+    tg_accept (*can)(const tg_call *c, const char **reason);
     tg_accept (*accept)(const tg_call *c, const char **reason);
     void (*build)(tg_dnnl_maker *m);
     bool layouts; /* its inputs may come in them */
@@ -180,40 +182,45 @@ const tg_layout *tg_dnnl_layout_of(tg_backend_state *s, const tg_desc *d, tg_dnn
 void tg_dnnl_layouts_free(tg_backend_state *s);
 /* How many channels of a tensor in one of our layouts lie together; 0: in another order. */
 int64_t tg_dnnl_block_of(const tg_desc *d);
-tg_accept tg_dnnl_accept_reduce(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_can_reduce(const tg_call *c, const char **reason);
 void tg_dnnl_build_sum(tg_dnnl_maker *m);
 void tg_dnnl_build_mean(tg_dnnl_maker *m);
-tg_accept tg_dnnl_accept_contiguous(const tg_call *c, const char **reason);
-tg_accept tg_dnnl_accept_reorder(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_can_contiguous(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_can_reorder(const tg_call *c, const char **reason);
 void tg_dnnl_build_contiguous(tg_dnnl_maker *m);
 void tg_dnnl_build_reorder(tg_dnnl_maker *m);
 
 bool tg_dnnl_is_dense(const tg_desc *d);
-/* All inputs and outputs are row-major. */
+/* All inputs are row-major, or in one of our layouts. */
 bool tg_dnnl_all_dense(const tg_call *c);
+tg_accept tg_dnnl_can_dense(const tg_call *c, const char **reason);
 
+tg_accept tg_dnnl_can_matmul(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_matmul(const tg_call *c, const char **reason);
 void tg_dnnl_build_matmul(tg_dnnl_maker *m);
+tg_accept tg_dnnl_can_linear(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_linear(const tg_call *c, const char **reason);
 void tg_dnnl_build_linear(tg_dnnl_maker *m);
+tg_accept tg_dnnl_can_softmax(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_softmax(const tg_call *c, const char **reason);
 void tg_dnnl_build_softmax(tg_dnnl_maker *m);
 void tg_dnnl_build_softmax_backward(tg_dnnl_maker *m);
 tg_accept tg_dnnl_accept_layer_norm(const tg_call *c, const char **reason);
-tg_accept tg_dnnl_accept_layer_norm_backward(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_can_layer_norm_backward(const tg_call *c, const char **reason);
 void tg_dnnl_build_layer_norm(tg_dnnl_maker *m);
 void tg_dnnl_build_layer_norm_backward(tg_dnnl_maker *m);
 tg_accept tg_dnnl_accept_batch_norm(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_can_batch_norm_backward(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_batch_norm_backward(const tg_call *c, const char **reason);
 void tg_dnnl_build_batch_norm_train(tg_dnnl_maker *m);
 void tg_dnnl_build_batch_norm_eval(tg_dnnl_maker *m);
 void tg_dnnl_build_batch_norm_backward(tg_dnnl_maker *m);
-tg_accept tg_dnnl_accept_batch_norm_relu(const tg_call *c, const char **reason);
-tg_accept tg_dnnl_accept_batch_norm_relu_backward(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_can_batch_norm_relu(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_can_batch_norm_relu_backward(const tg_call *c, const char **reason);
 void tg_dnnl_build_batch_norm_relu_train(tg_dnnl_maker *m);
 void tg_dnnl_build_batch_norm_relu_eval(tg_dnnl_maker *m);
 void tg_dnnl_build_batch_norm_relu_backward(tg_dnnl_maker *m);
-tg_accept tg_dnnl_accept_convolution(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_can_convolution(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_convolution_data(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_convolution_weights(const tg_call *c, const char **reason);
 void tg_dnnl_build_convolution(tg_dnnl_maker *m);
@@ -221,8 +228,8 @@ void tg_dnnl_build_convolution_data(tg_dnnl_maker *m);
 void tg_dnnl_build_convolution_weights(tg_dnnl_maker *m);
 tg_accept tg_dnnl_accept_gelu_backward(const tg_call *c, const char **reason);
 void tg_dnnl_build_gelu_backward(tg_dnnl_maker *m);
-tg_accept tg_dnnl_accept_pool(const tg_call *c, const char **reason);
-tg_accept tg_dnnl_accept_avg_pool(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_can_pool(const tg_call *c, const char **reason);
+tg_accept tg_dnnl_can_avg_pool(const tg_call *c, const char **reason);
 void tg_dnnl_build_max_pool(tg_dnnl_maker *m);
 void tg_dnnl_build_max_pool_backward(tg_dnnl_maker *m);
 void tg_dnnl_build_avg_pool(tg_dnnl_maker *m);

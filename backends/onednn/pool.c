@@ -263,7 +263,7 @@ static void run_average_backward(const tg_dnnl_plan *q, const tg_run *r)
  *     16×24 32/3/1     3879     554     199     642       4483     857 */
 
 /* The last input, in whose layout all is done. */
-tg_accept tg_dnnl_accept_pool(const tg_call *c, const char **reason)
+tg_accept tg_dnnl_can_pool(const tg_call *c, const char **reason)
 {
     const tg_pool_attrs *a = c->attrs;
     const tg_desc *x = c->in[c->n_in - 1];
@@ -361,10 +361,10 @@ static bool counts_alike(const tg_call *c)
     return !a->divisor_override;
 }
 
-tg_accept tg_dnnl_accept_avg_pool(const tg_call *c, const char **reason)
+tg_accept tg_dnnl_can_avg_pool(const tg_call *c, const char **reason)
 {
     if (c->in[0]->layout || !counts_alike(c))
-        return tg_dnnl_accept_pool(c, reason);
+        return tg_dnnl_can_pool(c, reason);
     return TG_ACCEPT; /* row-major: by oneDNN's own */
 }
 

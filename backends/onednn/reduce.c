@@ -13,7 +13,7 @@ static int64_t spatial_dims(const tg_desc *d)
     return ((int64_t)1 << d->ndim) - 4;
 }
 
-tg_accept tg_dnnl_accept_reduce(const tg_call *c, const char **reason)
+tg_accept tg_dnnl_can_reduce(const tg_call *c, const char **reason)
 {
     const tg_reduce_attrs *a = c->attrs;
     const tg_desc *d = c->in[0];

@@ -1,8 +1,8 @@
 #!/bin/sh
-# kit.sh TAPEGRAD PLUGINS BLIS_DIR HAVE_BLIS: what the conformance kit says of backends that are right, and of those
-# that are wrong in one way each.
+# kit.sh TAPEGRAD PLUGINS BLIS_DIR HAVE_BLIS ONEDNN_DIR HAVE_ONEDNN: what the conformance kit says of backends that are
+# right, and of those that are wrong in one way each.
 set -u
-tool=$1 plugins=$2 blis=$3 have_blis=$4
+tool=$1 plugins=$2 blis=$3 have_blis=$4 onednn=$5 have_onednn=$6
 unset TAPEGRAD_BACKEND TAPEGRAD_REPORT TAPEGRAD_FALLBACK TAPEGRAD_BACKEND_PATH BLIS_ARCH_TYPE
 export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0:handle_segv=0:handle_sigill=0"
 n=0
@@ -34,6 +34,9 @@ expect "one that refuses" 0 " declined, 0 runs: it is Monday" --backend "$plugin
 expect "one that declines" 0 " 0 failed, " --backend "$plugins/declines.so"
 expect "one that declines, run all the same" 0 "neg                          f32     9 passed" \
     --backend "$plugins/declines.so" --declined
+expect "one that cannot do what it declines" 0 "9 declined, 0 runs: others are faster" \
+    --backend "$plugins/cannot.so" --declined --operator neg
+expect "one that does not say why not" 1 "neg: prepare failed: " --backend "$plugins/mute.so" --declined
 expect "an operator of a later version" 0 "note of a later version, version 1: this library has no such operator" \
     --backend "$plugins/good.so"
 expect "notes can fail" 1 "FAIL of a later version" --backend "$plugins/good.so" --strict
@@ -67,5 +70,11 @@ expect "an unknown argument" 2 "the kit knows no --frobnicate" --frobnicate
 if [ "$have_blis" = 1 ]; then
     expect "BLIS" 0 ", 0 failed, " --backend "$blis/blis.so"
     expect "BLIS, the small products too" 0 "linear                       f64  " --backend "$blis/blis.so" --declined
+fi
+if [ "$have_onednn" = 1 ]; then
+    for operator in matmul linear softmax softmax_backward layer_norm_backward batch_norm_backward max_pool reorder; do
+        expect "oneDNN's $operator, whatever it declines" 0 ", 0 failed, " --backend "$onednn/onednn.so" --declined \
+            --operator "$operator"
+    done
 fi
 echo "1..$n"

@@ -30,9 +30,12 @@
 #define CRASHES 25
 #define LEAVES_GAPS 26
 #define SMALL_SAVED 27
-#define KEEPS 28        /* relu saves, its backward reads  */
-#define WRITES_SAVED 29 /* … and writes                   */
-#define FOREIGN 30      /* a backward without its forward */
+#define CANNOT 28       /* declines, its prepare says why */
+#define MUTE 29         /* … and fails without a word     */
+#define KEEPS 30        /* relu saves, its backward reads  */
+#define WRITES_SAVED 31 /* … and writes                   */
+#define FOREIGN 32      /* a backward without its forward */
+#define IS_DECLINING (FLAW == DECLINES || FLAW == CANNOT || FLAW == MUTE)
 
 #ifndef SCORE
 #define SCORE 1
@@ -89,18 +92,20 @@ static tg_accept accept(tg_backend_state *s, const tg_call *c, const char **reas
     (void)s;
     if (c->in[0]->layout) /* it has none, so no host may show it any */
         __builtin_trap();
-    *reason = FLAW == REFUSES ? "it is Monday" : FLAW == DECLINES ? "others are faster" : "only f32";
+    *reason = FLAW == REFUSES ? "it is Monday" : IS_DECLINING ? "others are faster" : "only f32";
     if (FLAW == FOREIGN && !strcmp_(c->op, "relu"))
         return TG_REFUSE;
     if (FLAW == REFUSES || c->in[0]->dtype != TG_F32)
         return TG_REFUSE;
-    return FLAW == DECLINES ? TG_DECLINE : TG_ACCEPT;
+    return IS_DECLINING ? TG_DECLINE : TG_ACCEPT;
 }
 
 static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
 {
     (void)c;
-    if (FLAW == PREPARE_FAILS) {
+    if (FLAW == MUTE)
+        return TG_EBACKEND;
+    if (FLAW == PREPARE_FAILS || FLAW == CANNOT) {
         s->host->error(s->host->arg, TG_EBACKEND, "the mould is broken");
         return TG_EBACKEND;
     }

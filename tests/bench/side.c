@@ -86,13 +86,17 @@ static entrant enter(const side *x, const tg_call *c)
                  .prepared = {.struct_size = sizeof e.prepared},
                  .best = 1e9};
     const char *reason = NULL;
-    if (!getenv("TG_BENCH_ACCEPT_ALL") && e.kernel->accept &&
-        e.kernel->accept(x->state, c, &reason) != TG_ACCEPT) {
+    const tg_accept answer = e.kernel->accept ? e.kernel->accept(x->state, c, &reason) : TG_ACCEPT;
+    if (answer == TG_REFUSE || (answer == TG_DECLINE && !getenv("TG_BENCH_ACCEPT_ALL"))) {
         e.kernel = NULL;
         return e;
     }
-    if (e.kernel->prepare(x->state, c, &e.prepared))
-        exit(1);
+    if (e.kernel->prepare(x->state, c, &e.prepared)) {
+        if (answer == TG_ACCEPT)
+            exit(1);
+        e.kernel = NULL; /* nor can it do what it declines */
+        return e;
+    }
     e.scratch = side_alloc(e.prepared.scratch_size);
     return e;
 }
