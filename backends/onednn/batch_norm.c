@@ -422,7 +422,8 @@ static dnnl_primitive_desc_t backward_of(tg_dnnl_maker *m, const images *s, bool
 static tg_dnnl_step *add_backward(tg_dnnl_maker *m, const images *s, const gradient *g, tg_dnnl_operand gy)
 {
     const tg_batch_norm_backward_attrs *a = m->c->attrs;
-    const bool weight = m->c->in[2], shift = a->want & TG_WANT_BIAS, all = a->want != TG_WANT_SRC;
+    const bool weight = m->c->in[2], shift = a->want & TG_WANT_BIAS;
+    const bool all = weight || shift; /* 3.x wants to be given a place for a weight's gradient with gx alone too */
     tg_dnnl_step *step = tg_dnnl_add(m, backward_of(m, s, all));
     tg_dnnl_bind(m, step, DNNL_ARG_DIFF_DST, gy);
     tg_dnnl_bind(m, step, DNNL_ARG_SRC, g->x);
@@ -431,7 +432,7 @@ static tg_dnnl_step *add_backward(tg_dnnl_maker *m, const images *s, const gradi
     tg_dnnl_bind(m, step, DNNL_ARG_DIFF_SRC, g->gx);
     if (weight)
         tg_dnnl_bind(m, step, DNNL_ARG_SCALE, tg_dnnl_in(s->channels, 2));
-    if (weight && all)
+    if (weight)
         tg_dnnl_bind(m, step, DNNL_ARG_DIFF_SCALE, output(m, s->channels, 1, a->want & TG_WANT_WEIGHT));
     if (shift)
         tg_dnnl_bind(m, step, DNNL_ARG_DIFF_SHIFT, tg_dnnl_out(s->channels, 2));

@@ -453,6 +453,34 @@ START_TEST(saved_or_not)
 }
 END_TEST
 
+/* Frozen parameters: of the gradients, x's alone is asked for. Bit 0: of batch_norm and ReLU, bit 1: with a bias. */
+START_TEST(gradient_of_source_alone)
+{
+    NEEDS_ONEDNN;
+    enum { N = 4, C = 32, S = 30, ALL = N * C * S };
+    static float of[2][ALL];
+    const int64_t dims[] = {N, C, 5, 6}, channels = C;
+    const char *name = _i & 1 ? "batch_norm_relu_backward" : "batch_norm_backward";
+    for (int which = 0; which < 2; which++) {
+        tg_tape *tape = open_tape(which ? onednn : reference);
+        tg_tensor *x = numbers(tape, TG_F32, dims, 4, 1), *laid = x, *gx;
+        tg_tensor *w = tg_detach(tape, numbers(tape, TG_F32, &channels, 1, 2));
+        tg_tensor *in[] = {x, w, _i & 2 ? w : NULL}, *out[4] = {NULL};
+        if (which)
+            tg_apply(tape, tg_operator_find(onednn, "reorder"), &x, 1, &(tg_reorder_attrs){0}, NULL, &laid);
+        in[0] = laid;
+        tg_apply(tape, tg_operator_find(tg_tape_runtime(tape), _i & 1 ? "batch_norm_relu_train" : "batch_norm_train"), in,
+                 3, &(tg_batch_norm_attrs){.eps = 1e-3}, NULL, out);
+        ck_assert_int_eq(tg_grad(tape, out[0], numbers(tape, TG_F32, dims, 4, 3), &x, 1, &gx, 0), TG_OK);
+        ck_assert_int_eq(tg_tensor_read(gx, of[which], sizeof *of), TG_OK);
+        ck_assert_uint_eq(tg_tape_count_runs(tape, name, which ? "onednn" : "reference"), 1);
+        tg_tape_close(tape);
+    }
+    for (int i = 0; i < ALL; i++)
+        ck_assert_msg(fabsf(of[0][i] - of[1][i]) < 2e-5f, "%d: %g and %g", i, (double)of[0][i], (double)of[1][i]);
+}
+END_TEST
+
 /* What comes row-major stays so, and only large matrices are taken. */
 START_TEST(row_major_batch_norm)
 {
@@ -559,6 +587,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, layouts_stay, 0, 16);
     tcase_add_loop_test(t, relu_hides_no_nan, 0, 2);
     tcase_add_test(t, saved_or_not);
+    tcase_add_loop_test(t, gradient_of_source_alone, 0, 4);
     tcase_add_test(t, row_major_batch_norm);
     tcase_add_test(t, other_dtypes_and_tiny_ones_are_left);
     tcase_add_test(t, its_facts_are_listed);
