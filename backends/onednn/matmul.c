@@ -149,16 +149,19 @@ static void add_gemm(tg_dnnl_maker *m)
                                    : "sgemm:columns");
 }
 
-/* An operand of a batch as the primitive sees it: a dim that repeats one matrix has size 1. */
+/* An operand of a batch as the primitive sees it: a dim that repeats one matrix has size 1. A dim of size 1 goes past
+ * all of those behind it: oneDNN 3.7 computes wrong products where its stride is that of one of them. */
 static tg_dnnl_md batched(tg_dnnl_maker *m, const tg_desc *d)
 {
     int64_t dims[TG_MAX_DIM], strides[TG_MAX_DIM];
     int rank = m->c->out->ndim, lead = rank - d->ndim;
+    int64_t extent = 1;
     for (int i = rank; i-- > 0;) {
         bool repeats = i < lead || (i < rank - 2 && d->stride[i - lead] == 0);
         dims[i] = repeats ? 1 : d->dim[i - lead];
-        strides[i] =
-            repeats || dims[i] == 1 ? (i + 1 < rank ? dims[i + 1] * strides[i + 1] : 1) : d->stride[i - lead];
+        strides[i] = repeats || dims[i] == 1 ? extent : d->stride[i - lead];
+        if (dims[i] * strides[i] > extent)
+            extent = dims[i] * strides[i];
     }
     return tg_dnnl_strided(m, rank, dims, strides);
 }
