@@ -245,7 +245,7 @@ typedef struct tg_batch_norm_attrs {
     double eps;
 } tg_batch_norm_attrs;
 
-/* batch_norm_backward: in [gy, x, weight or absent, mean, invstd] → [diff_src, diff_weight (C), diff_bias (C)]; one
+/* batch_norm_backward: in [gy, x, weight or absent, mean, invstd > 0] → [diff_src, diff_weight (C), diff_bias (C)]; one
  * that is not in `want` has the shape (0). x̂ = (x − mean)·invstd, means over n = values a channel:
  *     diff_bias = Σgy, diff_weight = Σgy·x̂,
  *     diff_src = weight·invstd·(gy − mean(gy) − x̂·mean(gy·x̂))   batch_stats

@@ -353,7 +353,8 @@ static bool has_impossible_rstd(const fuzz_call *c)
 {
     bool some = false;
     const fuzz_input *rstd = &c->in[4];
-    for (size_t k = 0; !strcmp(c->op->name, "batch_norm_backward") && c->n_in > 4 && k < rstd->count; k++)
+    const bool norm = !strcmp(c->op->name, "batch_norm_backward") || !strcmp(c->op->name, "batch_norm_relu_backward");
+    for (size_t k = 0; norm && c->n_in > 4 && k < rstd->count; k++)
         some |= !(number(rstd->values, rstd->dtype, k) > 0.0);
     return some;
 }
