@@ -5,47 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const tg_dnnl_kernel table[] = {
-    {"matmul", 1, tg_dnnl_can_matmul, tg_dnnl_accept_matmul, tg_dnnl_build_matmul, false},
-    {"linear", 1, tg_dnnl_can_linear, tg_dnnl_accept_linear, tg_dnnl_build_linear, false},
-    {"softmax", 1, tg_dnnl_can_softmax, tg_dnnl_accept_softmax, tg_dnnl_build_softmax, false},
-    {"softmax_backward", 1, tg_dnnl_can_softmax, tg_dnnl_accept_softmax, tg_dnnl_build_softmax_backward, false},
-    {"layer_norm", 1, tg_dnnl_can_dense, tg_dnnl_accept_layer_norm, tg_dnnl_build_layer_norm, false},
-    {"layer_norm_backward", 1, tg_dnnl_can_layer_norm_backward, tg_dnnl_accept_layer_norm,
-     tg_dnnl_build_layer_norm_backward, false},
-    {"batch_norm_train", 1, tg_dnnl_can_dense, tg_dnnl_accept_batch_norm, tg_dnnl_build_batch_norm_train, true},
-    {"batch_norm_eval", 1, tg_dnnl_can_dense, tg_dnnl_accept_batch_norm, tg_dnnl_build_batch_norm_eval, true},
-    {"batch_norm_backward", 1, tg_dnnl_can_batch_norm_backward, tg_dnnl_accept_batch_norm_backward,
-     tg_dnnl_build_batch_norm_backward, true},
-    {"batch_norm_relu_train", 1, tg_dnnl_can_batch_norm_relu, tg_dnnl_accept_batch_norm,
-     tg_dnnl_build_batch_norm_relu_train, true},
-    {"batch_norm_relu_eval", 1, tg_dnnl_can_batch_norm_relu, tg_dnnl_accept_batch_norm,
-     tg_dnnl_build_batch_norm_relu_eval, true},
-    {"batch_norm_relu_backward", 1, tg_dnnl_can_batch_norm_relu_backward, tg_dnnl_accept_batch_norm_backward,
-     tg_dnnl_build_batch_norm_relu_backward, true},
-    {"convolution", 1, tg_dnnl_can_convolution, NULL, tg_dnnl_build_convolution, true},
-    {"convolution_backward_data", 1, tg_dnnl_can_convolution, tg_dnnl_accept_convolution_data,
-     tg_dnnl_build_convolution_data, true},
-    {"convolution_backward_weights", 1, NULL, tg_dnnl_accept_convolution_weights, tg_dnnl_build_convolution_weights,
-     true},
-    {"sum", 1, tg_dnnl_can_reduce, NULL, tg_dnnl_build_sum, true},
-    {"mean", 1, tg_dnnl_can_reduce, NULL, tg_dnnl_build_mean, true},
-    {"gelu_backward", 1, tg_dnnl_can_dense, tg_dnnl_accept_gelu_backward, tg_dnnl_build_gelu_backward, false},
-    {"max_pool", 1, tg_dnnl_can_pool, NULL, tg_dnnl_build_max_pool, true},
-    {"max_pool_src_backward", 1, tg_dnnl_can_pool, NULL, tg_dnnl_build_max_pool_backward, true},
-    {"avg_pool", 1, tg_dnnl_can_avg_pool, NULL, tg_dnnl_build_avg_pool, true},
-    {"avg_pool_backward", 1, tg_dnnl_can_pool, NULL, tg_dnnl_build_avg_pool_backward, true},
-    {"contiguous", 1, tg_dnnl_can_contiguous, NULL, tg_dnnl_build_contiguous, true},
-    {"reorder", 1, tg_dnnl_can_reorder, NULL, tg_dnnl_build_reorder, true},
-};
-
-static const tg_dnnl_kernel *find(const char *op)
-{
-    const tg_dnnl_kernel *k = table;
-    while (strcmp(k->op, op) != 0)
-        k++;
-    return k;
-}
+static const tg_dnnl_kernel *find(const char *op);
 
 /* -- what it takes
  * ----------------------------------------------------------------------------------------------- */
@@ -317,47 +277,62 @@ static void facts(tg_backend_state *s, tg_backend_facts *out)
     out->threads = s->host->threads;
 }
 
-#define KERNEL(name)                                                                                         \
+#define KERNEL(name, ...)                                                                                    \
     {                                                                                                        \
-        .struct_size = sizeof(tg_kernel), .version = 1, .op = name, .accept = accept, .prepare = prepare,    \
-        .run = run, .release = release                                                                       \
+        {.struct_size = sizeof(tg_kernel), .version = 1, .op = name, .accept = accept, .prepare = prepare,   \
+         .run = run, .release = release},                                                                    \
+            __VA_ARGS__                                                                                      \
     }
-static const tg_kernel kernels[] = {
-    KERNEL("matmul"),
-    KERNEL("linear"),
-    KERNEL("softmax"),
-    KERNEL("softmax_backward"),
-    KERNEL("layer_norm"),
-    KERNEL("layer_norm_backward"),
-    KERNEL("batch_norm_train"),
-    KERNEL("batch_norm_eval"),
-    KERNEL("batch_norm_backward"),
-    KERNEL("batch_norm_relu_train"),
-    KERNEL("batch_norm_relu_eval"),
-    KERNEL("batch_norm_relu_backward"),
-    KERNEL("convolution"),
-    KERNEL("convolution_backward_data"),
-    KERNEL("convolution_backward_weights"),
-    KERNEL("sum"),
-    KERNEL("mean"),
-    KERNEL("gelu_backward"),
-    KERNEL("max_pool"),
-    KERNEL("max_pool_src_backward"),
-    KERNEL("avg_pool"),
-    KERNEL("avg_pool_backward"),
-    KERNEL("contiguous"),
-    KERNEL("reorder"),
+static const tg_dnnl_kernel table[] = {
+    KERNEL("matmul", tg_dnnl_can_matmul, tg_dnnl_accept_matmul, tg_dnnl_build_matmul, false),
+    KERNEL("linear", tg_dnnl_can_linear, tg_dnnl_accept_linear, tg_dnnl_build_linear, false),
+    KERNEL("softmax", tg_dnnl_can_softmax, tg_dnnl_accept_softmax, tg_dnnl_build_softmax, false),
+    KERNEL("softmax_backward", tg_dnnl_can_softmax, tg_dnnl_accept_softmax, tg_dnnl_build_softmax_backward, false),
+    KERNEL("layer_norm", tg_dnnl_can_dense, tg_dnnl_accept_layer_norm, tg_dnnl_build_layer_norm, false),
+    KERNEL("layer_norm_backward", tg_dnnl_can_layer_norm_backward, tg_dnnl_accept_layer_norm,
+     tg_dnnl_build_layer_norm_backward, false),
+    KERNEL("batch_norm_train", tg_dnnl_can_dense, tg_dnnl_accept_batch_norm, tg_dnnl_build_batch_norm_train, true),
+    KERNEL("batch_norm_eval", tg_dnnl_can_dense, tg_dnnl_accept_batch_norm, tg_dnnl_build_batch_norm_eval, true),
+    KERNEL("batch_norm_backward", tg_dnnl_can_batch_norm_backward, tg_dnnl_accept_batch_norm_backward,
+     tg_dnnl_build_batch_norm_backward, true),
+    KERNEL("batch_norm_relu_train", tg_dnnl_can_batch_norm_relu, tg_dnnl_accept_batch_norm,
+     tg_dnnl_build_batch_norm_relu_train, true),
+    KERNEL("batch_norm_relu_eval", tg_dnnl_can_batch_norm_relu, tg_dnnl_accept_batch_norm,
+     tg_dnnl_build_batch_norm_relu_eval, true),
+    KERNEL("batch_norm_relu_backward", tg_dnnl_can_batch_norm_relu_backward, tg_dnnl_accept_batch_norm_backward,
+     tg_dnnl_build_batch_norm_relu_backward, true),
+    KERNEL("convolution", tg_dnnl_can_convolution, NULL, tg_dnnl_build_convolution, true),
+    KERNEL("convolution_backward_data", tg_dnnl_can_convolution, tg_dnnl_accept_convolution_data,
+     tg_dnnl_build_convolution_data, true),
+    KERNEL("convolution_backward_weights", NULL, tg_dnnl_accept_convolution_weights, tg_dnnl_build_convolution_weights,
+     true),
+    KERNEL("sum", tg_dnnl_can_reduce, NULL, tg_dnnl_build_sum, true),
+    KERNEL("mean", tg_dnnl_can_reduce, NULL, tg_dnnl_build_mean, true),
+    KERNEL("gelu_backward", tg_dnnl_can_dense, tg_dnnl_accept_gelu_backward, tg_dnnl_build_gelu_backward, false),
+    KERNEL("max_pool", tg_dnnl_can_pool, NULL, tg_dnnl_build_max_pool, true),
+    KERNEL("max_pool_src_backward", tg_dnnl_can_pool, NULL, tg_dnnl_build_max_pool_backward, true),
+    KERNEL("avg_pool", tg_dnnl_can_avg_pool, NULL, tg_dnnl_build_avg_pool, true),
+    KERNEL("avg_pool_backward", tg_dnnl_can_pool, NULL, tg_dnnl_build_avg_pool_backward, true),
+    KERNEL("contiguous", tg_dnnl_can_contiguous, NULL, tg_dnnl_build_contiguous, true),
+    KERNEL("reorder", tg_dnnl_can_reorder, NULL, tg_dnnl_build_reorder, true),
 };
-_Static_assert(sizeof kernels / sizeof *kernels == sizeof table / sizeof *table, "each kernel has a build");
+
+static const tg_dnnl_kernel *find(const char *op)
+{
+    const tg_dnnl_kernel *k = table;
+    while (strcmp(k->kernel.op, op) != 0)
+        k++;
+    return k;
+}
 
 static const tg_backend backend = {
     .struct_size = sizeof(tg_backend),
     .abi_major = TG_ABI_MAJOR,
     .abi_minor = TG_ABI_MINOR,
-    .n_kernels = sizeof kernels / sizeof *kernels,
-    .kernel_stride = sizeof(tg_kernel),
+    .n_kernels = sizeof table / sizeof *table,
+    .kernel_stride = sizeof *table,
     .name = "onednn",
-    .kernels = kernels,
+    .kernels = &table[0].kernel,
     .score = score,
     .open = open_it,
     .close = close_it,

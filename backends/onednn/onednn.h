@@ -98,7 +98,7 @@ typedef struct tg_dnnl_plan {
     int64_t outer, n, inner; /* of functions of ours: the loops over an output */
     int64_t block;           /* their channels that lie together                */
     size_t place;            /* what they keep in scratch                       */
-    double eps;
+    double eps, factor;      /* factor: of a sum                                */
     tg_dnnl_operand gy, y, masked; /* of batch_norm_relu's gradient   */
     tg_dnnl_seal seal;             /* written, or looked for          */
     size_t saved;                  /* what the forward saves, bytes   */
@@ -115,6 +115,7 @@ typedef struct tg_dnnl_maker {
     bool dry; /* for accept: finds out whether oneDNN has fast code, and makes nothing */
     dnnl_status_t failed;
     bool slow; /* all it has is code that is written for clarity */
+    bool named; /* the plan, after a primitive that is no reorder */
     dnnl_primitive_attr_t attr;
     size_t scratch, scratchpad;
     int n_boxes, n_pds;
@@ -169,8 +170,7 @@ void tg_dnnl_deliver(tg_dnnl_maker *m, tg_dnnl_operand from, tg_dnnl_operand out
  * what `can` does not accept no plan is made, whatever was answered; the rest `accept` may decline for speed. Both may
  * be NULL. */
 typedef struct tg_dnnl_kernel {
-    const char *op;
-    uint32_t version;
+    tg_kernel kernel; /* all that the host sees */
     tg_accept (*can)(const tg_call *c, const char **reason);
     tg_accept (*accept)(const tg_call *c, const char **reason);
     void (*build)(tg_dnnl_maker *m);

@@ -132,8 +132,9 @@ tg_dnnl_step *tg_dnnl_add(tg_dnnl_maker *m, dnnl_primitive_desc_t pd)
     tg_dnnl_step *step = &m->q->step[m->q->n_steps++];
     /* What it has for every case is called ref, ref:any. */
     const char *name = implementation(pd);
-    if (!m->q->implementation[0] || m->q->reorders == (uint64_t)m->q->n_steps - 1)
+    if (!m->named)
         snprintf(m->q->implementation, sizeof m->q->implementation, "%s", name);
+    m->named = true;
     if (!strncmp(name, "ref", 3)) {
         m->slow = true;
         m->failed = dnnl_unimplemented;
@@ -154,8 +155,11 @@ void tg_dnnl_add_function(tg_dnnl_maker *m, tg_dnnl_function *function)
 {
     if (!m->failed && m->q->n_steps == TG_DNNL_STEPS)
         m->failed = dnnl_runtime_error;
-    if (!m->failed)
-        m->q->step[m->q->n_steps++].function = function;
+    if (m->failed)
+        return;
+    m->q->step[m->q->n_steps++].function = function;
+    if (!m->named && (m->q->reorders || !m->q->implementation[0]))
+        snprintf(m->q->implementation, sizeof m->q->implementation, "loops");
 }
 
 void tg_dnnl_bind(tg_dnnl_maker *m, tg_dnnl_step *step, int argument, tg_dnnl_operand x)
@@ -177,9 +181,11 @@ void tg_dnnl_as_into(tg_dnnl_maker *m, tg_dnnl_operand from, tg_dnnl_operand to)
 {
     TG_DNNL_DESCRIBE(m, pd, dnnl_reorder_primitive_desc_create, from.md, m->s->engine, to.md, m->s->engine,
                      m->attr);
+    const bool named = m->named;
     tg_dnnl_step *step = tg_dnnl_add(m, pd);
     tg_dnnl_bind(m, step, DNNL_ARG_FROM, from);
     tg_dnnl_bind(m, step, DNNL_ARG_TO, to);
+    m->named = named;
     m->q->reorders++;
 }
 

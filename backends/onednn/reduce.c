@@ -66,7 +66,7 @@ static void reduce_planes(const tg_dnnl_plan *q, const tg_run *r)
             memset(sum, 0, (size_t)q->n * sizeof *sum);
             add_image(q, x + i * q->n * q->inner, sum);
             for (int64_t c = 0; c < q->n; c++)
-                y[i * q->n + c] = (float)(sum[c] * q->eps);
+                y[i * q->n + c] = (float)(sum[c] * q->factor);
         }
     }
 }
@@ -88,7 +88,7 @@ static void reduce_batch(const tg_dnnl_plan *q, const tg_run *r)
         double all = 0;
         for (int64_t p = 0; p < PARTS; p++)
             all += sums[p * q->n + c];
-        y[c] = (float)(all * q->eps);
+        y[c] = (float)(all * q->factor);
     }
 }
 
@@ -104,7 +104,7 @@ static void build(tg_dnnl_maker *m, bool mean)
     for (int i = 2; i < d->ndim; i++)
         q->inner *= d->dim[i];
     q->block = tg_dnnl_block_of(d);
-    q->eps = mean ? 1 / (double)(q->inner * (batch ? q->outer : 1)) : 1;
+    q->factor = mean ? 1 / (double)(q->inner * (batch ? q->outer : 1)) : 1;
     q->place = tg_dnnl_room(m, (size_t)q->n * (size_t)(batch ? PARTS : q->threads) * sizeof(double));
     tg_dnnl_add_function(m, batch ? reduce_batch : reduce_planes);
 }
