@@ -72,7 +72,7 @@ static dnnl_primitive_desc_t forward_of(tg_dnnl_maker *m, const images *s, dnnl_
  *       nChw16c                  1657               836              2020
  *     64 × 512 × 4 × 4   1218    1285       318     812      1337    1555
  *       nChw16c                   190               196               315
- * and with ReLU (here masked by y; from saved bits the gradient takes as long as without):
+ * and with ReLU, the gradient masked by y (from saved bits it is another kernel, which this bench does not reach):
  *     16 × 20 × 24 × 24  73.6     379      34.2     313       175     559
  *       nhwc                      146              58.8               289
  *     128 × 32 × 28 × 28 2543    7212      1520    5632      5188   10528

@@ -88,7 +88,8 @@ typedef struct tg_run {
 typedef enum tg_accept {
     TG_REFUSE = 0, /* cannot: whoever runs it instead is a fallback, counted and reported           */
     TG_ACCEPT = 1,
-    TG_DECLINE = 2 /* could, but measurement says that the next in the chain is faster: a choice    */
+    TG_DECLINE = 2 /* a choice: measurement says that the next in the chain is faster, or it has no code for a case
+                      that the next serves as well. Counted as no fallback */
 } tg_accept;
 
 typedef struct tg_kernel {
