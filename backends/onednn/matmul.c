@@ -149,6 +149,13 @@ static void add_gemm(tg_dnnl_maker *m)
                                    : "sgemm:columns");
 }
 
+/* Has it one matrix along dim i of the result's? */
+static bool repeats(const tg_desc *d, int rank, int i)
+{
+    const int at = i - (rank - d->ndim);
+    return at < 0 || (i < rank - 2 && (d->dim[at] == 1 || d->stride[at] == 0));
+}
+
 /* An operand of a batch as the primitive sees it: a dim that repeats one matrix has size 1. A dim of size 1 goes past
  * all of those behind it: oneDNN 3.7 computes wrong products where its stride is that of one of them. */
 static tg_dnnl_md batched(tg_dnnl_maker *m, const tg_desc *d)
@@ -157,9 +164,8 @@ static tg_dnnl_md batched(tg_dnnl_maker *m, const tg_desc *d)
     int rank = m->c->out->ndim, lead = rank - d->ndim;
     int64_t extent = 1;
     for (int i = rank; i-- > 0;) {
-        bool repeats = i < lead || (i < rank - 2 && d->stride[i - lead] == 0);
-        dims[i] = repeats ? 1 : d->dim[i - lead];
-        strides[i] = repeats || dims[i] == 1 ? extent : d->stride[i - lead];
+        dims[i] = repeats(d, rank, i) ? 1 : d->dim[i - lead];
+        strides[i] = dims[i] == 1 ? extent : d->stride[i - lead];
         if (dims[i] * strides[i] > extent)
             extent = dims[i] * strides[i];
     }
@@ -196,8 +202,15 @@ static tg_accept readable(const tg_call *c, bool turned, const char **reason)
     return TG_DECLINE;
 }
 
+/* The result's batch is what the operands, with 1 where they repeat, broadcast to. */
 tg_accept tg_dnnl_can_matmul(const tg_call *c, const char **reason)
 {
+    const int rank = c->out->ndim;
+    for (int i = 0; i < rank - 2; i++)
+        if (c->out->dim[i] > 1 && repeats(c->in[0], rank, i) && repeats(c->in[1], rank, i)) {
+            *reason = "both operands repeat along a dim of the batch: oneDNN computes one product of them";
+            return TG_DECLINE;
+        }
     return readable(c, false, reason);
 }
 

@@ -531,6 +531,32 @@ START_TEST(other_dtypes_and_tiny_ones_are_left)
 }
 END_TEST
 
+/* Of operands that both repeat along the batch oneDNN computes one product: declined, which is no fallback. */
+START_TEST(repeated_batches_are_declined)
+{
+    NEEDS_ONEDNN;
+    tg_runtime *alone = open_chain("onednn");
+    tg_tape *tape = open_tape(alone);
+    tg_tensor *a = tg_expand(tape, NUMBERS(tape, TG_F32, 1, 2, 1, 40, 50), 2, 4, 40, 50);
+    tg_tensor *b = NUMBERS(tape, TG_F32, 2, 50, 60);
+    tg_tensor *one = tg_matmul(tape, b, NUMBERS(tape, TG_F32, 3, 60, 40)), *both = tg_matmul(tape, a, one);
+    tg_tensor *each = tg_matmul(tape, a, tg_expand(tape, one, 4, 50, 40));
+    ck_assert_msg(tg_tape_status(tape) == TG_OK, "%s", tg_tape_error(tape));
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "matmul", "onednn"), 1);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "matmul", "reference"), 2);
+    /* one that repeats alone: b's single matrix */
+    ck_assert_ptr_nonnull(tg_matmul(tape, a, NUMBERS(tape, TG_F32, 4, 4, 50, 40)));
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "matmul", "onednn"), 2);
+    tg_tensor *y[] = {both, each};
+    for (int i = 0; i < 2; i++)
+        keep(i, 0, y[i], TG_F32);
+    for (int64_t e = 0; e < counts[0]; e++)
+        ck_assert_double_eq_tol(results[0][0][e], results[1][0][e], 1e-4);
+    tg_tape_close(tape);
+    tg_runtime_close(alone);
+}
+END_TEST
+
 START_TEST(its_facts_are_listed)
 {
     NEEDS_ONEDNN;
@@ -590,6 +616,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, gradient_of_source_alone, 0, 4);
     tcase_add_test(t, row_major_batch_norm);
     tcase_add_test(t, other_dtypes_and_tiny_ones_are_left);
+    tcase_add_test(t, repeated_batches_are_declined);
     tcase_add_test(t, its_facts_are_listed);
     tcase_add_test(t, tapes_in_a_parallel_region);
     suite_add_tcase(s, t);
