@@ -300,6 +300,7 @@ struct tg_tape {
     tg_status status;
     char error[1024];
     int forward_depth, step_depth, sweep_depth;
+    size_t n_wanted; /* outputs that the module call under way was asked for; 0: outside of one */
     uint64_t n_errors, errors_at_step; /* a step in which anything failed does not commit */
     bool rolled_back;                  /* nor one with a rollback inside                   */
     size_t staged_at_step;

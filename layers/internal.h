@@ -108,17 +108,10 @@ tg_status tg_options_read(const char *what, void *known, size_t known_size, cons
         return TABLE;                                                                                        \
     }
 
-/* The families: each ends with NULL. ReLU is the first activation. */
+/* A family's file FAMILY.c has its classes, up to a NULL, in tg_layers_FAMILY; meson.build's list registers them. These are
+ * asked for by other files; ReLU is the first activation. */
 extern const tg_layer_class *const tg_layers_activation[];
 extern const tg_layer_class *const tg_layers_batch_norm[];
-extern const tg_layer_class *const tg_layers_conv[];
-extern const tg_layer_class *const tg_layers_dropout[];
-extern const tg_layer_class *const tg_layers_flatten[];
-extern const tg_layer_class *const tg_layers_group_norm[];
-extern const tg_layer_class *const tg_layers_pool[];
-extern const tg_layer_class *const tg_layers_layer_norm[];
-extern const tg_layer_class *const tg_layers_linear[];
-extern const tg_layer_class *const tg_layers_loss[];
 extern const tg_layer_class *const tg_layers_sequential[];
 
 #endif

@@ -102,7 +102,7 @@ static tg_status check_call(const tg_module *m, tg_tape *tape, size_t n_in, size
     size_t least = m->cls->n_in;
     while (least > 0 && m->cls->optional & TG_OP_IN(least - 1))
         least--;
-    if (n_in < least || n_in > m->cls->n_in || n_out != m->cls->n_out)
+    if (n_in < least || n_in > m->cls->n_in || n_out < 1 || n_out > m->cls->n_out)
         return tg_layer_fail(m, tape, TG_EINVAL,
                              "called with %zu inputs and %zu outputs, it takes %u and gives %u", n_in, n_out,
                              (unsigned)m->cls->n_in, (unsigned)m->cls->n_out);
@@ -168,18 +168,26 @@ tg_status tg_module_call(tg_module *m, tg_tape *tape, const tg_scope *scope, tg_
     return cls->forward[tape->mode](m, tape, in, cls->n_in, out);
 }
 
-static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *out[])
+size_t tg_outputs_wanted(const tg_tape *tape)
+{
+    return tape->n_wanted ? tape->n_wanted : TG_LAYER_MAX_ARGS;
+}
+
+static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *asked[], size_t n_asked)
 {
     const tg_layer_class *cls = m->cls;
     const tg_mode mode = m->mode;
+    const size_t wanted_above = tape->n_wanted;
+    tg_tensor *out[TG_LAYER_MAX_ARGS] = {NULL};
     tg_scope scope;
     tg_forward_enter(tape, &scope, mode);
+    tape->n_wanted = m->n_hooks || cls->backward[mode] ? cls->n_out : n_asked;
     const uint64_t before = tg_failures();
     tg_status status = m->n_hooks ? tg_module_call_hooked(m, tape, &scope, in, out)
                                   : tg_module_call(m, tape, &scope, in, out);
     if (!status)
         status = tape->status;
-    for (size_t o = 0; o < cls->n_out && !status; o++)
+    for (size_t o = 0; o < n_asked && !status; o++)
         if (!out[o] || !tg_resolve(out[o]))
             status = tg_layer_fail(m, tape, TG_EINVAL, "its forward left output %zu %s", o,
                                    out[o] ? "stale" : "NULL");
@@ -188,14 +196,15 @@ static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tens
         blame(m, tape);
         blamed = tape->n_errors;
     }
-    status = tg_forward_leave(tape, &scope, status, out, cls->n_out);
-    for (size_t o = 0; o < cls->n_out && status; o++)
-        out[o] = NULL;
+    tape->n_wanted = wanted_above;
+    status = tg_forward_leave(tape, &scope, status, out, n_asked);
+    for (size_t o = 0; o < n_asked; o++)
+        asked[o] = status ? NULL : out[o];
     return status;
 }
 
 /* Inside a checkpoint: its recomputation finds the mode, and what is frozen, as they were. */
-static tg_status run_as_noted(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *out[])
+static tg_status run_as_noted(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *out[], size_t n_out)
 {
     tg_mode mode = m->mode;
     unsigned frozen = m->frozen;
@@ -203,12 +212,12 @@ static tg_status run_as_noted(tg_module *m, tg_tape *tape, tg_tensor *const in[]
     if (status)
         return status;
     if (mode == m->mode && frozen == m->frozen)
-        return run(m, tape, in, out);
+        return run(m, tape, in, out, n_out);
     const tg_mode mode_now = m->mode;
     const unsigned frozen_now = m->frozen;
     m->mode = mode;
     m->frozen = frozen;
-    status = run(m, tape, in, out);
+    status = run(m, tape, in, out, n_out);
     m->mode = mode_now;
     m->frozen = frozen_now;
     return status;
@@ -237,7 +246,7 @@ tg_status tg_forward_n(tg_tape *tape, tg_module *module, tg_tensor *const in[], 
         blamed = tape->n_errors;
         return status;
     }
-    return tape->modes ? run_as_noted(module, tape, all, out) : run(module, tape, all, out);
+    return tape->modes ? run_as_noted(module, tape, all, out, n_out) : run(module, tape, all, out, n_out);
 }
 
 tg_tensor *tg_forward(tg_tape *tape, tg_module *module, tg_tensor *x)

@@ -32,7 +32,8 @@ TG_API void tg_module_destroy(tg_module *module);
  * returns nor keeps for backward is given back at its end. NULL on error, with the sticky error set: the
  * layer's or operator's sentence behind the module's path, "2 (BatchNorm1d): …". */
 TG_API tg_tensor *tg_forward(tg_tape *tape, tg_module *module, tg_tensor *x);
-/* Several inputs and outputs, in the order of the class; optional inputs may be NULL, trailing ones left out.
+/* Several inputs and outputs, in the order of the class; optional inputs may be NULL, trailing ones left out, and
+ * so may trailing outputs be: tg_forward of an LSTM gives what each step puts out and not the last state.
  * On error every out[i] is NULL. TG_EINVAL for a number that the class does not take. */
 TG_API tg_status tg_forward_n(tg_tape *tape, tg_module *module, tg_tensor *const in[], size_t n_in,
                               tg_tensor *out[], size_t n_out);

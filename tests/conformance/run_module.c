@@ -13,7 +13,7 @@ typedef struct call {
     tg_module *module;
     const tg_layer_class *cls;
     tg_tensor *in[MAX_IO], *out[MAX_IO];
-    const char *in_name[MAX_IO]; /* the case's */
+    char in_name[MAX_IO][128]; /* the case's */
 } call;
 
 /* Parameters and buffers: all of the file's, and none of the module's left out. */
@@ -44,20 +44,57 @@ static verdict load_state(call *c)
     return PASSED;
 }
 
-static verdict give(call *c, size_t i, const char *argument, const json_t *value)
+static verdict give_tensor(call *c, size_t i, const char *argument, const char *name)
 {
     golden *g = c->g;
-    const char *name = tensor_name(value);
-    if (!name)
-        return unsupported(g, "%s: call argument '%s' is not a tensor", c->cls->name, argument);
     c->in[i] = golden_tensor(g, name);
     if (!c->in[i])
         return FAILED;
-    c->in_name[i] = argument;
+    snprintf(c->in_name[i], sizeof c->in_name[i], "%s", argument);
     char grad[256];
     snprintf(grad, sizeof grad, "grad_input.%s", argument);
     tg_status status = golden_has(g, grad) ? tg_tensor_set_requires_grad(c->in[i], true) : TG_OK;
     return status ? refused(g, status, argument) : PASSED;
+}
+
+/* Numbers in a list, such as lengths, are an i64 tensor. */
+static verdict give_numbers(call *c, size_t i, const char *argument, const json_t *list)
+{
+    int64_t numbers[64], n = (int64_t)json_array_size(list);
+    for (int64_t k = 0; k < n && k < 64; k++) {
+        const json_t *entry = json_array_get(list, (size_t)k);
+        if (!json_is_integer(entry))
+            return unsupported(c->g, "%s: call argument '%s' is neither tensors nor whole numbers", c->cls->name, argument);
+        numbers[k] = json_integer_value(entry);
+    }
+    if (n > 64)
+        return unsupported(c->g, "%s: call argument '%s' has more than 64 numbers", c->cls->name, argument);
+    snprintf(c->in_name[i], sizeof c->in_name[i], "%s", argument);
+    c->in[i] = tg_input(c->g->tape, TG_I64, &n, 1, numbers);
+    return c->in[i] ? PASSED : refused(c->g, tg_tape_status(c->g->tape), argument);
+}
+
+/* A list of tensors, such as an LSTM's state, fills the inputs from its argument's on. */
+static verdict give(call *c, size_t i, const char *argument, const json_t *value)
+{
+    const char *name = tensor_name(value);
+    if (name)
+        return give_tensor(c, i, argument, name);
+    if (!json_is_array(value) || json_array_size(value) == 0)
+        return unsupported(c->g, "%s: call argument '%s' is not a tensor", c->cls->name, argument);
+    if (!tensor_name(json_array_get(value, 0)))
+        return give_numbers(c, i, argument, value);
+    for (size_t k = 0; k < json_array_size(value); k++) {
+        char part[128];
+        snprintf(part, sizeof part, "%s.%zu", argument, k);
+        name = tensor_name(json_array_get(value, k));
+        if (!name || i + k >= c->cls->n_in)
+            return unsupported(c->g, "%s: call argument '%s' is not a list of as many tensors", c->cls->name, argument);
+        verdict v = give_tensor(c, i + k, part, name);
+        if (v != PASSED)
+            return v;
+    }
+    return PASSED;
 }
 
 static verdict make_inputs(call *c, const json_t *inputs)

@@ -98,7 +98,12 @@ START_TEST(several_inputs_and_outputs)
     ck_assert_int_eq(tg_forward_n(tape, net, in, 1, out, 2), TG_OK);
     get(out[0], b, 10);
     ck_assert_mem_eq(a, b, sizeof a);
-    ck_assert_ptr_null(tg_forward(tape, net, in[0])); /* two outputs */
+    get(tg_forward(tape, net, in[0]), b, 10); /* the first output alone */
+    ck_assert_mem_eq(a, b, sizeof a);
+    tg_tensor *none[3];
+    ck_assert_int_eq(tg_forward_n(tape, net, in, 1, none, 3), TG_EINVAL);
+    tape_failed_with(TG_EINVAL, "gives 2");
+    ck_assert_int_eq(tg_forward_n(tape, net, in, 1, none, 0), TG_EINVAL);
     tape_failed_with(TG_EINVAL, "gives 2");
     in[0] = noisy(1, DIMS(5, 3));
     ck_assert_int_eq(tg_forward_n(tape, net, in, 1, out, 2), TG_ESHAPE);
