@@ -82,10 +82,12 @@ static tg_status fill(tg_optimizer *o, const tg_named_tensors *parameters, const
         return status;
     if (!parameters || parameters->n == 0)
         return tg_fail(NULL, TG_EINVAL, "%s: the list of parameters is empty", o->cls->name);
-    memcpy(o->config, config, o->cls->config_size);
+    o->group = &o->first;
+    o->n_groups = 1;
+    memcpy(o->first.config, config, o->cls->config_size);
     memcpy(&o->lr, config, sizeof o->lr);
     o->initial_lr = (double)NAN;
-    o->cls->row(o->config, &o->row);
+    o->cls->row(o->first.config, &o->row);
     o->op = tg_operator_find(o->rt, o->row.op);
     if (!o->op)
         return tg_fail(NULL, TG_EUNKNOWN, "%s: this runtime has no operator %s", o->cls->name, o->row.op);
@@ -194,7 +196,7 @@ static tg_status gather(tg_optimizer *o, tg_tape *tape, size_t *n_active)
         o->in[at++] = grad;
         for (size_t k = 0; k < o->row.n_state; k++)
             o->in[at++] = o->state[i * o->row.n_state + k];
-        o->cls->scalars(o->config, o->lr, o->steps[i] + 1, o->scalars + n * o->op->n_scalars);
+        o->cls->scalars(o->first.config, o->lr, o->steps[i] + 1, o->scalars + n * o->op->n_scalars);
         o->active[n++] = i;
     }
     *n_active = n;
@@ -246,6 +248,20 @@ tg_status tg_optimizer_set_lr(tg_optimizer *o, double lr)
     if (!status)
         o->lr = lr;
     return status;
+}
+
+double *tg_group_momentum(tg_optimizer *o, size_t group)
+{
+    if (group >= o->n_groups)
+        return NULL;
+    for (const tg_attr_spec *s = o->cls->attrs; s->name; s++) {
+        unsigned char *at = o->group[group].config + s->offset;
+        if (strcmp(s->name, "momentum") == 0)
+            return (double *)(void *)at;
+        if (strcmp(s->name, "betas") == 0)
+            return ((tg_reals *)(void *)at)->v;
+    }
+    return NULL;
 }
 
 const char *tg_optimizer_name(const tg_optimizer *o)

@@ -42,13 +42,30 @@ typedef struct tg_adam_config {
 
 extern const tg_optim_class tg_optim_class_sgd, tg_optim_class_adam, tg_optim_class_adamw;
 
+/* Parameters that share options; group 0 is what the optimizer was made with. A scheduler goes over all n_groups:
+ * at its making, where initial_lr is NaN, it sets initial_lr = lr, as torch does; at each step it computes each
+ * group's lr from that group's own lr and initial_lr, and writes lr. */
+typedef struct tg_group {
+    double lr, initial_lr;
+    _Alignas(16) unsigned char config[TG_OPTIM_CONFIG]; /* its lr is the one at the making: not used */
+} tg_group;
+/* What CyclicLR and OneCycleLR cycle against the rate: a group's momentum, or its beta1. To be read and written in
+ * [0, 1); the next step takes what is there. NULL where the class has neither ("momentum" nor "betas"). */
+double *tg_group_momentum(tg_optimizer *o, size_t group);
+
 struct tg_optimizer {
     const tg_optim_class *cls;
     tg_runtime *rt;
     const tg_operator *op;
     tg_step_row row;
-    _Alignas(16) unsigned char config[TG_OPTIM_CONFIG];
-    double lr, initial_lr; /* initial_lr: what the first scheduler found, NaN before */
+    tg_group *group;
+    size_t n_groups;
+    union { /* lr and initial_lr: of group 0, until all schedulers go over the groups */
+        tg_group first;
+        struct {
+            double lr, initial_lr;
+        };
+    };
     size_t n;
     tg_tensor **parameter;
     char **name;
