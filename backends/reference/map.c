@@ -4,6 +4,7 @@
 
 enum {
     TILE = 512,      /* elements that are packed at a time                        */
+    LAID = 1024,     /* 64-bit words of one source that is laid out beforehand    */
     CHUNK = 16384,   /* elements of one thread's turn, whatever the number of threads */
     PARALLEL = 32768 /* below, waking the other threads costs more than it saves  */
 };
@@ -16,7 +17,8 @@ typedef struct plan {
     size_t dst_size, src_size[TG_REF_MAP_SRC];
     int n_src, ndim;
     int64_t count, dim[TG_MAX_DIM], stride[TG_REF_MAP_SRC][TG_MAX_DIM];
-    bool flat[TG_REF_MAP_SRC]; /* row-major: element i is at i */
+    bool flat[TG_REF_MAP_SRC];             /* row-major: element i is at i            */
+    int64_t period[TG_REF_MAP_SRC], reach; /* not 0: at i % period, and so to reach   */
 } plan;
 
 #define PACK(suffix, TYPE)                                                                                   \
@@ -48,26 +50,30 @@ static void pack(void *dst, const void *src, int64_t stride, int64_t n, size_t s
         pack_8(dst, src, stride, n);
 }
 
-/* n consecutive elements: whole blocks in place, the rest through padded copies. */
+/* n consecutive elements: whole blocks in place, the rest by a block of the last ones or of padded copies. */
 static void run_dense(const plan *p, int64_t n, char *dst, const char *const src[])
 {
     const void *in[TG_REF_MAP_SRC];
-    const int64_t blocks = n / TG_REF_BLOCK, rest = n % TG_REF_BLOCK, whole = n - rest;
+    const int64_t blocks = n / TG_REF_BLOCK, last = n - TG_REF_BLOCK;
     for (int s = 0; s < p->n_src; s++)
         in[s] = src[s];
     if (blocks)
         p->fn(blocks, dst, in, p->scalars);
-    if (!rest)
+    if (n % TG_REF_BLOCK == 0)
         return;
     uint64_t out[TG_REF_BLOCK], pad[TG_REF_MAP_SRC][TG_REF_BLOCK];
     for (int s = 0; s < p->n_src; s++) {
-        const size_t bytes = (size_t)rest * p->src_size[s];
-        memcpy(pad[s], src[s] + (size_t)whole * p->src_size[s], bytes);
-        memset((char *)pad[s] + bytes, 0, TG_REF_BLOCK * p->src_size[s] - bytes);
-        in[s] = pad[s];
+        in[s] = src[s] + last * (int64_t)p->src_size[s];
+        if (!blocks) {
+            const size_t bytes = (size_t)n * p->src_size[s];
+            memcpy(pad[s], src[s], bytes);
+            memset((char *)pad[s] + bytes, 0, TG_REF_BLOCK * p->src_size[s] - bytes);
+            in[s] = pad[s];
+        }
     }
-    p->fn(1, out, in, p->scalars);
-    memcpy(dst + (size_t)whole * p->dst_size, out, (size_t)rest * p->dst_size);
+    p->fn(1, blocks ? dst + (size_t)last * p->dst_size : (char *)out, in, p->scalars);
+    if (!blocks)
+        memcpy(dst, out, (size_t)n * p->dst_size);
 }
 
 /* Element `i` of source s as an offset, counting row-major. */
@@ -95,29 +101,85 @@ static void gather(const plan *p, int s, int64_t begin, int64_t n, char *buffer)
     }
 }
 
+/* A source that repeats a few elements, a row or one for each channel, is laid out once, many times over. */
+static void lay_out(plan *p, int s, uint64_t *buffer)
+{
+    const size_t size = p->src_size[s];
+    const int64_t reach = LAID * (int64_t)(sizeof *buffer / size);
+    int64_t period = p->count;
+    for (int d = 0; d < p->ndim && p->stride[s][d] == 0; d++)
+        period /= p->dim[d];
+    const int64_t all = reach < p->count ? reach : p->count;
+    if (p->flat[s] || 2 * period > all)
+        return;
+    gather(p, s, 0, period, (char *)buffer);
+    for (int64_t have = period; have < all; have *= 2)
+        memcpy((char *)buffer + (size_t)have * size, buffer,
+               (size_t)(2 * have < all ? have : all - have) * size);
+    p->src[s] = (const char *)buffer;
+    p->period[s] = period;
+    p->reach = p->reach && p->reach < reach ? p->reach : reach;
+}
+
+/* How run_range comes by the elements of a source, its place being the first's. */
+typedef enum way { IN_ORDER, PERIODIC, IN_PLACE, ONE_FOR_ALL, GATHERED } way;
+
+static way way_of(const plan *p, int s, bool by_row)
+{
+    const int64_t step = p->ndim ? p->stride[s][p->ndim - 1] : 0;
+    return p->flat[s]            ? IN_ORDER
+           : p->period[s]        ? PERIODIC
+           : !by_row || step > 1 ? GATHERED
+           : step                ? IN_PLACE
+                                 : ONE_FOR_ALL;
+}
+
+/* n elements of which some sources have one for all: `buffer`s full of it. */
+static void run_pieces(const plan *p, int64_t n, char *dst, const char *src[], const way *w)
+{
+    for (int64_t k = 0; k < n; k += TILE) {
+        run_dense(p, n - k < TILE ? n - k : TILE, dst + (size_t)k * p->dst_size, src);
+        for (int s = 0; s < p->n_src; s++)
+            src[s] += w[s] == ONE_FOR_ALL ? 0 : TILE * p->src_size[s];
+    }
+}
+
 /* Elements [begin, end) of the result. Long rows whose elements are consecutive are read in place. */
 static void run_range(const plan *p, int64_t begin, int64_t end)
 {
-    uint64_t buffer[TG_REF_MAP_SRC][TILE];
+    _Alignas(64) uint64_t buffer[TG_REF_MAP_SRC][TILE];
     const char *src[TG_REF_MAP_SRC];
     const int64_t row = p->ndim ? p->dim[p->ndim - 1] : 1;
     const bool by_row = row >= 64;
+    bool seen[GATHERED + 1] = {false};
+    way w[TG_REF_MAP_SRC];
+    for (int s = 0; s < p->n_src; s++)
+        seen[w[s] = way_of(p, s, by_row)] = true;
     while (begin < end) {
-        int64_t n = end - begin < TILE ? end - begin : TILE;
-        if (by_row && row - begin % row < n)
+        int64_t n = end - begin;
+        if (seen[GATHERED] && n > TILE)
+            n = TILE;
+        if ((seen[IN_PLACE] || seen[ONE_FOR_ALL]) && row - begin % row < n)
             n = row - begin % row;
+        for (int s = 0; s < p->n_src; s++)
+            if (w[s] == PERIODIC && p->reach - begin % p->period[s] < n)
+                n = p->reach - begin % p->period[s];
         for (int s = 0; s < p->n_src; s++) {
-            const size_t size = p->src_size[s];
-            if (p->flat[s]) {
-                src[s] = p->src[s] + (size_t)begin * size;
-            } else if (by_row && p->stride[s][p->ndim - 1] == 1) {
-                src[s] = p->src[s] + locate(p, s, begin) * (int64_t)size;
-            } else {
-                gather(p, s, begin, n, (char *)buffer[s]);
-                src[s] = (const char *)buffer[s];
-            }
+            const int64_t size = (int64_t)p->src_size[s];
+            src[s] = (const char *)buffer[s];
+            if (w[s] == IN_ORDER)
+                src[s] = p->src[s] + begin * size;
+            else if (w[s] == PERIODIC)
+                src[s] = p->src[s] + begin % p->period[s] * size;
+            else if (w[s] == IN_PLACE)
+                src[s] = p->src[s] + locate(p, s, begin) * size;
+            else
+                gather(p, s, begin, w[s] == ONE_FOR_ALL && n > TILE ? TILE : n, (char *)buffer[s]);
         }
-        run_dense(p, n, p->dst + (size_t)begin * p->dst_size, src);
+        if (seen[ONE_FOR_ALL])
+            run_pieces(p, n, p->dst + (size_t)begin * p->dst_size, src, w);
+        else
+            run_dense(p, n, p->dst + (size_t)begin * p->dst_size, src);
         begin += n;
     }
 }
@@ -182,8 +244,11 @@ static void run_planned(const tg_call *c, const tg_run *r, tg_ref_map_fn fn, int
         p.src_size[s] = size_of(c->in[s]->dtype);
         p.flat[s] = row_major(c->in[s]);
     }
+    _Alignas(64) uint64_t laid[TG_REF_MAP_SRC][LAID];
     if (!flat)
         coalesce(&p, c);
+    for (int s = 0; s < p.n_src && !flat; s++)
+        lay_out(&p, s, laid[s]);
     if (r->threads > 1 && p.count > PARALLEL)
         run_all(&p, r->threads, flat);
     else if (flat)

@@ -1,6 +1,6 @@
 /* What oneDNN's own primitives cost beside the reference's kernels, f32:
  *
- *     bench_onednn THREADS [PLUGIN.so [pooling]]
+ *     bench_onednn THREADS [PLUGIN.so [elementwise|binary|reduction|pooling]]
  *
  * Elementwise operators, sums of two, reductions, and pooling; microseconds of the reference and of oneDNN, which run in
  * turns, the least of some rounds. For pooling also the plug-in's kernels, in a layout of theirs. What backends/onednn
@@ -363,16 +363,31 @@ static void time_elementwise(size_t i, bool backward)
     printf(" %s\n", text);
 }
 
-/* b: 0 as a, 1 one for each channel, 2 one for each column. */
-static void time_binary(const char *op, dnnl_alg_kind_t alg, int b)
+/* What is added to what, of a number of elements that each divides. */
+static const struct {
+    const char *name;
+    int ndim;
+    int64_t dim[4], each; /* of the first dim; b has dim 1 */
+} binaries[] = {
+    {"", 1, {0}, 1},
+    {", channels, 10×10", 4, {0, 10, 10, 10}, 1000},
+    {", channels, 28×28", 4, {0, 20, 28, 28}, 20 * 28 * 28},
+    {", rows of 10", 2, {0, 10}, 10},
+    {", rows of 200", 2, {0, 200}, 200},
+    {", rows of 3000", 2, {0, 3000}, 3000},
+};
+
+static void time_binary(const char *op, dnnl_alg_kind_t alg, size_t b)
 {
-    static const char *const kinds[] = {"", ", channels", ", columns"};
     char name[40];
-    snprintf(name, sizeof name, "%s%s", op, kinds[b]);
+    snprintf(name, sizeof name, "%s%s", op, binaries[b].name);
     printf("%-24s", name);
     for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
-        const int64_t n = counts[c] / 1000 * 1000, planes[] = {n / 1000, 10, 10, 10}, row[] = {n / 200, 200};
-        const tg_desc d = b == 1 ? dense(4, planes) : b == 2 ? dense(2, row) : dense(1, &n);
+        int64_t dims[4];
+        memcpy(dims, binaries[b].dim, sizeof dims);
+        dims[0] = counts[c] < binaries[b].each ? 1 : counts[c] / binaries[b].each;
+        const int64_t n = dims[0] * binaries[b].each;
+        const tg_desc d = dense(binaries[b].ndim, dims);
         tg_desc e = d, s = d;
         for (int k = 0; b && k < d.ndim; k++) {
             const bool kept = k == 1;
@@ -538,7 +553,7 @@ int main(int argc, char **argv)
 {
     threads = argc > 1 ? atoi(argv[1]) : 0;
     if (threads < 1) {
-        fprintf(stderr, "usage: bench_onednn THREADS [PLUGIN.so [pooling]]\n");
+        fprintf(stderr, "usage: bench_onednn THREADS [PLUGIN.so [PART]]\n");
         return 2;
     }
     omp_set_num_threads(threads);
@@ -557,19 +572,21 @@ int main(int argc, char **argv)
     }
     printf("# %d threads, oneDNN %d.%d; elements: 1000, 64 Ki, 1 Mi, 8 Mi; microseconds of the reference, of oneDNN\n",
            threads, dnnl_version()->major, dnnl_version()->minor);
-    const char *only = argc > 3 ? argv[3] : "";
-    for (size_t i = 0; i < sizeof rows / sizeof *rows && strcmp(only, "pooling"); i++)
+    const char *only = argc > 3 ? argv[3] : NULL;
+#define PART(name) (!only || !strcmp(only, name))
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && PART("elementwise"); i++)
         for (int backward = 0; backward < (rows[i].backward ? 2 : 1); backward++)
             time_elementwise(i, backward);
-    for (int b = 0; b < 3 && strcmp(only, "pooling"); b++) {
+    for (size_t b = 0; b < sizeof binaries / sizeof *binaries && PART("binary"); b++) {
         time_binary("add", dnnl_binary_add, b);
         time_binary("mul", dnnl_binary_mul, b);
     }
-    for (int64_t dims = 1; dims < 4 && strcmp(only, "pooling"); dims++) {
+    for (int64_t dims = 1; dims < 4 && PART("reduction"); dims++) {
         time_reduction("sum", dnnl_reduction_sum, dims);
         time_reduction("mean", dnnl_reduction_mean, dims);
         time_reduction("amax", dnnl_reduction_max, dims);
     }
-    time_all_pooling();
+    if (PART("pooling"))
+        time_all_pooling();
     return 0;
 }

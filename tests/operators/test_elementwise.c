@@ -277,6 +277,49 @@ START_TEST(strides_do_not_change_a_bit)
 }
 END_TEST
 
+/* As of row-major copies, of rows and planes of every kind: short, long, with a rest, longer than what is laid out. */
+START_TEST(broadcasting_does_not_change_a_bit)
+{
+    static const struct {
+        int64_t dims[4], other[4];
+    } shapes[] = {
+        {{3, 1, 37, 10}, {1, 1, 1, 10}}, {{1, 1, 7001, 10}, {1, 1, 1, 10}},   {{1, 1, 401, 200}, {1, 1, 1, 200}},
+        {{1, 1, 23, 3001}, {1, 1, 1, 3001}}, {{1, 1, 3, 5003}, {1, 1, 1, 5003}}, {{41, 10, 10, 10}, {1, 10, 1, 1}},
+        {{1, 20, 28, 28}, {1, 20, 1, 1}}, {{2, 3, 1, 1501}, {1, 3, 1, 1}}, {{1, 1, 1, 60001}, {1, 1, 1, 1}},
+        {{1, 30, 1, 70}, {20, 1, 5, 1}},  {{300, 1, 1, 9}, {1, 9, 13, 1}},   {{2, 9, 70, 13}, {2, 1, 70, 1}},
+    };
+    double values[1009];
+    for (int i = 0; i < 1009; i++)
+        values[i] = sin(i * 0.7) * 3;
+    for (int i = 0; i < 4 * (int)(sizeof shapes / sizeof *shapes); i++) {
+        const int64_t *dims = shapes[i / 4].dims, *other = shapes[i / 4].other;
+        const tg_dtype dtype = floats[i % 2];
+        int64_t both[4];
+        for (int d = 0; d < 4; d++)
+            both[d] = dims[d] > other[d] ? dims[d] : other[d];
+        ck_assert_int_eq(tg_tape_set_threads(tape, i % 4 < 2 ? 1 : 2), TG_OK);
+        tg_tensor *a = tensor(dtype, dims, 4, values, 1009), *b = tensor(dtype, other, 4, values, 1000);
+        tg_tensor *whole_a = tg_clone(tape, tg_expand_dims(tape, a, both, 4));
+        tg_tensor *whole_b = tg_clone(tape, tg_expand_dims(tape, b, both, 4));
+        tg_tensor *pairs[][2] = {
+            {tg_mul(tape, a, b), tg_mul(tape, whole_a, whole_b)},
+            {tg_sub(tape, b, a), tg_sub(tape, whole_b, whole_a)},
+            {tg_where(tape, tg_lt(tape, a, b), b, a), tg_where(tape, tg_lt(tape, whole_a, whole_b), whole_b, whole_a)},
+            {tg_fmod(tape, a, b), tg_fmod(tape, whole_a, whole_b)}};
+        for (size_t p = 0; p < sizeof pairs / sizeof *pairs; p++) {
+            const size_t bytes = (size_t)tg_tensor_count(whole_a) * size_of(dtype);
+            char *one = malloc(bytes), *two = malloc(bytes);
+            ck_assert_int_eq(tg_tensor_read(pairs[p][0], one, bytes), TG_OK);
+            ck_assert_int_eq(tg_tensor_read(pairs[p][1], two, bytes), TG_OK);
+            ck_assert_msg(!memcmp(one, two, bytes), "shape %d, dtype %d, operator %zu", i / 4, (int)dtype, p);
+            free(one);
+            free(two);
+        }
+        tg_tape_reset(tape);
+    }
+}
+END_TEST
+
 START_TEST(threads_do_not_change_a_bit)
 {
     const int64_t n = 100003;
@@ -339,6 +382,7 @@ static Suite *suite(void)
     t = tcase_create("memory");
     tcase_add_checked_fixture(t, rig_open, rig_close);
     tcase_add_test(t, strides_do_not_change_a_bit);
+    tcase_add_test(t, broadcasting_does_not_change_a_bit);
     tcase_add_test(t, threads_do_not_change_a_bit);
     tcase_add_test(t, empties);
     suite_add_tcase(s, t);
