@@ -2,14 +2,13 @@
 #ifndef TAPEGRAD_OPTIM_H
 #define TAPEGRAD_OPTIM_H
 
-#include <tapegrad/module.h>
+#include <tapegrad/scheduler.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 typedef struct tg_optimizer tg_optimizer;
-typedef struct tg_scheduler tg_scheduler;
 
 /* Option structs: zero means zero; torch's defaults come from tg_…_defaults(). struct_size 0 is read as the
  * first version's size. Adam's are to be changed, not written: one in which beta1, beta2 and eps are all zero
@@ -81,27 +80,10 @@ TG_API const char *tg_optimizer_name(const tg_optimizer *optimizer);
 TG_API tg_status tg_clip_grad_norm(tg_tape *tape, const tg_named_tensors *parameters, double max_norm,
                                    double *norm);
 
-/* Schedulers compute the optimizer's lr from what it is at each step (torch's chainable forms), so a rate
- * that was set by hand goes on from there. They keep the optimizer, which must live for as long as they step,
- * and do not own it. Call tg_scheduler_step once an epoch, or once a step: step_size, t_max and so on count
- * these calls. TG_EINVAL: step_size or t_max below 1, gamma or eta_min below 0 or not finite. */
-
-/* torch.optim.lr_scheduler.StepLR: times gamma at each step_size-th call. */
-TG_API tg_scheduler *tg_lr_step(tg_optimizer *optimizer, int64_t step_size, double gamma);
-/* torch.optim.lr_scheduler.CosineAnnealingLR (Loshchilov and Hutter 2017): eta_min + (lr₀ − eta_min)·(1 +
- * cos(π·t/t_max))/2; past t_max it rises again. */
-TG_API tg_scheduler *tg_lr_cosine_annealing(tg_optimizer *optimizer, int64_t t_max, double eta_min);
-/* By torch's class name and named arguments: "StepLR", "CosineAnnealingLR". TG_EUNKNOWN. */
-TG_API tg_scheduler *tg_lr_create(tg_optimizer *optimizer, const char *name, const tg_attr *attrs, size_t n);
-TG_API tg_status tg_scheduler_step(tg_scheduler *scheduler);
-TG_API void tg_scheduler_destroy(tg_scheduler *scheduler);
-
 /* What the registries hold, for lists and docs: returns how many, writes at most `capacity` names. */
 TG_API size_t tg_optim_list(const char **out, size_t capacity);
-TG_API size_t tg_lr_list(const char **out, size_t capacity);
 /* The attribute table of one; NULL when unknown. */
 TG_API const tg_attr_spec *tg_optim_attrs(const char *name);
-TG_API const tg_attr_spec *tg_lr_attrs(const char *name);
 
 #ifndef TG_NO_LOCATION
 #define tg_optim_sgd(...) TG_AT(tg_optim_sgd(__VA_ARGS__))
@@ -110,11 +92,7 @@ TG_API const tg_attr_spec *tg_lr_attrs(const char *name);
 #define tg_optim_create(...) TG_AT(tg_optim_create(__VA_ARGS__))
 #define tg_optimizer_step(...) TG_AT(tg_optimizer_step(__VA_ARGS__))
 #define tg_clip_grad_norm(...) TG_AT(tg_clip_grad_norm(__VA_ARGS__))
-#define tg_lr_step(...) TG_AT(tg_lr_step(__VA_ARGS__))
-#define tg_lr_cosine_annealing(...) TG_AT(tg_lr_cosine_annealing(__VA_ARGS__))
-#define tg_lr_create(...) TG_AT(tg_lr_create(__VA_ARGS__))
 #define tg_optimizer_set_lr(...) TG_AT(tg_optimizer_set_lr(__VA_ARGS__))
-#define tg_scheduler_step(...) TG_AT(tg_scheduler_step(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus

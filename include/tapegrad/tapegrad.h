@@ -9,7 +9,8 @@
  *   hooks.h    your functions where gradients and modules pass
  *   memory.h   what a tape holds, activation checkpointing
  *   layers.h   torch.nn's layers
- *   optim.h    optimizers, schedulers, clipping
+ *   optim.h    optimizers, clipping
+ *   scheduler.h  learning-rate schedulers
  *   data.h     IDX files, loaders, accuracy
  *   io.h       safetensors, saving and loading
  *   functional.h  Jacobians, Hessians, products with them, a gradient for each sample
@@ -41,6 +42,7 @@
 #include <tapegrad/layers.h>
 #include <tapegrad/memory.h>
 #include <tapegrad/optim.h>
+#include <tapegrad/scheduler.h>
 #include <tapegrad/data.h>
 #include <tapegrad/io.h>
 #include <tapegrad/functional.h>
