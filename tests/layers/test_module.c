@@ -312,17 +312,17 @@ START_TEST(registration)
     tg_module_destroy(m);
     ck_assert_int_eq(tg_tape_open(&tape, rt), TG_OK);
     failed_with(tg_layer_register(rt, &late), TG_ESTATE, "tape");
-    const tg_layer_class *all[64];
-    size_t n = tg_layer_list(rt, all, 64);
-    ck_assert_uint_le(n, 64);
+    const tg_layer_class *all[256];
+    size_t n = tg_layer_list(rt, all, 256);
+    ck_assert_uint_le(n, 256);
     ck_assert_ptr_eq(all[n - 1], &cls);
 }
 END_TEST
 
 START_TEST(every_builtin_class_is_whole)
 {
-    const tg_layer_class *all[64];
-    size_t n = tg_layer_list(rt, all, 64), k = 0;
+    const tg_layer_class *all[256];
+    size_t n = tg_layer_list(rt, all, 256), k = 0;
     ck_assert_uint_ge(n, 27);
     for (size_t i = 0; i < n; i++) {
         ck_assert_ptr_nonnull(all[i]->doc);
