@@ -1,5 +1,7 @@
 #include <string.h>
 
+#include <tapegrad/module_tools.h>
+
 #include "layers/internal.h"
 
 static tg_part *find_part(const tg_parts *parts, const char *name, size_t length)
@@ -195,6 +197,56 @@ tg_status tg_module_add_child(tg_module *module, const char *name, tg_module *ch
     return status;
 }
 
+/* The module that holds the last word of the path, which *last is set to. */
+static tg_module *walk(tg_module *m, const char *path, const char **last)
+{
+    const char *dot;
+    while (m && (dot = strchr(path, '.'))) {
+        m = find_child(m, path, (size_t)(dot - path));
+        path = dot + 1;
+    }
+    *last = path;
+    return m;
+}
+
+static tg_status replace(tg_module *module, const char *path, tg_module *child)
+{
+    const char *last = "";
+    tg_module *holder = path ? walk(module, path, &last) : NULL;
+    tg_module *old = holder ? find_child(holder, last, strlen(last)) : NULL;
+    if (!old)
+        return tg_fail(NULL, TG_EINVAL, "tg_module_replace_child: there is no child \"%s\"", path ? path : "");
+    if (holder->cls->state_size)
+        return tg_layer_fail(holder, NULL, TG_EUNSUPPORTED,
+                             "its children stay: the class may hold on to them in a struct of its own");
+    if (child->rt != holder->rt || is_above(child, holder))
+        return tg_layer_fail(holder, NULL, TG_EINVAL, "the new child \"%s\" %s", last,
+                             child->rt != holder->rt ? "belongs to another runtime" : "would be a part of itself");
+    for (size_t i = 0; i < holder->n_children; i++)
+        if (holder->children[i] == old)
+            holder->children[i] = child;
+    child->name = old->name;
+    child->parent = holder;
+    old->name = NULL;
+    old->parent = NULL;
+    tg_module_destroy(old);
+    changed(holder);
+    return TG_OK;
+}
+
+tg_status tg_module_replace_child(tg_module *module, const char *path, tg_module *child)
+{
+    if (!child)
+        return *tg_error_message() ? tg_fail_again(NULL, TG_EINVAL)
+                                   : tg_fail(NULL, TG_EINVAL, "tg_module_replace_child: the new child is NULL");
+    if (child->parent)
+        return tg_fail(NULL, TG_EINVAL, "tg_module_replace_child: the new child has a parent already");
+    tg_status status = replace(module, path, child);
+    if (status && !(module && is_above(child, module)))
+        tg_module_destroy(child);
+    return status;
+}
+
 static void drop(tg_module *m, tg_parts *parts)
 {
     const tg_allocator *a = tg_runtime_allocator(m->rt);
@@ -226,18 +278,6 @@ tg_module *tg_module_child(const tg_module *module, size_t i)
 const char *tg_module_child_name(const tg_module *module, size_t i)
 {
     return module && i < module->n_children ? module->children[i]->name : NULL;
-}
-
-/* The module that holds the last word of the path, which *last is set to. */
-static tg_module *walk(tg_module *m, const char *path, const char **last)
-{
-    const char *dot;
-    while (m && (dot = strchr(path, '.'))) {
-        m = find_child(m, path, (size_t)(dot - path));
-        path = dot + 1;
-    }
-    *last = path;
-    return m;
 }
 
 tg_module *tg_module_find(tg_module *module, const char *path)

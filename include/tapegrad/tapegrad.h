@@ -6,6 +6,7 @@
  *   tape.h     one step: recording, going back, transactions
  *   ops.h      operators
  *   module.h   modules: forward, modes, freezing, names
+ *   module_tools.h  copies of modules, all parts, the summary
  *   hooks.h    your functions where gradients and modules pass
  *   memory.h   what a tape holds, activation checkpointing
  *   layers.h   torch.nn's layers
@@ -38,6 +39,7 @@
 #include <tapegrad/tape.h>
 #include <tapegrad/ops.h>
 #include <tapegrad/module.h>
+#include <tapegrad/module_tools.h>
 #include <tapegrad/hooks.h>
 #include <tapegrad/layers.h>
 #include <tapegrad/memory.h>
