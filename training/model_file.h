@@ -15,4 +15,10 @@ json_t *tg_architecture_describe(const tg_module *module, tg_status *status);
 tg_module *tg_architecture_build(tg_runtime *rt, const json_t *description, const tg_safetensors *file,
                                  const char *path, tg_status *status);
 
+/* rename.c */
+enum { TG_NAME_MAX = 1024 };
+tg_status tg_rename_check(const char *who, const tg_rename *rules, size_t n);
+/* What the rules make of a name; "" where one drops it. */
+tg_status tg_rename_apply(const tg_rename *rules, size_t n, const char *name, char out[TG_NAME_MAX]);
+
 #endif

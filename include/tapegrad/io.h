@@ -30,12 +30,31 @@ typedef struct tg_load_report {
 } tg_load_report;
 TG_API void tg_load_report_free(tg_load_report *report);
 
+/* A rule for names. `from` stands at the beginning of a name, and is all of it or ends in a dot ("" stands before each
+ * name); a star is one or more characters but no dot. What it stands for becomes `to`, with what the stars found in the
+ * place of the stars there, in order; the rest stays. `to` NULL: the tensor is dropped. Rules are applied one after the
+ * other, each to what those before it left:
+ *     {"module.", ""}, {"encoder.layer.*.attention.self.", "blocks.*.attn."}, {"cls.", NULL} */
+typedef struct tg_rename {
+    const char *from, *to;
+} tg_rename;
+
 /* Loads a file's tensors (by Tapegrad or by PyTorch's safetensors package) into a model of the same
  * architecture. F32 and F64 convert into each other. strict: a missing or unexpected name is TG_EFORMAT (the
  * sentence names the first); else they are listed in *report (may be NULL). A wrong shape (TG_ESHAPE) or
  * dtype (TG_EDTYPE) is an error in both. A tied tensor is there when one of its names is. On error nothing
  * has changed, and *report is empty. */
 TG_API tg_status tg_module_load_state(tg_module *module, const char *path, bool strict,
+                                      tg_load_report *report);
+/* The same of a file with other names: rules turn them into the model's, in which *report speaks. TG_EFORMAT where two
+ * become one; TG_EINVAL for a rule with more stars on the right, or more than eight, or a name that gets too long. */
+TG_API tg_status tg_module_load_state_renamed(tg_module *module, const char *path, const tg_rename *rules, size_t n,
+                                              bool strict, tg_load_report *report);
+/* Writes parameters and buffers alone, under the names that the rules (n may be 0) make of the model's. TG_EINVAL for
+ * the rules as above, or where two names become one. */
+TG_API tg_status tg_module_save_state(tg_module *module, const char *path, const tg_rename *rules, size_t n);
+/* From one module into another as through a file, also between runtimes. */
+TG_API tg_status tg_module_copy_state(tg_module *to, tg_module *from, const tg_rename *rules, size_t n, bool strict,
                                       tg_load_report *report);
 
 /* -- the container itself -------------------------------------------------------------------------------- */
@@ -71,6 +90,9 @@ TG_API tg_status tg_safetensors_write(tg_runtime *rt, const char *path, const tg
 #define tg_module_save(...) TG_AT(tg_module_save(__VA_ARGS__))
 #define tg_module_load(...) TG_AT(tg_module_load(__VA_ARGS__))
 #define tg_module_load_state(...) TG_AT(tg_module_load_state(__VA_ARGS__))
+#define tg_module_load_state_renamed(...) TG_AT(tg_module_load_state_renamed(__VA_ARGS__))
+#define tg_module_save_state(...) TG_AT(tg_module_save_state(__VA_ARGS__))
+#define tg_module_copy_state(...) TG_AT(tg_module_copy_state(__VA_ARGS__))
 #define tg_safetensors_open(...) TG_AT(tg_safetensors_open(__VA_ARGS__))
 #define tg_safetensors_write(...) TG_AT(tg_safetensors_write(__VA_ARGS__))
 #endif
