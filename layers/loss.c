@@ -1,191 +1,338 @@
+/* Losses and distances: a table, one struct of options, and one forward for both modes. */
+#include <math.h>
+#include <string.h>
+
 #include "layers/internal.h"
 
-typedef struct loss_state {
-    tg_tensor *weight; /* the buffer, or NULL */
-} loss_state;
+/* Of all but CrossEntropyLoss and NLLLoss; each has the members that its table of attributes names. */
+typedef struct loss_options {
+    tg_tensor *weight, *pos_weight; /* the buffers, in a module */
+    int64_t reduction, power, blank, dim;
+    double margin, beta, delta, eps, p;
+    bool log_input, full, log_target, zero_infinity, swap, keepdim;
+} loss_options;
 
-typedef struct mse_loss_options {
-    int64_t reduction;
-} mse_loss_options;
+typedef struct loss_row {
+    tg_layer_class cls;
+    tg_tensor *(*run)(tg_tape *, const void *options, tg_tensor *const in[]);
+    const char
+        *number; /* the attribute that has to be from low to high, without low itself where it is `above` */
+    double low, high;
+    bool above, classes; /* classes: weight has one dim */
+} loss_row;
 
-static tg_status check_reduction(const tg_module *m, int64_t reduction)
+static const loss_row *row_of(const tg_module *m)
 {
-    if (reduction >= TG_REDUCE_NONE && reduction <= TG_REDUCE_SUM)
-        return TG_OK;
-    return tg_fail(NULL, TG_EINVAL,
-                   "%s: reduction is %lld, expected TG_REDUCE_NONE, TG_REDUCE_MEAN or TG_REDUCE_SUM",
-                   m->cls->name, (long long)reduction);
+    return (const loss_row *)(const void *)m->cls;
 }
 
-/* Copies the caller's class weights into a buffer. */
-static tg_status keep_weight(tg_module *m, tg_tensor *weight)
+/* -- init ----------------------------------------------------------------------------------------------- */
+
+/* Copies the caller's weights into a buffer. */
+static tg_status keep_weight(tg_module *m, const char *name, tg_tensor *weight)
 {
-    if (!weight)
-        return TG_OK;
-    loss_state *s = m->self;
+    const bool classes = row_of(m)->classes;
+    tg_tensor *buffer;
     tg_desc d;
     char got[128];
     tg_status status = tg_tensor_desc(weight, &d);
     if (status)
         return status;
-    if (d.ndim != 1 || !tg_dtype_is_float(d.dtype))
-        return tg_fail(NULL, d.ndim != 1 ? TG_ESHAPE : TG_EDTYPE,
-                       "%s: weight is %s, expected one number per class", m->cls->name,
-                       tg_desc_format(&d, got, sizeof got));
-    status = tg_module_add_buffer(m, "weight", (tg_dtype)d.dtype, d.dim, 1, &s->weight);
+    const bool fits = !classes || d.ndim == 1;
+    if (!fits || !tg_dtype_is_float(d.dtype))
+        return tg_fail(NULL, fits ? TG_EDTYPE : TG_ESHAPE, "%s: %s is %s, expected %s", m->cls->name, name,
+                       tg_desc_format(&d, got, sizeof got), classes ? "one number per class" : "f32 or f64");
+    status = tg_module_add_buffer(m, name, (tg_dtype)d.dtype, d.dim, (size_t)d.ndim, &buffer);
     if (status)
         return status;
     const tg_allocator *a = tg_runtime_allocator(m->rt);
-    size_t bytes = (size_t)d.dim[0] * tg_dtype_size(d.dtype);
+    size_t bytes = (size_t)tg_desc_count(&d) * tg_dtype_size(d.dtype);
     void *copy = tg_alloc(a, bytes ? bytes : 1);
     if (!copy)
         return TG_ENOMEM;
     status = tg_tensor_read(weight, copy, bytes);
     if (!status)
-        status = tg_tensor_write(s->weight, copy, bytes);
+        status = tg_tensor_write(buffer, copy, bytes);
     tg_free(a, copy);
     return status;
 }
 
-static tg_status cross_entropy_init(tg_module *m, const void *attrs)
+static tg_status check_choice(const tg_module *m, const tg_attr_spec *s, int64_t choice)
 {
-    const tg_cross_entropy_options *o = attrs;
-    tg_status status = check_reduction(m, o->reduction);
-    if (status)
-        return status;
-    if (!(o->label_smoothing >= 0 && o->label_smoothing <= 1))
-        return tg_fail(NULL, TG_EINVAL,
-                       "CrossEntropyLoss: label_smoothing is %g, expected a number between 0 and 1",
-                       o->label_smoothing);
-    return keep_weight(m, o->weight);
+    int64_t n = 1;
+    for (const char *at = s->choices; (at = strchr(at, '|')); at++)
+        n++;
+    if (choice >= 0 && choice < n)
+        return TG_OK;
+    return tg_fail(NULL, TG_EINVAL, "%s: %s is %lld, expected TG_REDUCE_NONE, TG_REDUCE_MEAN%s", m->cls->name,
+                   s->name, (long long)choice,
+                   n > 3 ? ", TG_REDUCE_SUM or TG_REDUCE_BATCHMEAN" : " or TG_REDUCE_SUM");
 }
 
-static tg_status nll_init(tg_module *m, const void *attrs)
+static tg_status check_number(const tg_module *m, const tg_attr_spec *s, const void *at)
 {
-    const tg_nll_loss_options *o = attrs;
-    tg_status status = check_reduction(m, o->reduction);
-    return status ? status : keep_weight(m, o->weight);
+    const loss_row *row = row_of(m);
+    const double x = s->type == TG_ATTR_INT ? (double)*(const int64_t *)at : *(const double *)at;
+    if (x >= row->low && x <= row->high && !(row->above && x == row->low))
+        return TG_OK;
+    if (isinf(row->high))
+        return tg_fail(NULL, TG_EINVAL, "%s: %s is %g, expected a number %s %g", m->cls->name, s->name, x,
+                       row->above ? "above" : "of at least", row->low);
+    return tg_fail(NULL, TG_EINVAL, "%s: %s is %g, expected a number between %g and %g", m->cls->name,
+                   s->name, x, row->low, row->high);
 }
 
-static tg_status mse_init(tg_module *m, const void *attrs)
+static tg_status loss_init(tg_module *m, const void *options)
 {
-    return check_reduction(m, ((const mse_loss_options *)attrs)->reduction);
+    tg_status status = TG_OK;
+    for (const tg_attr_spec *s = m->cls->attrs; s->name && !status; s++) {
+        const void *at = (const char *)options + s->offset;
+        if (s->type == TG_ATTR_CHOICE)
+            status = check_choice(m, s, *(const int64_t *)at);
+        else if (s->type == TG_ATTR_TENSOR && *(tg_tensor *const *)at)
+            status = keep_weight(m, s->name, *(tg_tensor *const *)at);
+        else if (row_of(m)->number && strcmp(s->name, row_of(m)->number) == 0)
+            status = check_number(m, s, at);
+    }
+    return status;
 }
 
-static tg_status cross_entropy_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
-                                       tg_tensor *out[])
-{
-    (void)n_in;
-    const tg_cross_entropy_options *o = m->attrs;
-    const loss_state *s = m->self;
-    return tg_layer_result(tape,
-                           tg_cross_entropy_with(tape, in[0], in[1], s->weight, o->ignore_index,
-                                                 (tg_reduction)o->reduction, o->label_smoothing),
-                           out);
-}
+/* -- forward -------------------------------------------------------------------------------------------- */
 
-static tg_status nll_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
-                             tg_tensor *out[])
-{
-    (void)n_in;
-    const tg_nll_loss_options *o = m->attrs;
-    const loss_state *s = m->self;
-    return tg_layer_result(
-        tape, tg_nll_loss(tape, in[0], in[1], s->weight, o->ignore_index, (tg_reduction)o->reduction), out);
-}
-
-static tg_status mse_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
-                             tg_tensor *out[])
+static tg_status loss_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                              tg_tensor *out[])
 {
     (void)n_in;
-    const mse_loss_options *o = m->attrs;
-    return tg_layer_result(tape, tg_mse_loss(tape, in[0], in[1], (tg_reduction)o->reduction), out);
+    return tg_layer_result(tape, row_of(m)->run(tape, m->attrs, in), out);
 }
 
-#define REDUCTION(S)                                                                                         \
+static tg_tensor *cross_entropy(tg_tape *tape, const void *options, tg_tensor *const in[])
+{
+    const tg_cross_entropy_options *o = options;
+    return tg_cross_entropy_with(tape, in[0], in[1], o->weight, o->ignore_index, (tg_reduction)o->reduction,
+                                 o->label_smoothing);
+}
+
+static tg_tensor *nll(tg_tape *tape, const void *options, tg_tensor *const in[])
+{
+    const tg_nll_loss_options *o = options;
+    return tg_nll_loss(tape, in[0], in[1], o->weight, o->ignore_index, (tg_reduction)o->reduction);
+}
+
+/* run_NAME: `call` of the inputs in[] and the options o. */
+#define RUN(name, call)                                                                                      \
+    static tg_tensor *run_##name(tg_tape *tape, const void *options, tg_tensor *const in[])                  \
+    {                                                                                                        \
+        const loss_options *o = options;                                                                     \
+        return call;                                                                                         \
+    }
+#define HOW ((tg_reduction)o->reduction)
+RUN(mse, tg_mse_loss(tape, in[0], in[1], HOW))
+RUN(l1, tg_l1_loss(tape, in[0], in[1], HOW))
+RUN(smooth_l1, tg_smooth_l1_loss(tape, in[0], in[1], o->beta, HOW))
+RUN(huber, tg_huber_loss(tape, in[0], in[1], o->delta, HOW))
+RUN(bce, tg_binary_cross_entropy(tape, in[0], in[1], o->weight, HOW))
+RUN(bce_with_logits, tg_bce_with_logits(tape, in[0], in[1], o->weight, o->pos_weight, HOW))
+RUN(kl_div, tg_kl_div(tape, in[0], in[1], o->log_target, HOW))
+RUN(poisson_nll, tg_poisson_nll_loss(tape, in[0], in[1], o->log_input, o->full, o->eps, HOW))
+RUN(gaussian_nll, tg_gaussian_nll_loss(tape, in[0], in[1], in[2], o->full, o->eps, HOW))
+RUN(hinge_embedding, tg_hinge_embedding_loss(tape, in[0], in[1], o->margin, HOW))
+RUN(margin_ranking, tg_margin_ranking_loss(tape, in[0], in[1], in[2], o->margin, HOW))
+RUN(cosine_embedding, tg_cosine_embedding_loss(tape, in[0], in[1], in[2], o->margin, HOW))
+RUN(soft_margin, tg_soft_margin_loss(tape, in[0], in[1], HOW))
+RUN(multi_margin, tg_multi_margin_loss(tape, in[0], in[1], o->power, o->margin, o->weight, HOW))
+RUN(multilabel_margin, tg_multilabel_margin_loss(tape, in[0], in[1], HOW))
+RUN(multilabel_soft_margin, tg_multilabel_soft_margin_loss(tape, in[0], in[1], o->weight, HOW))
+RUN(triplet_margin, tg_triplet_margin_loss(tape, in[0], in[1], in[2], o->margin, o->p, o->eps, o->swap, HOW))
+RUN(ctc, tg_ctc_loss(tape, in[0], in[1], in[2], in[3], o->blank, o->zero_infinity, HOW))
+RUN(cosine_similarity, tg_cosine_similarity(tape, in[0], in[1], o->dim, o->eps))
+RUN(pairwise_distance, tg_pairwise_distance(tape, in[0], in[1], o->p, o->eps, o->keepdim))
+
+/* -- attributes ----------------------------------------------------------------------------------------- */
+
+#define S loss_options
+#define REDUCTION_OF(S)                                                                                      \
     TG_ATTR_ROW(S, reduction, CHOICE, 0, TG_REDUCE_MEAN, "none|mean|sum",                                    \
                 "one loss an element, their (weighted) mean, or their sum")
-#define WEIGHT(S) TG_ATTR_ROW(S, weight, TENSOR, TG_ATTR_OPTIONAL, 0, NULL, "a factor for each class; copied")
-#define IGNORE(S) TG_ATTR_ROW(S, ignore_index, INT, 0, -100, NULL, "a label that counts for nothing")
+#define WEIGHT_OF(S)                                                                                         \
+    TG_ATTR_ROW(S, weight, TENSOR, TG_ATTR_OPTIONAL, 0, NULL, "a factor for each class; copied")
+#define IGNORE_OF(S) TG_ATTR_ROW(S, ignore_index, INT, 0, -100, NULL, "a label that counts for nothing")
+#define REDUCTION REDUCTION_OF(loss_options)
+#define WEIGHT WEIGHT_OF(loss_options)
+#define REAL(FIELD, VALUE, DOC) TG_ATTR_ROW(S, FIELD, REAL, 0, VALUE, NULL, DOC)
+#define FLAG(FIELD, VALUE, DOC) TG_ATTR_ROW(S, FIELD, BOOL, 0, VALUE, NULL, DOC)
+#define MARGIN(VALUE) REAL(margin, VALUE, "how far apart they should be")
+#define FULL FLAG(full, 0, "with the terms that do not depend on input")
+#define EPS(VALUE) REAL(eps, VALUE, "keeps logarithms, roots and divisions from 0")
 static const tg_attr_spec cross_entropy_specs[] = {
-    WEIGHT(tg_cross_entropy_options),
-    IGNORE(tg_cross_entropy_options),
-    REDUCTION(tg_cross_entropy_options),
+    WEIGHT_OF(tg_cross_entropy_options),
+    IGNORE_OF(tg_cross_entropy_options),
+    REDUCTION_OF(tg_cross_entropy_options),
     TG_ATTR_ROW(tg_cross_entropy_options, label_smoothing, REAL, 0, 0, NULL,
-                "the part of the target that is spread "
-                "evenly over all classes"),
+                "the part of the target that is spread evenly over all classes"),
     TG_ATTR_END,
 };
-static const tg_attr_spec nll_specs[] = {WEIGHT(tg_nll_loss_options), IGNORE(tg_nll_loss_options),
-                                         REDUCTION(tg_nll_loss_options), TG_ATTR_END};
-static const tg_attr_spec mse_specs[] = {REDUCTION(mse_loss_options), TG_ATTR_END};
+static const tg_attr_spec nll_specs[] = {WEIGHT_OF(tg_nll_loss_options), IGNORE_OF(tg_nll_loss_options),
+                                         REDUCTION_OF(tg_nll_loss_options), TG_ATTR_END};
+static const tg_attr_spec plain[] = {REDUCTION, TG_ATTR_END};
+static const tg_attr_spec smooth_l1_specs[] = {REDUCTION, REAL(beta, 1, "where the square becomes a line"),
+                                               TG_ATTR_END};
+static const tg_attr_spec huber_specs[] = {REDUCTION, REAL(delta, 1, "where the square becomes a line"),
+                                           TG_ATTR_END};
+static const tg_attr_spec weighted[] = {WEIGHT, REDUCTION, TG_ATTR_END};
+static const tg_attr_spec bce_with_logits_specs[] = {
+    WEIGHT, REDUCTION,
+    TG_ATTR_ROW(S, pos_weight, TENSOR, TG_ATTR_OPTIONAL, 0, NULL, "a factor for the positive part; copied"),
+    TG_ATTR_END};
+static const tg_attr_spec kl_div_specs[] = {TG_ATTR_ROW(S, reduction, CHOICE, 0, TG_REDUCE_MEAN,
+                                                        "none|mean|sum|batchmean",
+                                                        "batchmean: the sum over the batch's size"),
+                                            FLAG(log_target, 0, "the target holds logarithms"), TG_ATTR_END};
+static const tg_attr_spec poisson_nll_specs[] = {FLAG(log_input, 1, "the input holds logarithms"), FULL,
+                                                 EPS(1e-8), REDUCTION, TG_ATTR_END};
+static const tg_attr_spec gaussian_nll_specs[] = {FULL, EPS(1e-6), REDUCTION, TG_ATTR_END};
+static const tg_attr_spec from_0[] = {MARGIN(0), REDUCTION, TG_ATTR_END};
+static const tg_attr_spec from_1[] = {MARGIN(1), REDUCTION, TG_ATTR_END};
+static const tg_attr_spec multi_margin_specs[] = {
+    {"p", TG_ATTR_INT, 0, offsetof(S, power), 1, NULL, NULL, "the power, 1 or 2"},
+    MARGIN(1),
+    WEIGHT,
+    REDUCTION,
+    TG_ATTR_END};
+static const tg_attr_spec triplet_specs[] = {
+    MARGIN(1), REAL(p, 2, "the norm"),
+    EPS(1e-6), FLAG(swap, 0, "the nearer of anchor and positive counts"),
+    REDUCTION, TG_ATTR_END};
+static const tg_attr_spec ctc_specs[] = {TG_ATTR_ROW(S, blank, INT, 0, 0, NULL, "the class of no label"),
+                                         REDUCTION, FLAG(zero_infinity, 0, "what has no alignment costs 0"),
+                                         TG_ATTR_END};
+static const tg_attr_spec similarity_specs[] = {TG_ATTR_ROW(S, dim, INT, 0, 1, NULL, "along which"),
+                                                EPS(1e-8), TG_ATTR_END};
+static const tg_attr_spec distance_specs[] = {REAL(p, 2, "the norm"), EPS(1e-6),
+                                              FLAG(keepdim, 0, "the last dim stays, of size 1"), TG_ATTR_END};
 
-static const char *const input_names[] = {"input", "target"};
+/* -- samples -------------------------------------------------------------------------------------------- */
 
-#define SCORES(...)                                                                                          \
-    {                                                                                                        \
-        __VA_ARGS__, .low = -2, .high = 2                                                                    \
+/* clang-format off */
+#define ALL(HOW, YES) {.reduction = HOW, .power = 2, .dim = 1, .margin = 1, .beta = 1, .delta = 1, .eps = 0.05, .p = 2, \
+                       .log_input = YES, .full = YES, .log_target = YES, .swap = YES, .keepdim = YES}
+static const loss_options each = ALL(TG_REDUCE_NONE, true), mean = ALL(TG_REDUCE_MEAN, false), sum = ALL(TG_REDUCE_SUM, true),
+                          apart = {.margin = -1, .reduction = TG_REDUCE_MEAN};
+static const tg_cross_entropy_options
+    ce_sum = {.ignore_index = 1, .reduction = TG_REDUCE_SUM},
+    ce_none = {.ignore_index = -100, .reduction = TG_REDUCE_NONE},
+    ce_smooth = {.ignore_index = -100, .reduction = TG_REDUCE_MEAN, .label_smoothing = 0.2};
+static const tg_nll_loss_options nll_sum = {.ignore_index = 1, .reduction = TG_REDUCE_SUM},
+                                 nll_none = {.ignore_index = -100, .reduction = TG_REDUCE_NONE};
+
+#define DIMS(...) .ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}
+#define FROM(LOW, HIGH, ...) {DIMS(__VA_ARGS__), .low = LOW, .high = HIGH}
+#define LABELS(LOW, HIGH, ...) {DIMS(__VA_ARGS__), .low = LOW, .high = HIGH, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD}
+/* Beside a number just above 0, differences stay away from 0 and ±1. */
+#define OFF(...) {DIMS(__VA_ARGS__), .low = -2, .high = 2, .n_kinks = 3, .kinks = {-1, 0, 1}, .distance = 0.1f}
+#define SAMPLE(LABEL, OPTIONS, N, ...) {.label = LABEL, .n_in = N, .in = TG_SAMPLE_INPUTS(__VA_ARGS__), .attrs = OPTIONS}
+#define TABLE(NAME, ...) static const tg_sample NAME##_table[] = {__VA_ARGS__}; TG_SAMPLES(NAME, NAME##_table)
+
+TABLE(cross_entropy_samples,
+      SAMPLE("classes", NULL, 2, FROM(-2, 2, 4, 3), LABELS(0, 3, 4)),
+      SAMPLE("sum, ignore_index", &ce_sum, 2, FROM(-2, 2, 6, 3), LABELS(0, 3, 6)),
+      SAMPLE("none, positions", &ce_none, 2, FROM(-2, 2, 2, 3, 2), LABELS(0, 3, 2, 2)),
+      SAMPLE("label smoothing", &ce_smooth, 2, FROM(-2, 2, 4, 3), LABELS(0, 3, 4)),
+      SAMPLE("probabilities", NULL, 2, FROM(-2, 2, 4, 3), FROM(0.1f, 0.9f, 4, 3)))
+TABLE(nll_samples,
+      SAMPLE("classes", NULL, 2, FROM(-2, 2, 4, 3), LABELS(0, 3, 4)),
+      SAMPLE("sum, ignore_index", &nll_sum, 2, FROM(-2, 2, 6, 3), LABELS(0, 3, 6)),
+      SAMPLE("none, positions", &nll_none, 2, FROM(-2, 2, 2, 3, 2), LABELS(0, 3, 2, 2)))
+#define THREE(N, ...) SAMPLE("mean", &mean, N, __VA_ARGS__), SAMPLE("sum", &sum, N, __VA_ARGS__), SAMPLE("none", &each, N, __VA_ARGS__)
+TABLE(pairs, THREE(2, OFF(4, 3), FROM(0, 0.05f, 4, 3)))
+TABLE(units, THREE(2, FROM(0.1f, 0.9f, 4, 3), FROM(0.1f, 0.9f, 4, 3)))
+TABLE(counts, THREE(2, FROM(0.1f, 2, 4, 3), {DIMS(4, 3), .low = 0.5f, .high = 4, .n_kinks = 1, .kinks = {1}, .distance = 0.1f}))
+TABLE(variances, THREE(3, FROM(-2, 2, 4, 3), FROM(-2, 2, 4, 3), FROM(0.1f, 2, 4, 1)))
+TABLE(signs, THREE(2, OFF(8), LABELS(-1, 2, 8)))
+TABLE(rankings, THREE(3, OFF(8), FROM(0, 0.05f, 8), LABELS(-1, 2, 8)))
+TABLE(embeddings, SAMPLE("mean", &apart, 3, FROM(-2, 2, 5, 3), FROM(-2, 2, 5, 3), LABELS(-1, 2, 5)))
+TABLE(single, THREE(2, FROM(-2, 2, 4, 3), LABELS(0, 3, 4)))
+TABLE(several, THREE(2, FROM(-2, 2, 4, 3), LABELS(-1, 2, 4, 3)))
+TABLE(triplets, THREE(3, FROM(-2, 2, 4, 3), FROM(-2, 2, 4, 3), FROM(-2, 2, 4, 3)))
+TABLE(points, THREE(2, FROM(-2, 2, 4, 3), FROM(-2, 2, 4, 3)))
+/* exp of these is nothing: CTC's derivative takes it for granted that probabilities add up to 1. */
+TABLE(sequences, THREE(4, FROM(-30, -25, 6, 2, 4), LABELS(1, 4, 2, 2), LABELS(5, 7, 2), LABELS(1, 3, 2)))
+
+/* -- classes -------------------------------------------------------------------------------------------- */
+
+static const char *const of_input[] = {"input", "target"}, *const of_log_input[] = {"log_input", "target"},
+                  *const of_var[] = {"input", "target", "var"}, *const of_two[] = {"input1", "input2", "target"},
+                  *const of_anchor[] = {"anchor", "positive", "negative"}, *const of_points[] = {"x1", "x2"},
+                  *const of_sequence[] = {"log_probs", "targets", "input_lengths", "target_lengths"};
+
+#define ROW(NAME, FLAGS, OPTIONS, SPECS, RUN, N, NAMES, SAMPLES_OF, DOC, ...)                                          \
+    {                                                                                                                  \
+        .cls = {.struct_size = sizeof(tg_layer_class), .flags = FLAGS, .name = NAME, .attrs = SPECS,                   \
+                .attrs_size = sizeof(OPTIONS), .n_in = N, .n_out = 1, .in_names = NAMES, .init = loss_init,            \
+                .forward = {loss_forward, loss_forward}, .samples = SAMPLES_OF, .doc = DOC},                           \
+        .run = RUN, __VA_ARGS__                                                                                        \
     }
-#define LABELS(...)                                                                                          \
-    {                                                                                                        \
-        __VA_ARGS__, .low = 0, .high = 3, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD                        \
-    }
-#define SAMPLE(LABEL, ATTRS, ...)                                                                            \
-    {                                                                                                        \
-        .label = LABEL, .n_in = 2, .in = TG_SAMPLE_INPUTS(__VA_ARGS__), .attrs = ATTRS                                       \
-    }
-static const tg_cross_entropy_options ce_sum = {.ignore_index = 1, .reduction = TG_REDUCE_SUM};
-static const tg_cross_entropy_options ce_none = {.ignore_index = -100, .reduction = TG_REDUCE_NONE};
-static const tg_cross_entropy_options ce_smooth = {
-    .ignore_index = -100, .reduction = TG_REDUCE_MEAN, .label_smoothing = 0.2};
-static const tg_sample cross_entropy_table[] = {
-    SAMPLE("classes", NULL, SCORES(.ndim = 2, .dim = {4, 3}), LABELS(.ndim = 1, .dim = {4})),
-    SAMPLE("sum, ignore_index", &ce_sum, SCORES(.ndim = 2, .dim = {6, 3}), LABELS(.ndim = 1, .dim = {6})),
-    SAMPLE("none, positions", &ce_none, SCORES(.ndim = 3, .dim = {2, 3, 2}),
-           LABELS(.ndim = 2, .dim = {2, 2})),
-    SAMPLE("label smoothing", &ce_smooth, SCORES(.ndim = 2, .dim = {4, 3}), LABELS(.ndim = 1, .dim = {4})),
-    SAMPLE("probabilities", NULL, SCORES(.ndim = 2, .dim = {4, 3}),
-           {.ndim = 2, .dim = {4, 3}, .low = 0.1, .high = 0.9}),
+#define LOSS(NAME, SPECS, RUN, SAMPLES_OF, DOC, ...)                                                                   \
+    ROW(NAME, TG_LAYER_LOSS, loss_options, SPECS, RUN, 2, of_input, SAMPLES_OF, DOC, __VA_ARGS__)
+#define ABOVE_0(NUMBER) .number = NUMBER, .high = HUGE_VAL, .above = true
+enum {
+    CROSS_ENTROPY, NLL, MSE, L1, SMOOTH_L1, HUBER, BCE, BCE_WITH_LOGITS, KL_DIV, POISSON_NLL, GAUSSIAN_NLL, HINGE_EMBEDDING,
+    MARGIN_RANKING, COSINE_EMBEDDING, SOFT_MARGIN, MULTI_MARGIN, MULTILABEL_MARGIN, MULTILABEL_SOFT_MARGIN, TRIPLET_MARGIN,
+    CTC, COSINE_SIMILARITY, PAIRWISE_DISTANCE, N_ROWS
 };
-TG_SAMPLES(cross_entropy_samples, cross_entropy_table)
-
-static const tg_nll_loss_options nll_sum = {.ignore_index = 1, .reduction = TG_REDUCE_SUM};
-static const tg_nll_loss_options nll_none = {.ignore_index = -100, .reduction = TG_REDUCE_NONE};
-static const tg_sample nll_table[] = {
-    SAMPLE("classes", NULL, SCORES(.ndim = 2, .dim = {4, 3}), LABELS(.ndim = 1, .dim = {4})),
-    SAMPLE("sum, ignore_index", &nll_sum, SCORES(.ndim = 2, .dim = {6, 3}), LABELS(.ndim = 1, .dim = {6})),
-    SAMPLE("none, positions", &nll_none, SCORES(.ndim = 3, .dim = {2, 3, 2}),
-           LABELS(.ndim = 2, .dim = {2, 2})),
+static const loss_row rows[N_ROWS] = {
+    [CROSS_ENTROPY] = ROW("CrossEntropyLoss", TG_LAYER_LOSS, tg_cross_entropy_options, cross_entropy_specs, cross_entropy, 2,
+                          of_input, cross_entropy_samples,
+                          "NLLLoss of log_softmax(input); the target is classes, or probabilities",
+                          .number = "label_smoothing", .high = 1, .classes = true),
+    [NLL] = ROW("NLLLoss", TG_LAYER_LOSS, tg_nll_loss_options, nll_specs, nll, 2, of_input, nll_samples,
+                "−weight[target]·input[target]; mean: divided by Σ weight[target]", .classes = true),
+    [MSE] = LOSS("MSELoss", plain, run_mse, pairs, "(input − target)²", ),
+    [L1] = LOSS("L1Loss", plain, run_l1, pairs, "|input − target|", ),
+    [SMOOTH_L1] = LOSS("SmoothL1Loss", smooth_l1_specs, run_smooth_l1, pairs, "HuberLoss over beta", .number = "beta",
+                       .high = HUGE_VAL),
+    [HUBER] = LOSS("HuberLoss", huber_specs, run_huber, pairs,
+                   "(input − target)²/2, from delta on a line of slope delta", ABOVE_0("delta")),
+    [BCE] = LOSS("BCELoss", weighted, run_bce, units, "−target·log input − (1 − target)·log(1 − input)", ),
+    [BCE_WITH_LOGITS] = LOSS("BCEWithLogitsLoss", bce_with_logits_specs, run_bce_with_logits, units, "BCELoss of σ(input)", ),
+    [KL_DIV] = LOSS("KLDivLoss", kl_div_specs, run_kl_div, units, "target·(log target − input)", ),
+    [POISSON_NLL] = ROW("PoissonNLLLoss", TG_LAYER_LOSS, loss_options, poisson_nll_specs, run_poisson_nll, 2, of_log_input, counts,
+                        "exp(log_input) − target·log_input", ),
+    [GAUSSIAN_NLL] = ROW("GaussianNLLLoss", 0, loss_options, gaussian_nll_specs, run_gaussian_nll, 3, of_var, variances,
+                         "(log var + (input − target)²/var)/2", ABOVE_0("eps")),
+    [HINGE_EMBEDDING] = LOSS("HingeEmbeddingLoss", from_1, run_hinge_embedding, signs,
+                             "input where target is 1, max(0, margin − input) where it is −1", ),
+    [MARGIN_RANKING] = ROW("MarginRankingLoss", 0, loss_options, from_0, run_margin_ranking, 3, of_two, rankings,
+                           "max(0, margin − target·(input1 − input2))", ),
+    [COSINE_EMBEDDING] = ROW("CosineEmbeddingLoss", 0, loss_options, from_0, run_cosine_embedding, 3, of_two, embeddings,
+                             "1 − cos where target is 1, max(0, cos − margin) where it is −1", ),
+    [SOFT_MARGIN] = LOSS("SoftMarginLoss", plain, run_soft_margin, pairs, "log(1 + exp(−target·input))", ),
+    [MULTI_MARGIN] = LOSS("MultiMarginLoss", multi_margin_specs, run_multi_margin, single,
+                          "Σ max(0, margin − input[target] + input)^p over the other classes", .number = "p", .low = 1,
+                          .high = 2, .classes = true),
+    [MULTILABEL_MARGIN] = LOSS("MultiLabelMarginLoss", plain, run_multilabel_margin, several,
+                               "Σ max(0, 1 − input[label] + input) over labels and other classes", ),
+    [MULTILABEL_SOFT_MARGIN] = LOSS("MultiLabelSoftMarginLoss", weighted, run_multilabel_soft_margin, several,
+                                    "BCEWithLogitsLoss, its mean over the last dim", ),
+    [TRIPLET_MARGIN] = ROW("TripletMarginLoss", 0, loss_options, triplet_specs, run_triplet_margin, 3, of_anchor, triplets,
+                           "max(0, margin + |anchor − positive| − |anchor − negative|)", ABOVE_0("margin")),
+    [CTC] = ROW("CTCLoss", TG_LAYER_ONCE, loss_options, ctc_specs, run_ctc, 4, of_sequence, sequences,
+                "−log of the probability of all alignments of targets", .number = "blank", .high = INT32_MAX),
+    [COSINE_SIMILARITY] = ROW("CosineSimilarity", 0, loss_options, similarity_specs, run_cosine_similarity, 2, of_points, points,
+                              "Σ x1·x2/(|x1|·|x2|)", ),
+    [PAIRWISE_DISTANCE] = ROW("PairwiseDistance", 0, loss_options, distance_specs, run_pairwise_distance, 2, of_points, points,
+                              "the norm of x1 − x2 + eps", ),
 };
-TG_SAMPLES(nll_samples, nll_table)
-
-static const mse_loss_options mse_sum = {TG_REDUCE_SUM};
-static const mse_loss_options mse_none = {TG_REDUCE_NONE};
-static const tg_sample mse_table[] = {
-    SAMPLE("mean", NULL, SCORES(.ndim = 2, .dim = {4, 3}), SCORES(.ndim = 2, .dim = {4, 3})),
-    SAMPLE("sum", &mse_sum, SCORES(.ndim = 2, .dim = {4, 3}), SCORES(.ndim = 2, .dim = {4, 3})),
-    SAMPLE("none", &mse_none, SCORES(.ndim = 1, .dim = {5}), SCORES(.ndim = 1, .dim = {5})),
+#define CLS(R) &rows[R].cls
+const tg_layer_class *const tg_layers_loss[] = {
+    CLS(CROSS_ENTROPY), CLS(NLL), CLS(MSE), CLS(L1), CLS(SMOOTH_L1), CLS(HUBER), CLS(BCE), CLS(BCE_WITH_LOGITS), CLS(KL_DIV),
+    CLS(POISSON_NLL), CLS(GAUSSIAN_NLL), CLS(HINGE_EMBEDDING), CLS(MARGIN_RANKING), CLS(COSINE_EMBEDDING), CLS(SOFT_MARGIN),
+    CLS(MULTI_MARGIN), CLS(MULTILABEL_MARGIN), CLS(MULTILABEL_SOFT_MARGIN), CLS(TRIPLET_MARGIN), CLS(CTC),
+    CLS(COSINE_SIMILARITY), CLS(PAIRWISE_DISTANCE), NULL,
 };
-TG_SAMPLES(mse_samples, mse_table)
+/* clang-format on */
 
-#define CLASS(NAME, SPECS, OPTIONS, INIT, FORWARD, SAMPLES_OF, DOC)                                          \
-    {                                                                                                        \
-        .struct_size = sizeof(tg_layer_class), .flags = TG_LAYER_LOSS, .name = NAME, .attrs = SPECS,         \
-        .attrs_size = sizeof(OPTIONS), .state_size = sizeof(loss_state), .n_in = 2, .n_out = 1,              \
-        .in_names = input_names, .init = INIT, .forward = {FORWARD, FORWARD}, .samples = SAMPLES_OF,         \
-        .doc = DOC                                                                                           \
-    }
-static const tg_layer_class cross_entropy =
-    CLASS("CrossEntropyLoss", cross_entropy_specs, tg_cross_entropy_options, cross_entropy_init,
-          cross_entropy_forward, cross_entropy_samples,
-          "NLLLoss of log_softmax(input); the target is classes, or probabilities");
-static const tg_layer_class nll =
-    CLASS("NLLLoss", nll_specs, tg_nll_loss_options, nll_init, nll_forward, nll_samples,
-          "−weight[target]·input[target]; mean: divided by Σ weight[target]");
-static const tg_layer_class mse =
-    CLASS("MSELoss", mse_specs, mse_loss_options, mse_init, mse_forward, mse_samples, "(input − target)²");
-
-const tg_layer_class *const tg_layers_loss[] = {&cross_entropy, &nll, &mse, NULL};
+/* -- constructors --------------------------------------------------------------------------------------- */
 
 tg_cross_entropy_options tg_cross_entropy_defaults(void)
 {
@@ -198,12 +345,12 @@ tg_module *tg_nn_cross_entropy_loss_with(tg_runtime *rt, const tg_cross_entropy_
     tg_cross_entropy_options known = tg_cross_entropy_defaults();
     return tg_options_read("CrossEntropyLoss", &known, sizeof known, options)
                ? NULL
-               : tg_module_new(rt, &cross_entropy, &known);
+               : tg_module_new(rt, CLS(CROSS_ENTROPY), &known);
 }
 
 tg_module *tg_nn_cross_entropy_loss(tg_runtime *rt)
 {
-    return tg_module_new(rt, &cross_entropy, NULL);
+    return tg_module_new(rt, CLS(CROSS_ENTROPY), NULL);
 }
 
 tg_nll_loss_options tg_nll_loss_defaults(void)
@@ -215,15 +362,53 @@ tg_nll_loss_options tg_nll_loss_defaults(void)
 tg_module *tg_nn_nll_loss_with(tg_runtime *rt, const tg_nll_loss_options *options)
 {
     tg_nll_loss_options known = tg_nll_loss_defaults();
-    return tg_options_read("NLLLoss", &known, sizeof known, options) ? NULL : tg_module_new(rt, &nll, &known);
+    return tg_options_read("NLLLoss", &known, sizeof known, options) ? NULL
+                                                                     : tg_module_new(rt, CLS(NLL), &known);
 }
 
 tg_module *tg_nn_nll_loss(tg_runtime *rt)
 {
-    return tg_module_new(rt, &nll, NULL);
+    return tg_module_new(rt, CLS(NLL), NULL);
 }
 
-tg_module *tg_nn_mse_loss(tg_runtime *rt, tg_reduction reduction)
-{
-    return tg_module_new(rt, &mse, &(mse_loss_options){reduction});
-}
+/* tg_nn_NAME(rt, …), the arguments as declared: a module of the row, with these of its options. */
+#define CONSTRUCTOR(NAME, ROW_OF, ARGUMENTS, ...)                                                            \
+    tg_module *tg_nn_##NAME ARGUMENTS                                                                        \
+    {                                                                                                        \
+        const loss_options o = {__VA_ARGS__};                                                                \
+        return tg_module_new(rt, CLS(ROW_OF), &o);                                                           \
+    }
+#define ARGUMENTS(...) (tg_runtime * rt, __VA_ARGS__, tg_reduction reduction)
+CONSTRUCTOR(mse_loss, MSE, (tg_runtime * rt, tg_reduction reduction), .reduction = reduction)
+CONSTRUCTOR(l1_loss, L1, (tg_runtime * rt, tg_reduction reduction), .reduction = reduction)
+CONSTRUCTOR(smooth_l1_loss, SMOOTH_L1, ARGUMENTS(double beta), .reduction = reduction, .beta = beta)
+CONSTRUCTOR(huber_loss, HUBER, ARGUMENTS(double delta), .reduction = reduction, .delta = delta)
+CONSTRUCTOR(bce_loss, BCE, ARGUMENTS(tg_tensor *weight), .reduction = reduction, .weight = weight)
+CONSTRUCTOR(bce_with_logits_loss, BCE_WITH_LOGITS, ARGUMENTS(tg_tensor *weight, tg_tensor *pos_weight),
+            .reduction = reduction, .weight = weight, .pos_weight = pos_weight)
+CONSTRUCTOR(kl_div_loss, KL_DIV, ARGUMENTS(bool log_target), .reduction = reduction, .log_target = log_target)
+CONSTRUCTOR(poisson_nll_loss, POISSON_NLL, ARGUMENTS(bool log_input, bool full, double eps),
+            .reduction = reduction, .log_input = log_input, .full = full, .eps = eps)
+CONSTRUCTOR(gaussian_nll_loss, GAUSSIAN_NLL, ARGUMENTS(bool full, double eps), .reduction = reduction,
+            .full = full, .eps = eps)
+CONSTRUCTOR(hinge_embedding_loss, HINGE_EMBEDDING, ARGUMENTS(double margin), .reduction = reduction,
+            .margin = margin)
+CONSTRUCTOR(margin_ranking_loss, MARGIN_RANKING, ARGUMENTS(double margin), .reduction = reduction,
+            .margin = margin)
+CONSTRUCTOR(cosine_embedding_loss, COSINE_EMBEDDING, ARGUMENTS(double margin), .reduction = reduction,
+            .margin = margin)
+CONSTRUCTOR(soft_margin_loss, SOFT_MARGIN, (tg_runtime * rt, tg_reduction reduction), .reduction = reduction)
+CONSTRUCTOR(multi_margin_loss, MULTI_MARGIN, ARGUMENTS(int64_t p, double margin, tg_tensor *weight),
+            .reduction = reduction, .power = p, .margin = margin, .weight = weight)
+CONSTRUCTOR(multilabel_margin_loss, MULTILABEL_MARGIN, (tg_runtime * rt, tg_reduction reduction),
+            .reduction = reduction)
+CONSTRUCTOR(multilabel_soft_margin_loss, MULTILABEL_SOFT_MARGIN, ARGUMENTS(tg_tensor *weight),
+            .reduction = reduction, .weight = weight)
+CONSTRUCTOR(triplet_margin_loss, TRIPLET_MARGIN, ARGUMENTS(double margin, double p, double eps, bool swap),
+            .reduction = reduction, .margin = margin, .p = p, .eps = eps, .swap = swap)
+CONSTRUCTOR(ctc_loss, CTC, ARGUMENTS(int64_t blank, bool zero_infinity), .reduction = reduction,
+            .blank = blank, .zero_infinity = zero_infinity)
+CONSTRUCTOR(cosine_similarity, COSINE_SIMILARITY, (tg_runtime * rt, int64_t dim, double eps), .dim = dim,
+            .eps = eps)
+CONSTRUCTOR(pairwise_distance, PAIRWISE_DISTANCE, (tg_runtime * rt, double p, double eps, bool keepdim),
+            .p = p, .eps = eps, .keepdim = keepdim)

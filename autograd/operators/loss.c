@@ -1,6 +1,6 @@
 /* Losses between two tensors of one shape. */
 #include "autograd/operators/checks.h"
-#include "autograd/operators/reduced.h"
+#include "autograd/operators/losses.h"
 
 /* -- infer ---------------------------------------------------------------------------------------------- */
 
@@ -183,43 +183,85 @@ static bool broadcast(const tg_desc *a, const tg_desc *b, tg_desc *out)
     return true;
 }
 
-tg_tensor *tg_mse_loss(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_reduction reduction)
+void tg_loss_spread(tg_tape *tape, const char *what, tg_tensor **input, tg_tensor **target)
 {
     tg_desc x, t, both;
-    bool known = tape && input && target && !tg_tape_status(tape) && !tg_tensor_desc(input, &x) &&
-                 !tg_tensor_desc(target, &t);
-    if (known && !tg_desc_same_dims(&x, &t) && broadcast(&x, &t, &both)) {
-        char got_x[128], got_t[128];
-        tg_runtime_log(tg_tape_runtime(tape), TG_LOG_WARNING,
-                       "mse_loss: input %s and target %s have different sizes and are broadcast, which is "
-                       "likely a mistake",
-                       tg_desc_format(&x, got_x, sizeof got_x), tg_desc_format(&t, got_t, sizeof got_t));
-        input = tg_expand_dims(tape, input, both.dim, (size_t)both.ndim);
-        target = tg_expand_dims(tape, target, both.dim, (size_t)both.ndim);
-    }
+    bool known = tape && *input && *target && !tg_tape_status(tape) && !tg_tensor_desc(*input, &x) &&
+                 !tg_tensor_desc(*target, &t);
+    if (!known || tg_desc_same_dims(&x, &t) || !broadcast(&x, &t, &both))
+        return;
+    char got_x[128], got_t[128];
+    tg_runtime_log(tg_tape_runtime(tape), TG_LOG_WARNING,
+                   "%s: input %s and target %s have different sizes and are broadcast, which is "
+                   "likely a mistake",
+                   what, tg_desc_format(&x, got_x, sizeof got_x), tg_desc_format(&t, got_t, sizeof got_t));
+    *input = tg_expand_dims(tape, *input, both.dim, (size_t)both.ndim);
+    *target = tg_expand_dims(tape, *target, both.dim, (size_t)both.ndim);
+}
+
+tg_tensor *tg_mse_loss(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_reduction reduction)
+{
+    tg_loss_spread(tape, "mse_loss", &input, &target);
     tg_tensor *const in[] = {input, target};
     return apply_first(tape, &mse_loss, in, 2, &(tg_mse_loss_attrs){.reduction = reduction});
 }
 
-/* TG_EINVAL where one of x's values is outside [0, 1]. */
-static bool need_unit(tg_tape *tape, tg_tensor *x, const char *argument)
+bool tg_loss_takes(const tg_composition *c, tg_tensor *input, tg_tensor **target, tg_reduction reduction)
 {
-    double low = 0, high = 0;
+    if (!c->what || !c->tape)
+        return false;
+    const tg_desc *x = tg_float_argument(c->tape, input, c->what, "input");
+    const tg_desc *t = x ? tg_argument(c->tape, *target, c->what, "target") : NULL;
+    if (!t || !tg_known_reduction(c->tape, c->what, reduction))
+        return false;
+    if (!tg_dtype_is_float(t->dtype))
+        *target = tg_to(c->tape, *target, (tg_dtype)x->dtype);
+    return *target != NULL;
+}
+
+bool tg_loss_same_dims(const tg_composition *c, tg_tensor *x, const char *argument, tg_tensor *like,
+                       const char *other)
+{
+    const tg_desc *d = tg_argument(c->tape, x, c->what, argument);
+    const tg_desc *want = d ? tg_argument(c->tape, like, c->what, other) : NULL;
+    char got[112], expected[112];
+    if (want && tg_desc_same_dims(d, want))
+        return true;
+    if (want)
+        tg_fail(c->tape, TG_ESHAPE, "%s: %s %s has not the dims of %s %s", c->what, argument,
+                tg_desc_format(d, got, sizeof got), other, tg_desc_format(want, expected, sizeof expected));
+    return false;
+}
+
+bool tg_loss_within(tg_tape *tape, const char *what, const char *argument, tg_tensor *x, double low, double high,
+                    tg_status status, double *most)
+{
+    double least = low, largest = low;
     tg_scope scope;
+    if (most)
+        *most = low;
     if (!tg_tensor_count(x))
         return true;
     const bool was = tg_tape_set_recording(tape, false);
     tg_scope_enter(tape, &scope);
-    tg_tensor *most = NULL, *least = tg_aminmax_dims(tape, x, NULL, 0, false, &most);
-    least = tg_to(tape, least, TG_F64);
-    most = tg_to(tape, most, TG_F64);
-    if (!tg_tape_status(tape) && !tg_tensor_read(least, &low, sizeof low) &&
-        !tg_tensor_read(most, &high, sizeof high) && !(low >= 0 && high <= 1))
-        tg_fail(tape, TG_EINVAL, "binary_cross_entropy: %s has values from %g to %g, expected 0 … 1",
-                argument, low, high);
+    tg_tensor *max = NULL, *min = tg_aminmax_dims(tape, x, NULL, 0, false, &max);
+    if (!tg_tape_status(tape) && !tg_item(min, &least) && !tg_item(max, &largest) &&
+        !(least >= low && largest <= high))
+        tg_fail(tape, status, "%s: %s has values from %.10g to %.10g, expected %.10g … %.10g", what, argument,
+                least, largest, low, high);
+    if (most)
+        *most = largest;
     tg_scope_undo(tape, &scope);
     tg_tape_set_recording(tape, was);
     return !tg_tape_status(tape);
+}
+
+tg_tensor *tg_loss_weighted(tg_tape *tape, tg_tensor *loss, tg_tensor *weight, tg_tensor *like)
+{
+    tg_desc d;
+    if (!weight || tg_tape_status(tape) || tg_tensor_desc(like, &d))
+        return loss;
+    return tg_mul(tape, loss, tg_expand_as(tape, weight, &d));
 }
 
 tg_tensor *tg_binary_cross_entropy(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_tensor *weight,
@@ -227,25 +269,13 @@ tg_tensor *tg_binary_cross_entropy(tg_tape *tape, tg_tensor *input, tg_tensor *t
 {
     TG_COMPOSES(tape, "binary_cross_entropy");
     static const char *const what = "binary_cross_entropy";
-    const tg_desc *x = tg_float_argument(tape, input, what, "input");
-    const tg_desc *t = x ? tg_float_argument(tape, target, what, "target") : NULL;
-    tg_desc both;
-    tg_scope scope;
-    if (!t || (weight && !tg_float_argument(tape, weight, what, "weight")) ||
-        !tg_known_reduction(tape, what, reduction))
+    if (!tg_float_argument(tape, input, what, "input") || !tg_float_argument(tape, target, what, "target") ||
+        (weight && !tg_float_argument(tape, weight, what, "weight")) ||
+        !tg_known_reduction(tape, what, reduction) ||
+        !tg_loss_same_dims(&composition_, target, "target", input, "input") ||
+        !tg_loss_within(tape, what, "input", input, 0, 1, TG_EINVAL, NULL) ||
+        !tg_loss_within(tape, what, "target", target, 0, 1, TG_EINVAL, NULL))
         return NULL;
-    if (!tg_desc_same_dims(x, t)) {
-        char got_x[112], got_t[112];
-        tg_fail(tape, TG_ESHAPE, "%s: target %s has not the dims of input %s", what,
-                tg_desc_format(t, got_t, sizeof got_t), tg_desc_format(x, got_x, sizeof got_x));
-        return NULL;
-    }
-    both = *x;
-    if (!need_unit(tape, input, "input") || !need_unit(tape, target, "target"))
-        return NULL;
-    tg_scope_enter(tape, &scope);
     tg_tensor *loss = apply_first(tape, &binary_cross_entropy, (tg_tensor *const[]){input, target}, 2, NULL);
-    if (weight)
-        loss = tg_mul(tape, loss, tg_expand_as(tape, weight, &both));
-    return tg_composed(tape, &scope, tg_reduced_loss(tape, loss, reduction), NULL);
+    return tg_loss_reduced(&composition_, tg_loss_weighted(tape, loss, weight, input), reduction);
 }

@@ -15,6 +15,7 @@ extern const tg_operator *const tg_ops_matmul[];
 extern const tg_operator *const tg_ops_softmax[];
 extern const tg_operator *const tg_ops_loss[];
 extern const tg_operator *const tg_ops_cross_entropy[];
+extern const tg_operator *const tg_ops_ctc[];
 extern const tg_operator *const tg_ops_norm[];
 extern const tg_operator *const tg_ops_index[];
 extern const tg_operator *const tg_ops_random[];

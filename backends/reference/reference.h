@@ -22,6 +22,7 @@ extern const tg_ref_kernel tg_ref_copy[];
 extern const tg_ref_kernel tg_ref_matmul[];
 extern const tg_ref_kernel tg_ref_softmax[];
 extern const tg_ref_kernel tg_ref_loss[];
+extern const tg_ref_kernel tg_ref_ctc[];
 extern const tg_kernel tg_ref_norm[];
 extern const tg_ref_kernel tg_ref_index[];
 extern const tg_ref_kernel tg_ref_random[];

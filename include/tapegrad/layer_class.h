@@ -53,7 +53,8 @@ typedef tg_status (*tg_backward_fn)(tg_module *, tg_tape *, const tg_node *, tg_
                                     tg_tensor *gx[]);
 
 enum {
-    TG_LAYER_ONCE = 1u,  /* its own backward, and no replay: a second derivative is TG_ENODERIV */
+    TG_LAYER_ONCE = 1u,  /* once differentiable: a backward of its own is not replayed, an operator has no
+                            second rule: TG_ENODERIV                                          */
     TG_LAYER_LOSS = 2u,  /* takes (input, target)                                               */
     TG_LAYER_RANDOM = 4u /* draws in train mode                                                 */
 };

@@ -3,13 +3,17 @@
 #define TAPEGRAD_LAYERS_LOSS_H
 
 #include <tapegrad/module.h>
-#include <tapegrad/ops_nn.h>
+#include <tapegrad/ops_loss.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /* -- losses: called with (input, target) through tg_forward_n; the same in both modes ---------------- */
+
+/* Formulae, shapes and errors are those of the functions of the same names in ops_loss.h. Arguments stand in torch.nn's
+ * order, reduction last (torch's default: TG_REDUCE_MEAN); those torch has defaults for are named here. A weight is any
+ * tensor of f32 or f64, or NULL; it is copied into the buffer of its name. */
 
 typedef struct tg_cross_entropy_options {
     size_t struct_size;
@@ -36,8 +40,42 @@ TG_API tg_nll_loss_options tg_nll_loss_defaults(void);
 TG_API tg_module *tg_nn_nll_loss(tg_runtime *rt);
 TG_API tg_module *tg_nn_nll_loss_with(tg_runtime *rt, const tg_nll_loss_options *options);
 
-/* (input − target)². */
+/* Numbers. beta 1, at least 0; delta 1, above 0. */
 TG_API tg_module *tg_nn_mse_loss(tg_runtime *rt, tg_reduction reduction);
+TG_API tg_module *tg_nn_l1_loss(tg_runtime *rt, tg_reduction reduction);
+TG_API tg_module *tg_nn_smooth_l1_loss(tg_runtime *rt, double beta, tg_reduction reduction);
+TG_API tg_module *tg_nn_huber_loss(tg_runtime *rt, double delta, tg_reduction reduction);
+/* log_input true, full false, eps 1e-8; called with (log_input, target). */
+TG_API tg_module *tg_nn_poisson_nll_loss(tg_runtime *rt, bool log_input, bool full, double eps, tg_reduction reduction);
+/* full false, eps 1e-6, above 0; called with (input, target, var). */
+TG_API tg_module *tg_nn_gaussian_nll_loss(tg_runtime *rt, bool full, double eps, tg_reduction reduction);
+
+/* Probabilities. log_target false; reduction may be TG_REDUCE_BATCHMEAN. */
+TG_API tg_module *tg_nn_bce_loss(tg_runtime *rt, tg_tensor *weight, tg_reduction reduction);
+TG_API tg_module *tg_nn_bce_with_logits_loss(tg_runtime *rt, tg_tensor *weight, tg_tensor *pos_weight,
+                                             tg_reduction reduction);
+TG_API tg_module *tg_nn_kl_div_loss(tg_runtime *rt, bool log_target, tg_reduction reduction);
+/* blank 0, zero_infinity false; called with (log_probs, targets, input_lengths, target_lengths). */
+TG_API tg_module *tg_nn_ctc_loss(tg_runtime *rt, int64_t blank, bool zero_infinity, tg_reduction reduction);
+
+/* Margins. Hinge: 1; ranking and cosine: 0, called with (input1, input2, target). Multi: p 1 (or 2), margin 1. */
+TG_API tg_module *tg_nn_hinge_embedding_loss(tg_runtime *rt, double margin, tg_reduction reduction);
+TG_API tg_module *tg_nn_margin_ranking_loss(tg_runtime *rt, double margin, tg_reduction reduction);
+TG_API tg_module *tg_nn_cosine_embedding_loss(tg_runtime *rt, double margin, tg_reduction reduction);
+TG_API tg_module *tg_nn_soft_margin_loss(tg_runtime *rt, tg_reduction reduction);
+TG_API tg_module *tg_nn_multi_margin_loss(tg_runtime *rt, int64_t p, double margin, tg_tensor *weight,
+                                          tg_reduction reduction);
+TG_API tg_module *tg_nn_multilabel_margin_loss(tg_runtime *rt, tg_reduction reduction);
+TG_API tg_module *tg_nn_multilabel_soft_margin_loss(tg_runtime *rt, tg_tensor *weight, tg_reduction reduction);
+/* margin 1, above 0; p 2, eps 1e-6, swap false; called with (anchor, positive, negative). */
+TG_API tg_module *tg_nn_triplet_margin_loss(tg_runtime *rt, double margin, double p, double eps, bool swap,
+                                            tg_reduction reduction);
+
+/* -- distances: called with (x1, x2) --------------------------------------------------------------------- */
+/* dim 1, eps 1e-8. */
+TG_API tg_module *tg_nn_cosine_similarity(tg_runtime *rt, int64_t dim, double eps);
+/* p 2, eps 1e-6, keepdim false. */
+TG_API tg_module *tg_nn_pairwise_distance(tg_runtime *rt, double p, double eps, bool keepdim);
 
 #ifdef __cplusplus
 }

@@ -235,6 +235,15 @@ typedef struct tg_nll_loss_backward_attrs {
     double label_smoothing;
 } tg_nll_loss_backward_attrs;
 
+/* ctc_loss: in [log_probs (T, N, C), targets (N, S), input_lengths (N), target_lengths (N), all three i64] → [loss (N)]:
+ * −log of the probability that the first input_lengths[n] classes, without repetitions and then without blanks, are the
+ * first target_lengths[n] of targets[n]; ∞ where none is, or 0 with zero_infinity. ctc_loss_backward: in [gy (N), those]
+ * → [gx (T, N, C)] = gy·(exp(log_probs) − the probability of each class at each time, given the target), 0 behind the
+ * length; NaN, or 0 with zero_infinity, where the loss is ∞. Lengths and labels are in range: the host looked. */
+typedef struct tg_ctc_loss_attrs {
+    int64_t blank, zero_infinity;
+} tg_ctc_loss_attrs;
+
 /* -- norm --------------------------------------------------------------------------------------------------------------- */
 /* batch_norm_train: in [x (N, C, *), weight (C) or absent, bias (C) or absent] → [y, mean, var, invstd]: y = (x −
  * mean)·invstd·weight + bias, in this order and never folded; statistics over every dim but 1, var biased, invstd =

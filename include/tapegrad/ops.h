@@ -22,6 +22,7 @@
 #include <tapegrad/ops_index.h>
 #include <tapegrad/ops_products.h>
 #include <tapegrad/ops_nn.h>
+#include <tapegrad/ops_loss.h>
 
 #ifndef __cplusplus
 /* TG_DIMS(4, 2): the two arguments dims and ndim (n_dims) of every function that takes them. */

@@ -1,4 +1,4 @@
-/* Operators of torch.nn.functional: softmax, losses, normalisation, random, resampling. What holds for all is in ops.h, which includes this. */
+/* Operators of torch.nn.functional: softmax, normalisation, random, resampling. What holds for all is in ops.h, which includes this. */
 #ifndef TAPEGRAD_OPS_NN_H
 #define TAPEGRAD_OPS_NN_H
 
@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* -- softmax, losses --------------------------------------------------------------------------------------------------- */
+/* -- softmax -------------------------------------------------------------------------------------------------------------- */
 /* exp(x)/Σexp(x) along dim (negative: from the end; a scalar has dim 0), shifted by the maximum. gx = y·(gy −
  * Σgy·y). A row of −∞ gives NaN, as in torch.softmax. TG_EINVAL for a dim that x has not, TG_EDTYPE unless f32 or f64. */
 TG_API tg_tensor *tg_softmax(tg_tape *tape, tg_tensor *x, int64_t dim);
@@ -17,36 +17,6 @@ TG_API tg_tensor *tg_log_softmax(tg_tape *tape, tg_tensor *x, int64_t dim);
 /* log Σexp(x) over the listed dims, none listed: over all. gx = gy·exp(x − y). −∞ for a row of −∞ (its gradient is
  * NaN) and for no elements, as torch.logsumexp. TG_EINVAL also for a dim listed twice. */
 TG_API tg_tensor *tg_logsumexp_dims(tg_tape *tape, tg_tensor *x, const int64_t *dims, size_t n_dims, bool keepdim);
-/* (input − target)²: elementwise, its mean or its sum; the two broadcast. d/d input = 2·gy·(input − target), over the
- * count for the mean; d/d target its opposite. Of no elements: sum 0, mean NaN. Sizes that differ are worth a
- * TG_LOG_WARNING, as in torch.nn.functional.mse_loss. TG_ESHAPE, TG_EDTYPE, TG_EINVAL. */
-TG_API tg_tensor *tg_mse_loss(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_reduction reduction);
-/* −w[t]·input[n, t, …] at each label t that is not ignore_index. input: log-probabilities [N, C, *] or [C]; target: i64
- * labels [N, *] or a scalar; weight [C] of input's dtype, a constant, or NULL (ones). The result: of target's shape with
- * zeros for what is ignored; the sum; or the sum over Σw[t] (NaN where all is ignored). torch.nn.functional.nll_loss.
- * TG_EINDEX for a label outside [0, C) that is not ignore_index, naming it and its position; TG_ESHAPE, TG_EDTYPE,
- * TG_EINVAL; a weight that wants a gradient is TG_ENODERIV in the sweep.
- *     tg_tensor *loss = tg_nll_loss(tape, tg_log_softmax(tape, x, 1), labels, NULL, -100, TG_REDUCE_MEAN); */
-TG_API tg_tensor *tg_nll_loss(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_tensor *weight,
-                              int64_t ignore_index, tg_reduction reduction);
-/* With lp = log_softmax(input) over the classes and s = label_smoothing:
- *  - target i64 labels: −(1 − s)·w[t]·lp[t] − s/C·Σ_c w[c]·lp[c], reduced as tg_nll_loss;
- *  - target probabilities of input's shape and dtype, q = (1 − s)·target + s/C: −Σ_c w[c]·q[c]·lp[c]; the mean is over
- *    the positions. Target and weight are differentiable here, and an ignore_index of 0 or more is TG_EINVAL.
- * torch.nn.functional.cross_entropy. Errors as tg_nll_loss, and TG_EINVAL for a label_smoothing outside [0, 1]. */
-TG_API tg_tensor *tg_cross_entropy_with(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_tensor *weight,
-                                        int64_t ignore_index, tg_reduction reduction, double label_smoothing);
-/* The same without weights and smoothing: mean, ignore_index −100. */
-TG_API tg_tensor *tg_cross_entropy(tg_tape *tape, tg_tensor *input, tg_tensor *target);
-/* −(t·max(log x, −100) + (1 − t)·max(log(1 − x), −100)) times weight (NULL: 1; it broadcasts), reduced. d/d input =
- * (x − t)/max(x·(1 − x), 1e-12). torch.nn.functional.binary_cross_entropy. TG_EINVAL for values outside [0, 1], TG_ESHAPE
- * for dims that differ. */
-TG_API tg_tensor *tg_binary_cross_entropy(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_tensor *weight,
-                                          tg_reduction reduction);
-/* max(0, margin + d(anchor, positive) − d(anchor, negative)), reduced, where d is tg_pairwise_distance; with swap
- * d(positive, negative) counts where it is the smaller. torch.nn.functional.triplet_margin_loss. */
-TG_API tg_tensor *tg_triplet_margin_loss(tg_tape *tape, tg_tensor *anchor, tg_tensor *positive, tg_tensor *negative,
-                                         double margin, double p, double eps, bool swap, tg_reduction reduction);
 
 /* -- distances, f32 or f64; the two broadcast ------------------------------------------------------------------------------ */
 /* Σa·b/(max(|a|, eps)·max(|b|, eps)) along dim; a raised norm keeps its derivative. torch.nn.functional.cosine_similarity. */

@@ -32,8 +32,13 @@ typedef enum tg_dtype {
 /* Train mode updates statistics and drops units; eval mode changes nothing. See docs/modes.md. */
 typedef enum tg_mode { TG_TRAIN = 0, TG_EVAL = 1, TG_N_MODES = 2 } tg_mode;
 
-/* 'none', 'mean', 'sum' of torch.nn's losses. */
-typedef enum tg_reduction { TG_REDUCE_NONE = 0, TG_REDUCE_MEAN = 1, TG_REDUCE_SUM = 2 } tg_reduction;
+/* 'none', 'mean', 'sum' of torch.nn's losses; 'batchmean' is tg_kl_div's alone. */
+typedef enum tg_reduction {
+    TG_REDUCE_NONE = 0,
+    TG_REDUCE_MEAN = 1,
+    TG_REDUCE_SUM = 2,
+    TG_REDUCE_BATCHMEAN = 3
+} tg_reduction;
 
 typedef struct tg_layout tg_layout; /* a backend's private blocked format */
 

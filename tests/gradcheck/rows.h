@@ -13,6 +13,8 @@ typedef struct row_case {
 
 /* Has the row a derivative? Not those flagged TG_OP_NONDIFF and not those that write in place. */
 bool row_is_differentiable(const tg_operator *op);
+/* How often it can be differentiated, as far as is checked: 2, or 1 where torch has no second derivative. */
+int row_orders(const tg_operator *op);
 /* How many of its outputs carry a gradient. */
 size_t row_n_out(const tg_operator *op);
 /* tg_check_fn: applies the row; `arg` is a row_case. */

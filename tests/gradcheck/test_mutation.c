@@ -303,7 +303,7 @@ static outcome try_mutant(mutator *m, const term *t, const tg_sample *samples, s
 {
     bool changed = false;
     m->active = t;
-    for (int order = t->recorded ? 2 : 1; order <= 2; order++)
+    for (int order = t->recorded ? 2 : 1; order <= row_orders(m->target); order++)
         for (size_t s = 0; s < n; s++) {
             if (!(t->in_samples >> s & 1u))
                 continue;
@@ -322,7 +322,7 @@ static void look(mutator *m, const tg_sample *samples, size_t n)
         m->sample = (unsigned)s;
         if (!sample_wants_gradient(&samples[s]))
             continue;
-        tg_status status = check_with(m, &samples[s], 2);
+        tg_status status = check_with(m, &samples[s], row_orders(m->target));
         ck_assert_msg(status == TG_OK, "%s, sample '%s', not mutated: %s", m->target->name, samples[s].label,
                       tg_tape_error(tape));
     }

@@ -43,6 +43,11 @@ static void check_row(const tg_operator *op, int order)
         if (order > 1 && is_first_order(&samples[s]))
             continue;
         tg_status status = row_check(tape, op, &samples[s], order);
+        if (order > row_orders(op)) {
+            ck_assert_msg(status == TG_ENODERIV, "%s: %s, expected TG_ENODERIV", op->name, tg_status_name(status));
+            tg_tape_clear_error(tape);
+            status = TG_OK;
+        }
         if (status)
             ck_abort_msg("%s, sample '%s': %s: %s", op->name, samples[s].label, tg_status_name(status),
                          tg_tape_error(tape));

@@ -292,6 +292,27 @@ static void *products(cursor *c, tg_tape *on, tg_tensor *const *t)
     return NULL;
 }
 
+static void *losses(cursor *c, tg_tape *on, tg_tensor *const *t)
+{
+    const tg_reduction mean = TG_REDUCE_MEAN;
+    CALL(l1_loss, "f23 f23", tg_l1_loss(on, t[0], t[1], mean))
+    CALL(huber_loss, "f23 f23", tg_huber_loss(on, t[0], t[1], 1, mean))
+    CALL(smooth_l1_loss, "f23 f23", tg_smooth_l1_loss(on, t[0], t[1], 1, mean))
+    CALL(poisson_nll_loss, "f23 f23", tg_poisson_nll_loss(on, t[0], t[1], true, true, 1e-8, mean))
+    CALL(gaussian_nll_loss, "f23 f23 f23", tg_gaussian_nll_loss(on, t[0], t[1], t[2], true, 1e-6, mean))
+    CALL(bce_with_logits, "f23 f23 f3? f3?", tg_bce_with_logits(on, t[0], t[1], t[2], t[3], mean))
+    CALL(kl_div, "f23 f23", tg_kl_div(on, t[0], t[1], false, TG_REDUCE_BATCHMEAN))
+    CALL(ctc_loss, "f223 i22 i2 i2", tg_ctc_loss(on, t[0], t[1], t[2], t[3], 0, true, mean))
+    CALL(hinge_embedding_loss, "f23 f23", tg_hinge_embedding_loss(on, t[0], t[1], 1, mean))
+    CALL(margin_ranking_loss, "f23 f23 f23", tg_margin_ranking_loss(on, t[0], t[1], t[2], 0, mean))
+    CALL(cosine_embedding_loss, "f23 f23 f2", tg_cosine_embedding_loss(on, t[0], t[1], t[2], 0, mean))
+    CALL(soft_margin_loss, "f23 f23", tg_soft_margin_loss(on, t[0], t[1], mean))
+    CALL(multi_margin_loss, "f23 i2 f3?", tg_multi_margin_loss(on, t[0], t[1], 1, 1, t[2], mean))
+    CALL(multilabel_margin_loss, "f23 i23", tg_multilabel_margin_loss(on, t[0], t[1], mean))
+    CALL(multilabel_soft_margin_loss, "f23 f23 f3?", tg_multilabel_soft_margin_loss(on, t[0], t[1], t[2], mean))
+    return NULL;
+}
+
 static void *nn(cursor *c, tg_tape *on, tg_tensor *const *t)
 {
     CALL(softmax, "f23", tg_softmax(on, t[0], 1))
@@ -328,7 +349,7 @@ static void *nn(cursor *c, tg_tape *on, tg_tensor *const *t)
     return NULL;
 }
 
-static const calls right[] = {elementwise, reduce, shape, index_, products, nn, NULL};
+static const calls right[] = {elementwise, reduce, shape, index_, products, nn, losses, NULL};
 
 static void is_right(size_t k, const cursor *expected, size_t n)
 {
