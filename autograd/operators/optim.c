@@ -22,6 +22,8 @@ static tg_status infer_groups(const tg_infer *q)
     if (q->n_in == 0 || q->n_in % period != 0)
         return tg_infer_fail(q, TG_EINVAL, "got %zu inputs, expected groups of %zu", q->n_in, period);
     for (size_t i = 0; i < q->n_in; i++) {
+        if (!q->in[i] && q->op->optional & TG_OP_IN(i % period))
+            continue;
         tg_status status = check_tensor(q, i);
         if (status)
             return status;
@@ -35,6 +37,15 @@ static tg_status infer_groups(const tg_infer *q)
             return status;
     }
     return TG_OK;
+}
+
+/* Groups in which only the parameter is always there. */
+static tg_status infer_step(const tg_infer *q)
+{
+    const tg_rule_attrs *a = q->attrs;
+    if (a->rule < 0 || a->rule >= TG_N_RULES)
+        return tg_infer_fail(q, TG_EINVAL, "there is no rule %lld", (long long)a->rule);
+    return infer_groups(q);
 }
 
 static tg_status infer_norm(const tg_infer *q)
@@ -59,6 +70,12 @@ static const tg_attr_spec sgd_attrs[] = {
 
 static const tg_attr_spec adam_attrs[] = {
     {.name = "maximize", .type = TG_ATTR_INT, MEMBER(tg_adam_attrs, maximize), .doc = "1: −grad is used"},
+    {0},
+};
+
+static const tg_attr_spec rule_attrs[] = {
+    {.name = "rule", .type = TG_ATTR_INT, MEMBER(tg_rule_attrs, rule), .doc = "a tg_step_rule"},
+    {.name = "maximize", .type = TG_ATTR_INT, MEMBER(tg_rule_attrs, maximize), .doc = "1: −grad is used"},
     {0},
 };
 
@@ -132,14 +149,26 @@ TG_SAMPLES(adam_samples,
             .attrs = &adam_up,
             .scalars = decoupled})
 
-TG_SAMPLES(amsgrad_samples,
-           {.label = "matrix",
-            .n_in = 5,
-            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
-                                   VALUES(.ndim = 2, .dim = {5, 7}), SQUARES(.ndim = 2, .dim = {5, 7}),
-                                   SQUARES(.ndim = 2, .dim = {5, 7})),
-            .attrs = &plain_adam,
-            .scalars = adam_scalars})
+#define STEP_DIM .ndim = 2, .dim = {5, 7}
+static const tg_sample_input step_in[] = {VALUES(STEP_DIM), STRIDED(STEP_DIM), SQUARES(STEP_DIM),
+                                          SQUARES(STEP_DIM), SQUARES(STEP_DIM)};
+#define LARGE_DIM .ndim = 2, .dim = {70, 521}
+static const tg_sample_input large_step_in[] = {VALUES(LARGE_DIM), VALUES(LARGE_DIM), SQUARES(LARGE_DIM),
+                                                {.flags = TG_SAMPLE_ABSENT}, {.flags = TG_SAMPLE_ABSENT}};
+#define STEP(rule_, input)                                                                                   \
+    {                                                                                                        \
+        .label = #rule_, .n_in = 5, .in = input, .attrs = &rules[TG_RULE_##rule_], .scalars = step_scalars   \
+    }
+#define RULE(rule_) [TG_RULE_##rule_] = {.rule = TG_RULE_##rule_, .maximize = TG_RULE_##rule_ == TG_RULE_RMSPROP}
+static const tg_rule_attrs rules[] = {
+    RULE(RMSPROP), RULE(ADAGRAD), RULE(ADADELTA), RULE(ADAMAX), RULE(AMSGRAD), RULE(NADAM),
+    RULE(RADAM),   RULE(RPROP),   RULE(ASGD),     RULE(MUON),   RULE(LERP),    RULE(CLAMP),
+};
+static const double step_scalars[] = {0.9, 0.5, 0.1, 0.01, 0.8, 0.6, 0.3, 0.7};
+TG_SAMPLES(step_samples, STEP(RMSPROP, step_in), STEP(ADAGRAD, step_in), STEP(ADADELTA, step_in),
+           STEP(ADAMAX, step_in), STEP(AMSGRAD, step_in), STEP(NADAM, step_in), STEP(RADAM, step_in),
+           STEP(RPROP, step_in), STEP(ASGD, step_in), STEP(MUON, step_in), STEP(LERP, step_in),
+           STEP(CLAMP, step_in), STEP(RMSPROP, large_step_in))
 
 TG_SAMPLES(norm_samples,
            {.label = "three tensors, one strided",
@@ -206,20 +235,21 @@ static const tg_operator adam_step = {
     .doc = "m ← m + (1−β1)(g − m); v ← β2·v + (1−β2)·g²; param ← param − step_size·m/(√v/root + eps)",
 };
 
-static const tg_operator adam_amsgrad_step = {
+static const tg_operator optim_step = {
     .struct_size = sizeof(tg_operator),
     .version = 1,
-    .name = "adam_amsgrad_step",
+    .name = "optim_step",
     .flags = TG_OP_NONDIFF,
     .n_in = TG_OP_VARIADIC,
     .period = 5,
-    .n_scalars = 7,
+    .n_scalars = 8,
+    .optional = TG_OP_IN(1) | TG_OP_IN(2) | TG_OP_IN(3) | TG_OP_IN(4),
     .writes = TG_OP_IN(0) | TG_OP_IN(2) | TG_OP_IN(3) | TG_OP_IN(4),
-    .attrs_size = sizeof(tg_adam_attrs),
-    .attrs = adam_attrs,
-    .infer = infer_groups,
-    .samples = amsgrad_samples,
-    .doc = "adam_step with x ← max(x, v) in the place of v",
+    .attrs_size = sizeof(tg_rule_attrs),
+    .attrs = rule_attrs,
+    .infer = infer_step,
+    .samples = step_samples,
+    .doc = "a step of the optimizer that `rule` names, or an average: op_attrs.h has the formulae",
 };
 
 static const tg_operator grad_norm = {
@@ -249,5 +279,5 @@ static const tg_operator scale_ = {
 };
 
 const tg_operator *const tg_ops_optim[] = {
-    &sgd_step, &sgd_momentum_step, &adam_step, &adam_amsgrad_step, &grad_norm, &scale_, NULL,
+    &sgd_step, &sgd_momentum_step, &adam_step, &optim_step, &grad_norm, &scale_, NULL,
 };

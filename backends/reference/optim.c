@@ -22,6 +22,7 @@
 #undef REAL
 #undef SQRT
 #undef SPAN
+#include "backends/reference/optim_rules.h"
 
 enum { MAX_PERIOD = 5, TILE = 256, PARALLEL_FROM = 32768, NORM_BLOCK = 8192 };
 
@@ -64,12 +65,72 @@ static void run_tiles(const plan *p, span_fn span, const tg_desc *const *desc, v
     }
 }
 
+/* -- rules: any of them, of either dtype, through dense tiles of doubles -- */
+static void load(const tg_desc *d, const void *src, int64_t from, size_t n, double *to)
+{
+    const float *narrow = (const float *)src + from;
+    const bool dense = ref_is_dense(d);
+    if (dense && d->dtype == TG_F64)
+        memcpy(to, (const double *)src + from, n * sizeof *to);
+    for (size_t i = 0; dense && d->dtype == TG_F32 && i < n; i++)
+        to[i] = (double)narrow[i];
+    for (size_t i = 0; !dense && i < n; i++) {
+        int64_t at = ref_place(d, from + (int64_t)i);
+        to[i] = d->dtype == TG_F64 ? ((const double *)src)[at] : (double)((const float *)src)[at];
+    }
+}
+
+static void store(const tg_desc *d, void *dst, int64_t from, size_t n, const double *src)
+{
+    float *narrow = (float *)dst + from;
+    const bool dense = ref_is_dense(d);
+    if (dense && d->dtype == TG_F64)
+        memcpy((double *)dst + from, src, n * sizeof *src);
+    for (size_t i = 0; dense && d->dtype == TG_F32 && i < n; i++)
+        narrow[i] = (float)src[i];
+    for (size_t i = 0; !dense && i < n; i++) {
+        int64_t at = ref_place(d, from + (int64_t)i);
+        if (d->dtype == TG_F64)
+            ((double *)dst)[at] = src[i];
+        else
+            ((float *)dst)[at] = (float)src[i];
+    }
+}
+
+static void run_rule(const tg_desc *const *desc, const void *const *in, int64_t from, int64_t to,
+                     const double *s, const tg_rule_attrs *k)
+{
+    double tile[MAX_PERIOD][TILE] __attribute__((aligned(64))) = {0};
+    double *param = tile[0], *grad = tile[1], sign = k->maximize ? -1 : 1, shrink = s[0], decay = s[1];
+    for (; from < to; from += TILE) {
+        size_t n = to - from < TILE ? (size_t)(to - from) : TILE, eights = (n + 7) / 8;
+        for (int j = 0; j < MAX_PERIOD; j++)
+            if (desc[j])
+                load(desc[j], in[j], from, n, tile[j]);
+            else
+                memset(tile[j], 0, sizeof tile[j]);
+        for (size_t i = 0; i < 8 * eights; i++) {
+            double p = param[i] * shrink, g = sign * grad[i];
+            grad[i] = decay != 0 ? g + decay * param[i] : g;
+            param[i] = p;
+        }
+        rules[k->rule](param, grad, tile[2], tile[3], tile[4], eights, s);
+        for (int j = 0; j < MAX_PERIOD; j++)
+            if (j != 1 && desc[j])
+                store(desc[j], (void *)(uintptr_t)in[j], from, n, tile[j]);
+    }
+}
+
 static void run_group(const plan *p, const tg_call *c, const tg_run *r, uint32_t group, int64_t from,
                       int64_t to)
 {
     const tg_desc *const *desc = c->in + (size_t)group * p->period;
     const double *s = r->scalars + (size_t)group * p->n_scalars;
     span_fn span = desc[0]->dtype == TG_F64 ? p->f64 : p->f32;
+    if (!span) {
+        run_rule(desc, r->in + (size_t)group * p->period, from, to, s, c->attrs);
+        return;
+    }
     int64_t size = desc[0]->dtype == TG_F64 ? (int64_t)sizeof(double) : (int64_t)sizeof(float);
     void *data[MAX_PERIOD], *a[MAX_PERIOD];
     bool dense = true;
@@ -183,24 +244,12 @@ static tg_status adam_run(tg_backend_state *state, const tg_call *c, const tg_pr
     return TG_OK;
 }
 
-static void amsgrad_span_f32(void *const a[], size_t n, const double *s, const void *attrs)
+static tg_status step_run(tg_backend_state *state, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
-    const tg_adam_attrs *k = attrs;
-    adam_amsgrad_f32(a[0], a[1], a[2], a[3], a[4], n, s, k->maximize ? -1.0f : 1.0f);
-}
-
-static void amsgrad_span_f64(void *const a[], size_t n, const double *s, const void *attrs)
-{
-    const tg_adam_attrs *k = attrs;
-    adam_amsgrad_f64(a[0], a[1], a[2], a[3], a[4], n, s, k->maximize ? -1.0 : 1.0);
-}
-
-static tg_status amsgrad_run(tg_backend_state *state, const tg_call *c, const tg_prepared *p, const tg_run *r)
-{
-    static const plan amsgrad = {amsgrad_span_f32, amsgrad_span_f64, 5, 7, 29u};
+    static const plan step = {.period = 5, .n_scalars = 8};
     (void)state;
     (void)p;
-    run_plan(&amsgrad, c, r);
+    run_plan(&step, c, r);
     return TG_OK;
 }
 
@@ -294,7 +343,7 @@ const tg_ref_kernel tg_ref_optim[] = {
     TG_REF_KERNEL("sgd_step", sgd_run),
     TG_REF_KERNEL("sgd_momentum_step", momentum_run),
     TG_REF_KERNEL("adam_step", adam_run),
-    TG_REF_KERNEL("adam_amsgrad_step", amsgrad_run),
+    TG_REF_KERNEL("optim_step", step_run),
     TG_REF_KERNEL("scale_", scale_run),
     {.op = "grad_norm",
      .prepare = norm_prepare,

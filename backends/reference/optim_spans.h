@@ -70,26 +70,6 @@ static void SPAN(adam)(REAL *restrict weights, const REAL *restrict grad, REAL *
 }
 
 SPAN(TG_REF_CLONES)
-static void SPAN(adam_amsgrad)(REAL *restrict weights, const REAL *restrict grad, REAL *restrict avg,
-                               REAL *restrict avg_sq, REAL *restrict max_sq, size_t n, const double *s,
-                               REAL sign)
-{
-    const SPAN(adam_scalars) k = SPAN(adam_read)(s);
-    for (size_t i = 0; i < n; i++) {
-        REAL g = sign * grad[i], w = weights[i] * k.shrink;
-        g = k.decay != 0 ? g + k.decay * w : g;
-        REAL m = SPAN(lerp)(&k, avg[i], g);
-        REAL v = avg_sq[i] * k.beta2 + k.take2 * g * g;
-        REAL top =
-            max_sq[i] >= v ? max_sq[i] : v; /* a NaN in either stays: v is NaN with its gradient for good */
-        avg[i] = m;
-        avg_sq[i] = v;
-        max_sq[i] = top;
-        weights[i] = w + k.step * (m / (SQRT(top) / k.root + k.eps));
-    }
-}
-
-SPAN(TG_REF_CLONES)
 static void SPAN(scale)(REAL *restrict dst, size_t n, const double *s)
 {
     const REAL factor = (REAL)s[0];

@@ -494,14 +494,42 @@ typedef struct tg_sgd_attrs {
     int64_t maximize, nesterov; /* maximize: −grad */
 } tg_sgd_attrs;
 
-/* adam_step: groups of 4 [param (written), grad, exp_avg (written), exp_avg_sq (written)]; adam_amsgrad_step: of 5
- * [… max_exp_avg_sq (written)]. Scalars step_size (lr/(1 − β1ᵗ)), shrink (1 − lr·weight_decay for AdamW, else 1),
- * weight_decay (Adam's, else 0), β1, β2, root (√(1 − β2ᵗ)), eps.
+/* adam_step: groups of 4 [param (written), grad, exp_avg (written), exp_avg_sq (written)]. Scalars step_size
+ * (lr/(1 − β1ᵗ)), shrink (1 − lr·weight_decay for AdamW, else 1), weight_decay (Adam's, else 0), β1, β2,
+ * root (√(1 − β2ᵗ)), eps.
  *   p = shrink·param; g = ±grad + weight_decay·p; m ← m + (1 − β1)(g − m); v ← β2·v + (1 − β2)·g²
- *   x ← max(x, v); param ← p − step_size·m/(√v/root + eps), with x for v in adam_amsgrad_step */
+ *   param ← p − step_size·m/(√v/root + eps) */
 typedef struct tg_adam_attrs {
     int64_t maximize;
 } tg_adam_attrs;
+
+/* optim_step: what the other optimizers' steps are. Groups of 5 [param (written), grad, a, b, c (states, written)];
+ * a rule leaves out what it does not name. 8 scalars: shrink, decay, then as they stand in brackets, the
+ * rest unused. Computed in double precision.
+ *   p = shrink·param; g = ±grad + decay·param, and a decay of 0 leaves its term out
+ *   m ← β1·m + (1 − β1)·g;  v ← β2·v + (1 − β2)·g² */
+typedef enum tg_step_rule {
+    /* [lr, eps, α, momentum, centered]: a ← α·a + (1 − α)·g²; b ← α·b + (1 − α)·g; c ← momentum·c + g/(√(a − centered·b²) +
+     * eps); param = p − lr·c. Without b: not centered; without c: momentum 0. */
+    TG_RULE_RMSPROP,
+    TG_RULE_ADAGRAD,  /* [lr, eps, more]: a ← a + more + g²; param = p − lr·g/(√a + eps) */
+    TG_RULE_ADADELTA, /* [lr, eps, ρ]: a ← ρ·a + (1 − ρ)·g²; d = √(b + eps)/√(a + eps)·g; b ← ρ·b + (1 − ρ)·d²;
+                         param = p − lr·d */
+    TG_RULE_ADAMAX,   /* [lr, eps, β1, β2]: a is m; b ← max(β2·b, |g| + eps); param = p − lr·a/b */
+    TG_RULE_AMSGRAD,  /* [lr, eps, β1, β2, root]: a is m, b is v; c ← max(c, b); param = p − lr·a/(√c/root + eps) */
+    TG_RULE_NADAM,    /* [lr, eps, β1, β2, bias, lr2]: a is m, b is v; param = p − (lr·g + lr2·a)/(√(b/bias) + eps) */
+    TG_RULE_RADAM,    /* [lr, eps, β1, β2, r]: a is m, b is v; param = p − lr·a·r/(√b + eps), or p − lr·a where r is 0 */
+    TG_RULE_RPROP,    /* [more, unused, η⁻, η⁺, low, high]: b ← b + more, then times η⁻ where g·a < 0 and η⁺ where > 0, into
+                         [low, high]; g ← 0 where g·a was < 0; param = p − b·sign(g); a ← g */
+    TG_RULE_ASGD,     /* [lr, unused, μ, keep]: param = keep·p − lr·g; a ← a + (param − a)·μ */
+    TG_RULE_MUON,     /* [lr, unused, momentum]: param = p − lr·g; a ← momentum·a + (1 − momentum)·b (b is not written) */
+    TG_RULE_LERP,     /* [weight]: param ← param + weight·(grad − param), as torch.lerp does it */
+    TG_RULE_CLAMP,    /* [low, high], without grad: param into [low, high]; NaN stays */
+    TG_N_RULES
+} tg_step_rule;
+typedef struct tg_rule_attrs {
+    int64_t rule, maximize; /* a tg_step_rule; maximize: −grad */
+} tg_rule_attrs;
 
 /* grad_norm: any number of tensors → out [norm]: an f64 scalar, √Σx² over all. scale_: groups of 1 [x (written)],
  * scalar factor. */

@@ -410,18 +410,20 @@ END_TEST
 
 START_TEST(by_name)
 {
-    const char *names[8];
+    const char *names[32];
     double w[N] = {0};
     tg_tensor *p = parameter(TG_F64, w, DIMS(N));
     tg_named_tensors list = listed(&p, 1);
-    size_t n = tg_optim_list(names, 8);
-    ck_assert_uint_ge(n, 3);
-    for (size_t i = 0; i < n && i < 8; i++) {
+    size_t n = tg_optim_list(names, 32);
+    ck_assert_uint_ge(n, 11);
+    for (size_t i = 0; i < n && i < 32; i++) {
         tg_optimizer *o = tg_optim_create(rt, names[i], &list, NULL, 0);
         ck_assert_msg(o != NULL, "%s", tg_error_message());
         ck_assert_str_eq(tg_optimizer_name(o), names[i]);
-        ck_assert_double_eq(tg_optimizer_lr(o), 1e-3);
-        ck_assert_ptr_nonnull(tg_optim_attrs(names[i]));
+        const tg_attr_spec *lr = tg_optim_attrs(names[i]);
+        ck_assert_ptr_nonnull(lr);
+        ck_assert_str_eq(lr->name, "lr");
+        ck_assert_double_eq(tg_optimizer_lr(o), lr->value);
         tg_optimizer_destroy(o);
     }
     tg_attr betas[] = {{"betas", TG_ATTR_REALS, {.reals = {2, {0.5, 0.6}}}},
