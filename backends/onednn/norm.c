@@ -1,6 +1,5 @@
-/* softmax and layer_norm, and their gradients. log_softmax is the reference's: once NaN is restored, as
- * below, oneDNN's is no faster, and its gradient takes exp(NaN) for infinity. So are group_norm, which oneDNN has from 3.3
- * on only, and rms_norm. */
+/* softmax, log_softmax and layer_norm, and their gradients. group_norm is the reference's: docs/backends.md; and so is
+ * rms_norm, which oneDNN 2.6 has not. */
 #include "backends/onednn/onednn.h"
 
 #include <math.h>
@@ -24,29 +23,36 @@ static tg_dnnl_md around(tg_dnnl_maker *m, const tg_desc *d, int dim)
     return tg_dnnl_dense(m, 2, dims);
 }
 
-static dnnl_primitive_desc_t softmax_of(tg_dnnl_maker *m, tg_dnnl_md md)
+static dnnl_primitive_desc_t softmax_of(tg_dnnl_maker *m, dnnl_alg_kind_t algorithm, tg_dnnl_md md)
 {
-    TG_DNNL_DESCRIBE(m, pd, dnnl_softmax_forward_primitive_desc_create, m->s->engine, dnnl_forward_training,
-                     dnnl_softmax_accurate, md, md, 1, m->attr);
+    TG_DNNL_DESCRIBE(m, pd, dnnl_softmax_forward_primitive_desc_create, m->s->engine, dnnl_forward_training, algorithm,
+                     md, md, 1, m->attr);
     return pd;
 }
 
 /* Microseconds of the reference and of oneDNN 2.6.3 on a Sapphire Rapids, rows × values, by `bench_norm 1 onednn.so`, and
- * with 2 threads:
- *                        softmax        its gradient      layer_norm       its gradient
- *         64 ×   10     1.6    2.2      0.9    0.9      2.0    1.4      3.1    1.7
- *         64 ×  100     6.8    6.7      2.2    1.8      4.4    3.4      6.9    5.1
- *        512 ×   64    33.2   28.8     10.7    7.7     24.3   13.1     34.0   18.6
- *       1000 × 1000     947    792      451    447      704    389      997    769
- *     100000 ×    4    1762   2284      857    897     2326   1160     3273   1682
+ * with 2 threads, the machine shared with others:
+ *                        softmax        its gradient      log_softmax      its gradient      layer_norm       its gradient
+ *         64 ×   10     1.5    2.2      0.9    0.9      1.6    3.7      0.9    1.8      2.0    1.4      3.1    1.7
+ *         64 ×  100     6.8    6.4      2.2    1.8      5.9    7.2      4.5    4.4      4.4    3.4      6.9    5.1
+ *        512 ×   64    33.2   26.0     10.8    7.8     31.1   35.3     22.5   17.2     24.3   13.1     34.0   18.6
+ *        512 ×  128                                    52.2   54.1     42.8   29.9
+ *         64 ×  512                                    22.6   20.5     21.1   14.4
+ *        256 ×  256                                    48.4   43.9     42.2   28.3
+ *        128 × 1000                                     104   79.3     85.4   60.7
+ *       1000 × 1000     946    688      454    456      862    747      800    721      704    389      997    769
+ *     100000 ×    4    1576   2622      850    925     3979   8760     1046   1823     2326   1160     3273   1682
  *   2 threads
- *         64 ×   10     1.5    3.0      0.9    2.0      2.0    2.6      3.1    5.7
- *         64 ×  100     6.5    6.1      2.2    2.4      4.4    3.4      7.1   14.4
- *        512 ×   64    17.6   20.4      6.5    5.5     13.2    9.1     19.6   13.9
- *       1000 × 1000     471    400      219    227      259    148      513    459
- *     100000 ×    4     912   1139      428    453     1153    749     1623   1046
+ *         64 ×   10     1.5    3.0      0.9    2.0      1.6    4.6      0.9    3.4      2.0    2.6      3.1    5.7
+ *         64 ×  100     6.5    6.1      2.2    2.4      5.9    6.6      4.5    6.1      4.4    3.4      7.1   14.4
+ *        512 ×   64    17.6   20.4      6.5    5.5     16.9   23.1     12.5   13.0     13.2    9.1     19.6   13.9
+ *        512 ×  128                                    28.1   29.7     22.7   18.8
+ *        256 ×  256                                    25.6   24.7     22.4   17.8
+ *        128 × 1000                                    53.4   43.5     42.7   34.2
+ *       1000 × 1000     471    400      219    227      445    384      406    367      259    148      513    459
+ *     100000 ×    4     912   1139      428    453                                      1153    749     1623   1046
  * What is taken does not depend on the number of threads: results must not. */
-enum { SOFTMAX_FROM = 32, LAYER_NORM_FROM = 8192 };
+enum { SOFTMAX_FROM = 32, LOG_FROM = 256, LOG_BACKWARD_FROM = 128, LOG_COUNT = 16384, LAYER_NORM_FROM = 8192 };
 
 tg_accept tg_dnnl_can_softmax(const tg_call *c, const char **reason)
 {
@@ -77,45 +83,104 @@ tg_accept tg_dnnl_accept_softmax(const tg_call *c, const char **reason)
     return TG_DECLINE;
 }
 
-/* oneDNN's exp makes infinity or 0 of NaN. What has NaN, +inf or nothing but −inf in it is NaN. */
+tg_accept tg_dnnl_accept_log_softmax(const tg_call *c, const char **reason)
+{
+    const tg_desc *d = c->in[0];
+    int64_t n = 1;
+    for (int i = 0; i < d->ndim; i++)
+        n *= d->dim[i];
+    if (n >= LOG_COUNT && d->dim[dim_of(c, d)] >= (c->n_in == 1 ? LOG_FROM : LOG_BACKWARD_FROM))
+        return TG_ACCEPT;
+    *reason = "few values: the reference is faster";
+    return TG_DECLINE;
+}
+
+/* Has the row NaN, +inf or nothing but −inf in it? */
+TG_DNNL_CLONES static bool has_no_sum(const float *x, int64_t n)
+{
+    int bad = 0, some = 0;
+    for (int64_t j = 0; j < n; j++) {
+        bad |= !(x[j] < INFINITY);
+        some |= x[j] > -INFINITY;
+    }
+    return bad || !some;
+}
+
+TG_DNNL_CLONES static bool has_nan(const float *x, int64_t n)
+{
+    int bad = 0;
+    for (int64_t j = 0; j < n; j++)
+        bad |= x[j] != x[j];
+    return bad;
+}
+
+/* oneDNN's exp makes infinity or 0 of NaN. Such a row's result is NaN. */
 static void restore_nan(const tg_dnnl_plan *q, const tg_run *r)
 {
     const int64_t n = q->n;
 #pragma omp parallel for num_threads(q->threads) if (q->threads > 1 && q->outer * n > 32768)
+    for (int64_t row = 0; row < q->outer; row++)
+        if (has_no_sum((const float *)r->in[0] + row * n, n))
+            for (int64_t j = 0; j < n; j++)
+                ((float *)r->out[0])[row * n + j] = NAN;
+}
+
+/* In log_softmax's gradient too, where y, the second input, is NaN. */
+static void restore_nan_of_y(const tg_dnnl_plan *q, const tg_run *r)
+{
+    const int64_t n = q->n;
+#pragma omp parallel for num_threads(q->threads) if (q->threads > 1 && q->outer * n > 32768)
     for (int64_t row = 0; row < q->outer; row++) {
-        const float *x = (const float *)r->in[0] + row * n;
-        float *y = (float *)r->out[0] + row * n;
-        int bad = 0, some = 0;
-        for (int64_t j = 0; j < n; j++) {
-            bad |= !(x[j] < INFINITY);
-            some |= x[j] > -INFINITY;
-        }
-        for (int64_t j = 0; (bad || !some) && j < n; j++)
-            y[j] = NAN;
+        const float *y = (const float *)r->in[1] + row * n;
+        if (has_nan(y, n))
+            for (int64_t j = 0; j < n; j++)
+                if (y[j] != y[j])
+                    ((float *)r->out[0])[row * n + j] = NAN;
     }
 }
 
-void tg_dnnl_build_softmax(tg_dnnl_maker *m)
+static void build_softmax(tg_dnnl_maker *m, dnnl_alg_kind_t algorithm)
 {
     const tg_desc *x = m->c->in[0];
     tg_dnnl_md md = around(m, x, dim_of(m->c, x));
-    tg_dnnl_step *step = tg_dnnl_add(m, softmax_of(m, md));
+    tg_dnnl_step *step = tg_dnnl_add(m, softmax_of(m, algorithm, md));
     tg_dnnl_bind(m, step, DNNL_ARG_SRC, tg_dnnl_in(md, 0));
     tg_dnnl_bind(m, step, DNNL_ARG_DST, tg_dnnl_out(md, 0));
     tg_dnnl_add_function(m, restore_nan);
 }
 
-void tg_dnnl_build_softmax_backward(tg_dnnl_maker *m)
+static void build_softmax_backward(tg_dnnl_maker *m, dnnl_alg_kind_t algorithm)
 {
     const tg_desc *y = m->c->in[1];
     tg_dnnl_md md = around(m, y, dim_of(m->c, y));
-    dnnl_primitive_desc_t hint = softmax_of(m, md);
-    TG_DNNL_DESCRIBE(m, pd, dnnl_softmax_backward_primitive_desc_create, m->s->engine, dnnl_softmax_accurate,
-                     md, md, md, 1, hint, m->attr);
+    dnnl_primitive_desc_t hint = softmax_of(m, algorithm, md);
+    TG_DNNL_DESCRIBE(m, pd, dnnl_softmax_backward_primitive_desc_create, m->s->engine, algorithm, md, md, md, 1, hint,
+                     m->attr);
     tg_dnnl_step *step = tg_dnnl_add(m, pd);
     tg_dnnl_bind(m, step, DNNL_ARG_DIFF_DST, tg_dnnl_in(md, 0));
     tg_dnnl_bind(m, step, DNNL_ARG_DST, tg_dnnl_in(md, 1));
     tg_dnnl_bind(m, step, DNNL_ARG_DIFF_SRC, tg_dnnl_out(md, 0));
+}
+
+void tg_dnnl_build_softmax(tg_dnnl_maker *m)
+{
+    build_softmax(m, dnnl_softmax_accurate);
+}
+
+void tg_dnnl_build_softmax_backward(tg_dnnl_maker *m)
+{
+    build_softmax_backward(m, dnnl_softmax_accurate);
+}
+
+void tg_dnnl_build_log_softmax(tg_dnnl_maker *m)
+{
+    build_softmax(m, dnnl_softmax_log);
+}
+
+void tg_dnnl_build_log_softmax_backward(tg_dnnl_maker *m)
+{
+    build_softmax_backward(m, dnnl_softmax_log);
+    tg_dnnl_add_function(m, restore_nan_of_y);
 }
 
 /* -- layer_norm ------------------------------------------------------------------------------------------ */

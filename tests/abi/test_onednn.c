@@ -262,22 +262,46 @@ START_TEST(softmax)
 }
 END_TEST
 
+static tg_tensor *log_along(tg_tape *tape, tg_dtype dtype, int option, tg_tensor *wrt[])
+{
+    wrt[0] = NUMBERS(tape, dtype, 1, 3, 20, 300);
+    return tg_log_softmax(tape, tg_mul_scalar(tape, wrt[0], 5), option);
+}
+
+START_TEST(log_softmax)
+{
+    NEEDS_ONEDNN;
+    compare("log_softmax", log_along, 2, RAN("log_softmax", "log_softmax_backward"), 2e-5);
+}
+END_TEST
+
+/* softmax, then log_softmax; and their gradients. */
 START_TEST(softmax_keeps_nan)
 {
     NEEDS_ONEDNN;
-    static float x[5 * 100], y[5 * 100];
+    enum { N = 4000 };
+    static float x[5 * N], y[5 * N], g[5 * N];
     x[3] = NAN;
-    x[105] = INFINITY;
-    x[207] = -INFINITY;
-    for (int i = 300; i < 400; i++)
+    x[N + 5] = INFINITY;
+    x[2 * N + 7] = -INFINITY;
+    for (int i = 3 * N; i < 4 * N; i++)
         x[i] = -INFINITY;
     tg_tape *tape = open_tape(onednn);
-    tg_tensor *out = tg_softmax(tape, tg_input(tape, TG_F32, (int64_t[]){5, 100}, 2, x), 1);
+    tg_tensor *in = tg_input(tape, TG_F32, (int64_t[]){5, N}, 2, x), *grad = NULL;
+    tg_tensor_set_requires_grad(in, true);
+    tg_tensor *out = _i ? tg_log_softmax(tape, in, 1) : tg_softmax(tape, in, 1);
+    tg_tensor *ones = tg_add_scalar(tape, tg_zeros_like(tape, in), 1);
     ck_assert_int_eq(tg_tensor_read(out, y, sizeof y), TG_OK);
-    ck_assert_uint_eq(tg_tape_count_runs(tape, "softmax", "onednn"), 1);
-    for (int i = 0; i < 500; i++)
-        ck_assert_int_eq(isnan(y[i]) != 0, i < 200 || (i >= 300 && i < 400));
-    ck_assert(y[207] == 0 && fabsf(y[208] - 1.0f / 99) < 1e-7f);
+    ck_assert_int_eq(tg_grad(tape, out, ones, &in, 1, &grad, 0), TG_OK);
+    ck_assert_int_eq(tg_tensor_read(grad, g, sizeof g), TG_OK);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, _i ? "log_softmax" : "softmax", "onednn"), 1);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, _i ? "log_softmax_backward" : "softmax_backward", "onednn"), 1);
+    for (int i = 0; i < 5 * N; i++) {
+        ck_assert_int_eq(isnan(y[i]) != 0, i < 2 * N || (i >= 3 * N && i < 4 * N));
+        ck_assert_int_eq(isnan(g[i]) != 0, i < 2 * N || (i >= 3 * N && i < 4 * N));
+    }
+    ck_assert(y[2 * N + 7] == (_i ? -INFINITY : 0));
+    ck_assert_float_eq_tol(y[2 * N + 8], _i ? -logf(N - 1) : 1.0f / (N - 1), _i ? 1e-5f : 1e-7f);
     tg_tape_close(tape);
 }
 END_TEST
@@ -607,7 +631,8 @@ static Suite *suite(void)
     tcase_add_loop_test(t, linear, 0, 2);
     tcase_add_loop_test(t, convolutions, 0, 7);
     tcase_add_test(t, softmax);
-    tcase_add_test(t, softmax_keeps_nan);
+    tcase_add_test(t, log_softmax);
+    tcase_add_loop_test(t, softmax_keeps_nan, 0, 2);
     tcase_add_loop_test(t, layer_norm, 0, 2);
     tcase_add_loop_test(t, batch_norm, 0, 16);
     tcase_add_loop_test(t, layouts_stay, 0, 16);

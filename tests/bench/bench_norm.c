@@ -1,4 +1,4 @@
-/* Times the kernels of softmax, layer_norm and batch_norm of the reference and of a plug-in side by side, without the
+/* Times the kernels of softmax, log_softmax, layer_norm and batch_norm of the reference and of a plug-in side by side, without the
  * rest of the library, also where the plug-in's accept declines:
  *
  *     bench_norm THREADS PLUGIN.so [OPERATOR]
@@ -203,6 +203,14 @@ static void time_softmax(const int64_t *dims)
     print_both(&(row){"softmax_backward", 1, 2, 1, {x, x}, {x}, &a, sizeof a});
 }
 
+static void time_log_softmax(const int64_t *dims)
+{
+    const tg_softmax_attrs a = {.dim = 1};
+    const tg_desc x = dense(2, dims);
+    print_both(&(row){"log_softmax", 1, 1, 1, {x}, {x}, &a, sizeof a});
+    print_both(&(row){"log_softmax_backward", 1, 2, 1, {x, x}, {x}, &a, sizeof a});
+}
+
 static void time_layer_norm(const int64_t *dims)
 {
     const tg_layer_norm_attrs a = {.normalized_ndim = 1, .eps = 1e-5};
@@ -243,7 +251,7 @@ static bool lay_out(tg_desc *x, tg_prepared *p)
     return x->layout;
 }
 
-static const int64_t matrices[][2] = {{64, 10}, {64, 100}, {512, 64}, {1000, 1000}, {100000, 4}};
+static const int64_t matrices[][2] = {{64, 10}, {64, 100}, {512, 64}, {1000, 1000}, {128, 32000}, {100000, 4}};
 static const int64_t images[][4] = {
     {32, 20},          {128, 256},       {128, 512},      {512, 512},     {512, 1024},    {1024, 1024},    {256, 4096},
     {16384, 64},       {64, 64, 100},    {8, 16, 64, 64}, {8, 24, 32, 32}, {16, 20, 24, 24}, {128, 32, 28, 28}, {128, 64, 14, 14},
@@ -314,6 +322,8 @@ int main(int argc, char **argv)
     printf("# microseconds, %s and %s, %d threads\n", on[0].backend->name, on[1].backend->name, threads);
     if (!*op || !strcmp(op, "softmax"))
         time_matrices("softmax", time_softmax);
+    if (!*op || !strcmp(op, "log_softmax"))
+        time_matrices("log_softmax", time_log_softmax);
     if (!*op || !strcmp(op, "layer_norm"))
         time_matrices("layer_norm", time_layer_norm);
     if (!*op || !strcmp(op, "batch_norm"))
