@@ -1,5 +1,5 @@
-/* Times the kernels of softmax, log_softmax, layer_norm and batch_norm of the reference and of a plug-in side by side, without the
- * rest of the library, also where the plug-in's accept declines:
+/* Times the kernels of softmax, log_softmax, layer_norm and batch_norm of the reference and of a plug-in side by side,
+ * without the rest of the library, also where the plug-in's accept declines:
  *
  *     bench_norm THREADS PLUGIN.so [OPERATOR]
  *

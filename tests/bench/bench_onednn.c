@@ -1,10 +1,10 @@
 /* What oneDNN's own primitives cost beside the reference's kernels, f32:
  *
- *     bench_onednn THREADS [PLUGIN.so [elementwise|binary|reduction|pooling]]
+ *     bench_onednn THREADS [PLUGIN.so [elementwise|binary|reduction|group_norm|pooling]]
  *
- * Elementwise operators, sums of two, reductions, and pooling; microseconds of the reference and of oneDNN, which run in
- * turns, the least of some rounds. For pooling also the plug-in's kernels, in a layout of theirs. What backends/onednn
- * leaves to the reference, and docs/backends.md's table, come from this. */
+ * Elementwise operators, sums of two, reductions, group_norm, and pooling; microseconds of the reference and of oneDNN,
+ * which run in turns, the least of some rounds. For pooling also the plug-in's kernels, in a layout of theirs. What
+ * backends/onednn leaves to the reference, and docs/backends.md's table, come from this. */
 #include <tapegrad/backend_abi.h>
 #include <tapegrad/op_attrs.h>
 
@@ -91,8 +91,9 @@ static dnnl_status_t dnnl_reduction_primitive_desc_create(dnnl_primitive_desc_t 
 
 /* -- data and timing ------------------------------------------------------------------------------------------ */
 
-enum { SLOTS = 4 };
+enum { SLOTS = 4, INPUTS = 5, OUTPUTS = 3, SMALL = 65536 };
 static float *slot[SLOTS]; /* a, b, and the two results */
+static float weights[INPUTS][SMALL], sums[2][OUTPUTS][SMALL];
 static size_t slot_bytes;
 
 static void make_slots(size_t elements)
@@ -126,15 +127,15 @@ typedef struct side {
     const tg_kernel *kernel;
     tg_backend_state *state;
     tg_call call;
-    tg_desc in[2], out[2];
-    const tg_desc *ins[2];
+    tg_desc in[INPUTS], out[OUTPUTS];
+    const tg_desc *ins[INPUTS];
     tg_prepared prepared;
     tg_run run;
-    const void *src[2];
-    void *dst[2];
+    const void *src[INPUTS];
+    void *dst[OUTPUTS];
     dnnl_primitive_t primitive;
     int n;
-    dnnl_exec_arg_t arg[4];
+    dnnl_exec_arg_t arg[10];
     const char *implementation;
 } side;
 
@@ -197,12 +198,12 @@ static void set_kernel(side *s, const opened *o, const char *op, uint32_t n_in, 
                        size_t attrs_size, const double *scalars)
 {
     const tg_kernel *k = kernel_of(o->backend, op);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < INPUTS; i++) {
         s->ins[i] = &s->in[i];
-        s->src[i] = slot[i];
+        s->src[i] = i < 2 ? slot[i] : weights[i];
     }
-    s->dst[0] = slot[2];
-    s->dst[1] = NULL;
+    for (int i = 0; i < OUTPUTS; i++)
+        s->dst[i] = i ? sums[0][i] : slot[2];
     s->call = (tg_call){.struct_size = sizeof(tg_call),
                         .version = 1,
                         .op = op,
@@ -460,6 +461,89 @@ static void time_reduction(const char *op, dnnl_alg_kind_t alg, int64_t dims)
     printf("\n");
 }
 
+/* -- group_norm ----------------------------------------------------------------------------------------------- */
+
+#if DNNL_VERSION_MAJOR > 3 || (DNNL_VERSION_MAJOR == 3 && DNNL_VERSION_MINOR >= 3)
+/* Forward: reference, oneDNN row-major, oneDNN with channels last; then the same of the gradient. */
+static void time_group_norm(int64_t n, int64_t c, int64_t size, int64_t groups)
+{
+    static const int arg[] = {DNNL_ARG_SRC,        DNNL_ARG_SCALE,     DNNL_ARG_SHIFT,    DNNL_ARG_MEAN,
+                              DNNL_ARG_VARIANCE,   DNNL_ARG_DIFF_DST,  DNNL_ARG_DIFF_SRC, DNNL_ARG_DST,
+                              DNNL_ARG_DIFF_SCALE, DNNL_ARG_DIFF_SHIFT};
+    const tg_group_norm_attrs a = {.groups = groups, .eps = 1e-5};
+    const tg_group_norm_backward_attrs b = {.groups = groups, .want = 7};
+    const tg_desc x = dense(4, (const int64_t[]){n, c, size, size}), w = dense(1, &c);
+    const tg_desc s = dense(2, (const int64_t[]){n, groups});
+    const unsigned flags = (unsigned)dnnl_use_scale | (unsigned)dnnl_use_shift;
+    printf("group_norm %lld×%lld×%lld², %lld  ", (long long)n, (long long)c, (long long)size,
+           (long long)groups);
+    for (int back = 0; back < 2; back++) {
+        side side_of[3] = {{.in = {x, w, w}, .out = {x, s, s}}, {0}, {0}};
+        if (back)
+            side_of[0] = (side){.in = {x, x, w, s, s}, .out = {x, w, w}};
+        set_kernel(&side_of[0], &reference, back ? "group_norm_backward" : "group_norm", back ? 5 : 3, 3,
+                   back ? (const void *)&b : (const void *)&a, back ? sizeof b : sizeof a, NULL);
+        for (int last = 0; last < 2; last++) {
+            side *one = &side_of[1 + last];
+            tg_dnnl_box box[3];
+            dnnl_primitive_desc_t pd[2] = {NULL};
+            box_of(&box[0], &x, last ? dnnl_acdb : dnnl_format_tag_undef);
+            box_of(&box[1], &w, dnnl_format_tag_undef);
+            box_of(&box[2], &s, dnnl_format_tag_undef);
+            const tg_dnnl_md md = tg_dnnl_look(&box[0]), mw = tg_dnnl_look(&box[1]),
+                             ms = tg_dnnl_look(&box[2]);
+            need(dnnl_group_normalization_forward_primitive_desc_create(&pd[0], engine, dnnl_forward_training,
+                                                                        md, md, groups, 1e-5f, flags, NULL),
+                 "no group_norm");
+            if (back)
+                need(dnnl_group_normalization_backward_primitive_desc_create(
+                         &pd[1], engine, dnnl_backward, md, md, md, groups, 1e-5f, flags, pd[0], NULL),
+                     "no gradient of group_norm");
+            set_primitive(one, pd[back]);
+            float *data[] = {slot[back],
+                             weights[2],
+                             weights[3],
+                             back ? weights[3] : sums[1][1],
+                             back ? weights[4] : sums[1][2],
+                             slot[0],
+                             slot[3],
+                             slot[3],
+                             sums[1][1],
+                             sums[1][2]};
+            for (int i = 0; i < 10; i++)
+                if (back ? i != 2 && i != 7 : i < 5 || i == 7)
+                    bind(one, arg[i], i == 1 || i == 2 || i > 7 ? mw : i == 3 || i == 4 ? ms : md, data[i]);
+            for (int i = 0; i < 3; i++)
+                tg_dnnl_box_free(&box[i]);
+            for (int i = 0; i < 2; i++)
+                if (pd[i])
+                    dnnl_primitive_desc_destroy(pd[i]);
+        }
+        time_sides((side *[]){&side_of[0], &side_of[1], &side_of[2]}, 3, n * c * size * size);
+        printf("  %s %s", side_of[1].implementation, side_of[2].implementation);
+        for (int i = 0; i < 3; i++)
+            end(&side_of[i]);
+    }
+    printf("\n");
+}
+
+static void time_norms(void)
+{
+    printf("# reference, oneDNN row-major, oneDNN with channels last; the gradient of the same\n");
+    time_group_norm(1, 32, 16, 8);
+    time_group_norm(8, 64, 32, 32);
+    time_group_norm(32, 64, 56, 1);
+    time_group_norm(16, 256, 14, 32);
+    time_group_norm(32, 512, 8, 32);
+    time_group_norm(8, 24, 32, 24);
+}
+#else
+static void time_norms(void)
+{
+    printf("# group_norm: oneDNN has it from 3.3 on\n");
+}
+#endif
+
 /* -- pooling -------------------------------------------------------------------------------------------------- */
 
 static const tg_layout *layout_of(const tg_desc *d)
@@ -560,6 +644,9 @@ int main(int argc, char **argv)
     need(dnnl_engine_create(&engine, dnnl_cpu, 0), "no engine");
     need(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "no stream");
     make_slots((size_t)counts[3]);
+    for (int i = 0; i < INPUTS; i++)
+        for (int e = 0; e < SMALL; e++)
+            weights[i][e] = 0.5f + (float)(e % 7) / 7;
     open_backend(&reference, tg_reference_backend());
     if (argc > 2) {
         void *file = dlopen(argv[2], RTLD_NOW | RTLD_LOCAL);
@@ -586,6 +673,8 @@ int main(int argc, char **argv)
         time_reduction("mean", dnnl_reduction_mean, dims);
         time_reduction("amax", dnnl_reduction_max, dims);
     }
+    if (PART("group_norm"))
+        time_norms();
     if (PART("pooling"))
         time_all_pooling();
     return 0;
