@@ -25,6 +25,8 @@ static const char usage[] =
     "                    the conformance kit: a backend's kernels against the reference\n"
     "  report FILE       shows what TAPEGRAD_REPORT=FILE wrote, fallbacks first\n"
     "  profile FILE      sums what TAPEGRAD_PROFILE=FILE wrote, by operator and line\n"
+    "  summary FILE --input DIMS[:DTYPE] [--input …] [--eval]\n"
+    "                    what a saved model is made of and takes, called with inputs like 1x3x224x224 or 8x20:i64\n"
     "  version           this library's version\n"
     "  help              this text\n"
     "The environment (TAPEGRAD_BACKEND and others) holds as for any program.\n";
@@ -447,6 +449,8 @@ int main(int argc, char **argv)
         return tool_bench(argc - 2, argv + 2);
     if (argc >= 2 && !strcmp(argv[1], "kit"))
         return tool_kit(argc - 2, argv + 2);
+    if (argc >= 2 && !strcmp(argv[1], "summary"))
+        return tool_summary(argc - 2, argv + 2);
     if (argc >= 3 && argc <= 4 && !strcmp(argv[1], "operators") && !strcmp(argv[2], "--abi")) {
         int status = operators_for_kernels(argc > 3 ? argv[3] : NULL);
         return fflush(stdout) && status == TOOL_OK ? TOOL_FAILED : status;

@@ -11,6 +11,9 @@ int tool_bench(int n, char **names);
 /* Runs the conformance kit on a backend: kit.c. */
 int tool_kit(int n, char **arguments);
 
+/* Prints what a saved model is made of: FILE --input DIMS[:DTYPE] … [--eval]. */
+int tool_summary(int n, char **arguments);
+
 /* Prints the profile in a file, summed and sorted by time. */
 int tool_profile(const char *path);
 

@@ -368,6 +368,29 @@ TG_SAMPLES(samples_backward_weights,
             .in = TG_SAMPLE_INPUTS(LARGE(-2, 2, 1, 8, 260), DRAWN(-2, 2, 1, 1, 21)),
             .attrs = WINDOWS(LIST(1), LIST(244), LIST(1), LIST(250), 1)})
 
+/* -- multiply-adds: each of the elements that stand for filters is a sum over one filter ------------------ */
+
+static double over_filters(const tg_desc *elements, const tg_desc *weight)
+{
+    return weight->dim[0] ? (double)tg_desc_count(elements) * (double)(tg_desc_count(weight) / weight->dim[0]) : 0;
+}
+
+static double count_convolution(const tg_desc *const in[], const tg_desc *out)
+{
+    return over_filters(out, in[1]);
+}
+
+static double count_backward_data(const tg_desc *const in[], const tg_desc *out)
+{
+    (void)out;
+    return over_filters(in[0], in[1]);
+}
+
+static double count_backward_weights(const tg_desc *const in[], const tg_desc *out)
+{
+    return over_filters(in[1], out);
+}
+
 /* -- rows ----------------------------------------------------------------------------------------------- */
 
 #define SPEC(field_, type_, doc_)                                                                            \
@@ -387,7 +410,8 @@ static const tg_attr_spec specs[] = {
     {                                                                                                        \
         TG_ROW(name_, doc_), .flags = TG_OP_DENSE, .saves = TG_OP_IN(0) | TG_OP_IN(1), .n_in = n_in_,        \
                              .n_out = 1, .optional = optional_, TG_ATTRS(tg_convolution_attrs, specs),       \
-                             .infer = infer_##fn_, .vjp = fn_##_vjp, .samples = samples_##fn_                \
+                             .infer = infer_##fn_, .vjp = fn_##_vjp, .samples = samples_##fn_,               \
+                             .multiply_adds = count_##fn_                                                    \
     }
 static const tg_operator row_convolution =
     ROW("convolution", "y[n,o,i] = Σ_c,k w[o,c,k]·x[n,c,i·stride − padding + k·dilation] + bias[o]", 3,

@@ -67,6 +67,12 @@ static tg_status infer_linear(const tg_infer *q)
     return tg_desc_make(q->out, (tg_dtype)x->dtype, (const int64_t[]){x->dim[0], weight->dim[0]}, 2);
 }
 
+/* Each element of the result is a sum over x's last dim. */
+static double count_products(const tg_desc *const in[], const tg_desc *out)
+{
+    return (double)tg_desc_count(out) * (double)in[0]->dim[in[0]->ndim - 1];
+}
+
 /* -- rules ----------------------------------------------------------------------------------------------- */
 
 /* Bit d: the gradient's batch dim d is one that x does not have, or has with size 1. */
@@ -206,6 +212,7 @@ static const tg_operator matmul = {
     .infer = infer_matmul,
     .vjp = vjp_matmul,
     .samples = samples_matmul,
+    .multiply_adds = count_products,
     .doc = "y[…,i,j] = Σ_k a[…,i,k]·b[…,k,j]; batch dims broadcast",
 };
 
@@ -220,6 +227,7 @@ static const tg_operator linear = {
     .infer = infer_linear,
     .vjp = vjp_linear,
     .samples = samples_linear,
+    .multiply_adds = count_products,
     .doc = "y[i,j] = Σ_k x[i,k]·weight[j,k] + bias[j]",
 };
 

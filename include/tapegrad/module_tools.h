@@ -2,7 +2,9 @@
 #ifndef TAPEGRAD_MODULE_TOOLS_H
 #define TAPEGRAD_MODULE_TOOLS_H
 
-#include <tapegrad/module.h>
+#include <stdio.h>
+
+#include <tapegrad/memory.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,7 +33,49 @@ TG_API tg_status tg_module_replace_child(tg_module *module, const char *path, tg
 /* Drops the gradients of all parameters. */
 TG_API void tg_module_zero_grad(tg_module *module);
 
+/* -- the summary ---------------------------------------------------------------------------------------------------- */
+
+/* A module of a model, with all below it. */
+typedef struct tg_summary_row {
+    char *path; /* "" is the model */
+    const char *class_name;
+    int depth;
+    bool is_leaf;
+    tg_mode mode;
+    unsigned frozen; /* TG_FREEZE_…                                         */
+    size_t calls;    /* of its forward, in one of the model's               */
+    size_t n_out;    /* outputs of the last one; `out` describes the first  */
+    tg_desc out;
+    size_t output_bytes;                   /* of all outputs of all its calls, without what is below */
+    int64_t parameters, trainable, buffers; /* elements; a tied tensor counts once                    */
+    size_t parameter_bytes, buffer_bytes;
+    double multiply_adds; /* of products and convolutions of a forward */
+} tg_summary_row;
+
+/* Yours until tg_summary_free. */
+typedef struct tg_summary {
+    size_t n;
+    tg_summary_row *row;       /* the model, then each module before its children */
+    tg_memory forward;         /* what a forward takes that is not recorded       */
+    tg_memory training;        /* and one with the backward of its first output   */
+    tg_runtime *rt;
+} tg_summary;
+
+/* Of a model called with such inputs in the modes it has. Planned (memory.h), so that nothing is computed, drawn or
+ * moved, and the inputs need no data; the modules get hooks for as long as it takes.
+ *     tg_desc in;
+ *     tg_desc_make(&in, TG_F32, TG_DIMS(1, 3, 224, 224), 4);
+ *     if (tg_module_summary(net, &in, 1, &summary) == TG_OK) tg_summary_print(&summary, stdout);
+ * Errors are the forward's, and *out is empty then. */
+TG_API tg_status tg_module_summary(tg_module *module, const tg_desc in[], size_t n_in, tg_summary *out);
+/* A table: layer, output, parameters, multiply-adds, bytes of the output and of the parameters, mode, frozen; then the
+ * totals. TG_EIO. */
+TG_API tg_status tg_summary_print(const tg_summary *summary, FILE *to);
+TG_API void tg_summary_free(tg_summary *summary);
+
 #ifndef TG_NO_LOCATION
+#define tg_module_summary(...) TG_AT(tg_module_summary(__VA_ARGS__))
+#define tg_summary_print(...) TG_AT(tg_summary_print(__VA_ARGS__))
 #define tg_module_copy(...) TG_AT(tg_module_copy(__VA_ARGS__))
 #define tg_module_apply(...) TG_AT(tg_module_apply(__VA_ARGS__))
 #define tg_module_walk(...) TG_AT(tg_module_walk(__VA_ARGS__))

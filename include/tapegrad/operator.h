@@ -113,6 +113,9 @@ struct tg_operator {
     /* The row's own kernel, what the reference runs where its table has none of this name: for rows that a program
      * brings. NULL for built-in ones. */
     const tg_kernel *kernel;
+    /* Multiply-adds of a call, of a product or convolution: what tg_module_summary counts. in[i] is NULL for an absent
+     * input. NULL: none to speak of. */
+    double (*multiply_adds)(const tg_desc *const in[], const tg_desc *out);
 };
 
 /* Fails the infer with the operator's name and the inputs' descriptors added. */

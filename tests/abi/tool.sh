@@ -61,7 +61,22 @@ expect "operators as kernels see them: an unknown one" 1 "no operator 'soft'" "$
 expect "operators as kernels see them: two" 2 "usage: tapegrad" "$tool" operators --abi add mul
 expect "an unknown operator" 1 "no operator" "$tool" operators matmull
 expect "optimizers" 0 "betas=(0.9, 0.999)" "$tool" optimizers
-expect "schedulers" 0 "CosineAnnealingLR(T_max, eta_min=0)" "$tool" optimizers
+expect "schedulers" 0 "CosineAnnealingLR(T_max, eta_min=0, last_epoch=-1)" "$tool" optimizers
+expect "schedulers: all of them" 0 "base_momentum=(0.85), max_momentum=(0.95)" "$tool" optimizers OneCycleLR
+header='{"__metadata__":{"tapegrad.module":"{\"class\":\"Sequential\",\"children\":[{\"name\":\"act\",\"class\":\"ReLU\"}]}"}}'
+{ printf "\\$(printf %o ${#header})\\0\\0\\0\\0\\0\\0\\0" && printf %s "$header"; } > "$folder/model"
+expect "summary" 0 "  act ReLU  f32[2, 3]           0              0        24 B            0 B  train  -" \
+    "$tool" summary "$folder/model" --input 2x3
+expect "summary: eval, another dtype" 0 "f64[7]             0              0        56 B            0 B  eval  -" \
+    "$tool" summary --eval --input 7:f64 "$folder/model"
+expect "summary: the model's error" 1 "called with 2 inputs" "$tool" summary "$folder/model" --input 2 --input 3
+expect "summary: no file" 2 "which file?" "$tool" summary --input 2x3
+expect "summary: no input" 2 "which --input?" "$tool" summary "$folder/model"
+expect "summary: bad dims" 2 "not '2x'" "$tool" summary "$folder/model" --input 2x
+expect "summary: a bad dtype" 2 "not '2:f80'" "$tool" summary "$folder/model" --input 2:f80
+expect "summary: two files" 2 "not also 'b'" "$tool" summary "$folder/model" b --input 2
+expect "summary: another option" 2 "there is no option '--test'" "$tool" summary --test
+expect "summary: no such file" 1 "No such file" "$tool" summary "$folder/none" --input 2
 expect "bench: an unknown workload" 2 "no workload 'huge'" "$tool" bench huge
 export TAPEGRAD_BACKEND=reference
 expect "bench tiny" 0 "tiny           train " "$tool" bench tiny
