@@ -67,7 +67,7 @@ header='{"__metadata__":{"tapegrad.module":"{\"class\":\"Sequential\",\"children
 { printf "\\$(printf %o ${#header})\\0\\0\\0\\0\\0\\0\\0" && printf %s "$header"; } > "$folder/model"
 expect "summary" 0 "  act ReLU  f32[2, 3]           0              0        24 B            0 B  train  -" \
     "$tool" summary "$folder/model" --input 2x3
-expect "summary: eval, another dtype" 0 "f64[7]             0              0        56 B            0 B  eval  -" \
+expect "summary: eval, another dtype" 0 "f64[7]           0              0        56 B            0 B  eval  -" \
     "$tool" summary --eval --input 7:f64 "$folder/model"
 expect "summary: the model's error" 1 "called with 2 inputs" "$tool" summary "$folder/model" --input 2 --input 3
 expect "summary: no file" 2 "which file?" "$tool" summary --input 2x3
