@@ -155,7 +155,9 @@ RULE(lerp)
     (void)b;
     (void)c;
     const lerp_by by = lerp_weight(k[2], 1 - k[2]);
-    for (size_t i = 0; i < 8 * n; i++)
+    if (k[2] == 1) /* a copy, also of infinities */
+        memcpy(p, g, 8 * n * sizeof *p);
+    for (size_t i = 0; k[2] != 1 && i < 8 * n; i++)
         p[i] = lerp(p[i], g[i], by);
 }
 

@@ -214,14 +214,26 @@ TG_API const char *tg_optimizer_name(const tg_optimizer *optimizer);
 TG_API tg_tensor *tg_optimizer_state(const tg_optimizer *optimizer, const char *parameter, const char *state);
 TG_API int64_t tg_optimizer_steps(const tg_optimizer *optimizer, const char *parameter);
 
+/* -- gradients ----------------------------------------------------------------------------------------------- */
+
 /* Scales all gradients by min(1, max_norm/(norm + 1e-6)), norm the 2-norm of all together (over f64), which
  * goes to *norm where not NULL (0 where there is no gradient). A norm that is NaN makes all gradients NaN, an
  * infinite one zeroes the finite ones. torch.nn.utils.clip_grad_norm_. max_norm < 0 or NaN: TG_EINVAL; on
  * error no gradient has changed. */
 TG_API tg_status tg_clip_grad_norm(tg_tape *tape, const tg_named_tensors *parameters, double max_norm,
                                    double *norm);
+/* The same with another norm: the p-norm over all elements, norm_type p > 0, INFINITY for the largest |g|. Other norms
+ * than 2 cost a call a gradient. And the norm alone (torch.nn.utils.get_total_norm of the gradients). */
+TG_API tg_status tg_clip_grad_norm_by(tg_tape *tape, const tg_named_tensors *parameters, double max_norm,
+                                      double norm_type, double *norm);
+TG_API tg_status tg_grad_norm(tg_tape *tape, const tg_named_tensors *parameters, double norm_type, double *norm);
+/* Every gradient's elements into [−clip_value, clip_value], NaN stays. torch.nn.utils.clip_grad_value_. clip_value < 0
+ * or NaN: TG_EINVAL. */
+TG_API tg_status tg_clip_grad_value(tg_tape *tape, const tg_named_tensors *parameters, double clip_value);
 
-/* What the registries hold, for lists and docs: returns how many, writes at most `capacity` names. */
+/* -- the registry ---------------------------------------------------------------------------------------------- */
+
+/* What it holds, for lists and docs: returns how many, writes at most `capacity` names. */
 TG_API size_t tg_optim_list(const char **out, size_t capacity);
 /* The attribute table of one; NULL when unknown. */
 TG_API const tg_attr_spec *tg_optim_attrs(const char *name);
@@ -246,6 +258,9 @@ TG_API const tg_attr_spec *tg_optim_attrs(const char *name);
 #define tg_optimizer_step_closure(...) TG_AT(tg_optimizer_step_closure(__VA_ARGS__))
 #define tg_optimizer_set_group_lr(...) TG_AT(tg_optimizer_set_group_lr(__VA_ARGS__))
 #define tg_clip_grad_norm(...) TG_AT(tg_clip_grad_norm(__VA_ARGS__))
+#define tg_clip_grad_norm_by(...) TG_AT(tg_clip_grad_norm_by(__VA_ARGS__))
+#define tg_grad_norm(...) TG_AT(tg_grad_norm(__VA_ARGS__))
+#define tg_clip_grad_value(...) TG_AT(tg_clip_grad_value(__VA_ARGS__))
 #define tg_optimizer_set_lr(...) TG_AT(tg_optimizer_set_lr(__VA_ARGS__))
 #endif
 

@@ -12,6 +12,7 @@
  *   layers.h   torch.nn's layers
  *   optim.h    optimizers, clipping
  *   scheduler.h  learning-rate schedulers
+ *   average.h  averages of a model: EMA, SWA
  *   data.h     IDX files, loaders, accuracy
  *   io.h       safetensors, saving and loading
  *   functional.h  Jacobians, Hessians, products with them, a gradient for each sample
@@ -45,6 +46,7 @@
 #include <tapegrad/memory.h>
 #include <tapegrad/optim.h>
 #include <tapegrad/scheduler.h>
+#include <tapegrad/average.h>
 #include <tapegrad/data.h>
 #include <tapegrad/io.h>
 #include <tapegrad/functional.h>
