@@ -12,6 +12,8 @@ typedef struct loss_options {
     bool log_input, full, log_target, zero_infinity, swap, keepdim;
 } loss_options;
 
+typedef tg_tensor *run_fn(tg_tape *, const void *options, tg_tensor *const in[]);
+
 typedef struct loss_row {
     tg_layer_class cls;
     tg_tensor *(*run)(tg_tape *, const void *options, tg_tensor *const in[]);
@@ -24,77 +26,6 @@ typedef struct loss_row {
 static const loss_row *row_of(const tg_module *m)
 {
     return (const loss_row *)(const void *)m->cls;
-}
-
-/* -- init ----------------------------------------------------------------------------------------------- */
-
-/* Copies the caller's weights into a buffer. */
-static tg_status keep_weight(tg_module *m, const char *name, tg_tensor *weight)
-{
-    const bool classes = row_of(m)->classes;
-    tg_tensor *buffer;
-    tg_desc d;
-    char got[128];
-    tg_status status = tg_tensor_desc(weight, &d);
-    if (status)
-        return status;
-    const bool fits = !classes || d.ndim == 1;
-    if (!fits || !tg_dtype_is_float(d.dtype))
-        return tg_fail(NULL, fits ? TG_EDTYPE : TG_ESHAPE, "%s: %s is %s, expected %s", m->cls->name, name,
-                       tg_desc_format(&d, got, sizeof got), classes ? "one number per class" : "f32 or f64");
-    status = tg_module_add_buffer(m, name, (tg_dtype)d.dtype, d.dim, (size_t)d.ndim, &buffer);
-    if (status)
-        return status;
-    const tg_allocator *a = tg_runtime_allocator(m->rt);
-    size_t bytes = (size_t)tg_desc_count(&d) * tg_dtype_size(d.dtype);
-    void *copy = tg_alloc(a, bytes ? bytes : 1);
-    if (!copy)
-        return TG_ENOMEM;
-    status = tg_tensor_read(weight, copy, bytes);
-    if (!status)
-        status = tg_tensor_write(buffer, copy, bytes);
-    tg_free(a, copy);
-    return status;
-}
-
-static tg_status check_choice(const tg_module *m, const tg_attr_spec *s, int64_t choice)
-{
-    int64_t n = 1;
-    for (const char *at = s->choices; (at = strchr(at, '|')); at++)
-        n++;
-    if (choice >= 0 && choice < n)
-        return TG_OK;
-    return tg_fail(NULL, TG_EINVAL, "%s: %s is %lld, expected TG_REDUCE_NONE, TG_REDUCE_MEAN%s", m->cls->name,
-                   s->name, (long long)choice,
-                   n > 3 ? ", TG_REDUCE_SUM or TG_REDUCE_BATCHMEAN" : " or TG_REDUCE_SUM");
-}
-
-static tg_status check_number(const tg_module *m, const tg_attr_spec *s, const void *at)
-{
-    const loss_row *row = row_of(m);
-    const double x = s->type == TG_ATTR_INT ? (double)*(const int64_t *)at : *(const double *)at;
-    if (x >= row->low && x <= row->high && !(row->above && x == row->low))
-        return TG_OK;
-    if (isinf(row->high))
-        return tg_fail(NULL, TG_EINVAL, "%s: %s is %g, expected a number %s %g", m->cls->name, s->name, x,
-                       row->above ? "above" : "of at least", row->low);
-    return tg_fail(NULL, TG_EINVAL, "%s: %s is %g, expected a number between %g and %g", m->cls->name,
-                   s->name, x, row->low, row->high);
-}
-
-static tg_status loss_init(tg_module *m, const void *options)
-{
-    tg_status status = TG_OK;
-    for (const tg_attr_spec *s = m->cls->attrs; s->name && !status; s++) {
-        const void *at = (const char *)options + s->offset;
-        if (s->type == TG_ATTR_CHOICE)
-            status = check_choice(m, s, *(const int64_t *)at);
-        else if (s->type == TG_ATTR_TENSOR && *(tg_tensor *const *)at)
-            status = keep_weight(m, s->name, *(tg_tensor *const *)at);
-        else if (row_of(m)->number && strcmp(s->name, row_of(m)->number) == 0)
-            status = check_number(m, s, at);
-    }
-    return status;
 }
 
 /* -- forward -------------------------------------------------------------------------------------------- */
@@ -148,6 +79,95 @@ RUN(ctc, tg_ctc_loss(tape, in[0], in[1], in[2], in[3], o->blank, o->zero_infinit
 RUN(cosine_similarity, tg_cosine_similarity(tape, in[0], in[1], o->dim, o->eps))
 RUN(pairwise_distance, tg_pairwise_distance(tape, in[0], in[1], o->p, o->eps, o->keepdim))
 
+/* -- init ----------------------------------------------------------------------------------------------- */
+
+/* Copies the caller's weights into a buffer. */
+static tg_status keep_weight(tg_module *m, const char *name, tg_tensor *weight)
+{
+    const bool classes =
+        row_of(m)->run == cross_entropy || row_of(m)->run == nll || row_of(m)->run == run_multi_margin;
+    tg_tensor *buffer;
+    tg_desc d;
+    char got[128];
+    tg_status status = tg_tensor_desc(weight, &d);
+    if (status)
+        return status;
+    const bool fits = !classes || d.ndim == 1;
+    if (!fits || !tg_dtype_is_float(d.dtype))
+        return tg_fail(NULL, fits ? TG_EDTYPE : TG_ESHAPE, "%s: %s is %s, expected %s", m->cls->name, name,
+                       tg_desc_format(&d, got, sizeof got), classes ? "one number per class" : "f32 or f64");
+    status = tg_module_add_buffer(m, name, (tg_dtype)d.dtype, d.dim, (size_t)d.ndim, &buffer);
+    if (status)
+        return status;
+    const tg_allocator *a = tg_runtime_allocator(m->rt);
+    size_t bytes = (size_t)tg_desc_count(&d) * tg_dtype_size(d.dtype);
+    void *copy = tg_alloc(a, bytes ? bytes : 1);
+    if (!copy)
+        return TG_ENOMEM;
+    status = tg_tensor_read(weight, copy, bytes);
+    if (!status)
+        status = tg_tensor_write(buffer, copy, bytes);
+    tg_free(a, copy);
+    return status;
+}
+
+static tg_status check_choice(const tg_module *m, const tg_attr_spec *s, int64_t choice)
+{
+    int64_t n = 1;
+    for (const char *at = s->choices; (at = strchr(at, '|')); at++)
+        n++;
+    if (choice >= 0 && choice < n)
+        return TG_OK;
+    return tg_fail(NULL, TG_EINVAL, "%s: %s is %lld, expected TG_REDUCE_NONE, TG_REDUCE_MEAN%s", m->cls->name,
+                   s->name, (long long)choice,
+                   n > 3 ? ", TG_REDUCE_SUM or TG_REDUCE_BATCHMEAN" : " or TG_REDUCE_SUM");
+}
+
+/* Numbers that have to be from low to high, without low itself where `above`. */
+static tg_status check_number(const tg_module *m, const tg_attr_spec *s, const void *at)
+{
+    static const struct {
+        run_fn *run;
+        size_t offset;
+        float low, high;
+        bool above;
+    } limits[] = {{cross_entropy, offsetof(tg_cross_entropy_options, label_smoothing), 0, 1, false},
+                  {run_smooth_l1, offsetof(loss_options, beta), 0, HUGE_VALF, false},
+                  {run_huber, offsetof(loss_options, delta), 0, HUGE_VALF, true},
+                  {run_gaussian_nll, offsetof(loss_options, eps), 0, HUGE_VALF, true},
+                  {run_triplet_margin, offsetof(loss_options, margin), 0, HUGE_VALF, true},
+                  {run_multi_margin, offsetof(loss_options, power), 1, 2, false},
+                  {run_ctc, offsetof(loss_options, blank), 0, HUGE_VALF, false}};
+    const double x = s->type == TG_ATTR_INT ? (double)*(const int64_t *)at : *(const double *)at;
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        const double low = (double)limits[i].low, high = (double)limits[i].high;
+        if (row_of(m)->run != limits[i].run || s->offset != limits[i].offset ||
+            (x >= low && x <= high && !(limits[i].above && x == low)))
+            continue;
+        if (isinf(high))
+            return tg_fail(NULL, TG_EINVAL, "%s: %s is %g, expected a number %s %g", m->cls->name, s->name, x,
+                           limits[i].above ? "above" : "of at least", low);
+        return tg_fail(NULL, TG_EINVAL, "%s: %s is %g, expected a number between %g and %g", m->cls->name,
+                       s->name, x, low, high);
+    }
+    return TG_OK;
+}
+
+static tg_status loss_init(tg_module *m, const void *options)
+{
+    tg_status status = TG_OK;
+    for (const tg_attr_spec *s = m->cls->attrs; s->name && !status; s++) {
+        const void *at = (const char *)options + s->offset;
+        if (s->type == TG_ATTR_CHOICE)
+            status = check_choice(m, s, *(const int64_t *)at);
+        else if (s->type == TG_ATTR_TENSOR && *(tg_tensor *const *)at)
+            status = keep_weight(m, s->name, *(tg_tensor *const *)at);
+        else if (s->type == TG_ATTR_INT || s->type == TG_ATTR_REAL)
+            status = check_number(m, s, at);
+    }
+    return status;
+}
+
 /* -- attributes ----------------------------------------------------------------------------------------- */
 
 #define S loss_options
@@ -174,12 +194,10 @@ static const tg_attr_spec cross_entropy_specs[] = {
 };
 static const tg_attr_spec nll_specs[] = {WEIGHT_OF(tg_nll_loss_options), IGNORE_OF(tg_nll_loss_options),
                                          REDUCTION_OF(tg_nll_loss_options), TG_ATTR_END};
-static const tg_attr_spec plain[] = {REDUCTION, TG_ATTR_END};
 static const tg_attr_spec smooth_l1_specs[] = {REDUCTION, REAL(beta, 1, "where the square becomes a line"),
                                                TG_ATTR_END};
 static const tg_attr_spec huber_specs[] = {REDUCTION, REAL(delta, 1, "where the square becomes a line"),
                                            TG_ATTR_END};
-static const tg_attr_spec weighted[] = {WEIGHT, REDUCTION, TG_ATTR_END};
 static const tg_attr_spec bce_with_logits_specs[] = {
     WEIGHT, REDUCTION,
     TG_ATTR_ROW(S, pos_weight, TENSOR, TG_ATTR_OPTIONAL, 0, NULL, "a factor for the positive part; copied"),
@@ -199,6 +217,9 @@ static const tg_attr_spec multi_margin_specs[] = {
     WEIGHT,
     REDUCTION,
     TG_ATTR_END};
+/* Its ends are tables, too. */
+#define WEIGHTED (multi_margin_specs + 2)
+#define PLAIN (multi_margin_specs + 3)
 static const tg_attr_spec triplet_specs[] = {
     MARGIN(1), REAL(p, 2, "the norm"),
     EPS(1e-6), FLAG(swap, 0, "the nearer of anchor and positive counts"),
@@ -214,10 +235,9 @@ static const tg_attr_spec distance_specs[] = {REAL(p, 2, "the norm"), EPS(1e-6),
 /* -- samples -------------------------------------------------------------------------------------------- */
 
 /* clang-format off */
-#define ALL(HOW, YES) {.reduction = HOW, .power = 2, .dim = 1, .margin = 1, .beta = 1, .delta = 1, .eps = 0.05, .p = 2, \
+#define ALL(HOW, YES) {.reduction = HOW, .power = 2, .dim = 1, .margin = -YES, .beta = 1, .delta = 1, .eps = 0.05, .p = 2, \
                        .log_input = YES, .full = YES, .log_target = YES, .swap = YES, .keepdim = YES}
-static const loss_options each = ALL(TG_REDUCE_NONE, true), mean = ALL(TG_REDUCE_MEAN, false), sum = ALL(TG_REDUCE_SUM, true),
-                          apart = {.margin = -1, .reduction = TG_REDUCE_MEAN};
+static const loss_options each = ALL(TG_REDUCE_NONE, 1), mean = ALL(TG_REDUCE_MEAN, 0), triplet = {.margin = 1, .p = 3, .eps = 0.05};
 static const tg_cross_entropy_options
     ce_sum = {.ignore_index = 1, .reduction = TG_REDUCE_SUM},
     ce_none = {.ignore_index = -100, .reduction = TG_REDUCE_NONE},
@@ -228,35 +248,32 @@ static const tg_nll_loss_options nll_sum = {.ignore_index = 1, .reduction = TG_R
 #define DIMS(...) .ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}
 #define FROM(LOW, HIGH, ...) {DIMS(__VA_ARGS__), .low = LOW, .high = HIGH}
 #define LABELS(LOW, HIGH, ...) {DIMS(__VA_ARGS__), .low = LOW, .high = HIGH, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD}
-/* Beside a number just above 0, differences stay away from 0 and ±1. */
-#define OFF(...) {DIMS(__VA_ARGS__), .low = -2, .high = 2, .n_kinks = 3, .kinks = {-1, 0, 1}, .distance = 0.1f}
-#define SAMPLE(LABEL, OPTIONS, N, ...) {.label = LABEL, .n_in = N, .in = TG_SAMPLE_INPUTS(__VA_ARGS__), .attrs = OPTIONS}
+static const tg_sample_input numbers[] = {FROM(-2, 2, 4, 3), FROM(-2, 2, 4, 3), FROM(0.1f, 2, 4, 1)},
+    labelled[] = {FROM(-2, 2, 4, 3), LABELS(0, 3, 4)}, placed[] = {FROM(-2, 2, 2, 3, 2), LABELS(0, 3, 2, 2)},
+    shared[] = {FROM(0.1f, 0.9f, 4, 3), FROM(0.1f, 0.9f, 4, 3)},
+    counted[] = {FROM(0.1f, 2, 4, 3), {DIMS(4, 3), .low = 0.5f, .high = 4, .n_kinks = 1, .kinks = {1}, .distance = 0.1f}},
+    listed[] = {FROM(-2, 2, 4, 3), LABELS(-1, 2, 4, 3)}, ranked[] = {FROM(-2, 2, 8), FROM(-2, 2, 8), LABELS(-1, 2, 8)},
+    embedded[] = {FROM(-2, 2, 5, 3), FROM(-2, 2, 5, 3), LABELS(-1, 2, 5)},
+    /* exp of these is nothing: CTC's derivative takes it for granted that probabilities add up to 1. */
+    aligned[] = {FROM(-30, -25, 6, 2, 4), LABELS(1, 4, 2, 2), LABELS(5, 7, 2), LABELS(1, 3, 2)};
+#define SAMPLE(LABEL, OPTIONS, N, INPUTS) {.label = LABEL, .n_in = N, .in = INPUTS, .attrs = OPTIONS}
+#define BOTH(N, INPUTS) SAMPLE("mean", &mean, N, INPUTS), SAMPLE("none", &each, N, INPUTS)
 #define TABLE(NAME, ...) static const tg_sample NAME##_table[] = {__VA_ARGS__}; TG_SAMPLES(NAME, NAME##_table)
-
-TABLE(cross_entropy_samples,
-      SAMPLE("classes", NULL, 2, FROM(-2, 2, 4, 3), LABELS(0, 3, 4)),
-      SAMPLE("sum, ignore_index", &ce_sum, 2, FROM(-2, 2, 6, 3), LABELS(0, 3, 6)),
-      SAMPLE("none, positions", &ce_none, 2, FROM(-2, 2, 2, 3, 2), LABELS(0, 3, 2, 2)),
-      SAMPLE("label smoothing", &ce_smooth, 2, FROM(-2, 2, 4, 3), LABELS(0, 3, 4)),
-      SAMPLE("probabilities", NULL, 2, FROM(-2, 2, 4, 3), FROM(0.1f, 0.9f, 4, 3)))
-TABLE(nll_samples,
-      SAMPLE("classes", NULL, 2, FROM(-2, 2, 4, 3), LABELS(0, 3, 4)),
-      SAMPLE("sum, ignore_index", &nll_sum, 2, FROM(-2, 2, 6, 3), LABELS(0, 3, 6)),
-      SAMPLE("none, positions", &nll_none, 2, FROM(-2, 2, 2, 3, 2), LABELS(0, 3, 2, 2)))
-#define THREE(N, ...) SAMPLE("mean", &mean, N, __VA_ARGS__), SAMPLE("sum", &sum, N, __VA_ARGS__), SAMPLE("none", &each, N, __VA_ARGS__)
-TABLE(pairs, THREE(2, OFF(4, 3), FROM(0, 0.05f, 4, 3)))
-TABLE(units, THREE(2, FROM(0.1f, 0.9f, 4, 3), FROM(0.1f, 0.9f, 4, 3)))
-TABLE(counts, THREE(2, FROM(0.1f, 2, 4, 3), {DIMS(4, 3), .low = 0.5f, .high = 4, .n_kinks = 1, .kinks = {1}, .distance = 0.1f}))
-TABLE(variances, THREE(3, FROM(-2, 2, 4, 3), FROM(-2, 2, 4, 3), FROM(0.1f, 2, 4, 1)))
-TABLE(signs, THREE(2, OFF(8), LABELS(-1, 2, 8)))
-TABLE(rankings, THREE(3, OFF(8), FROM(0, 0.05f, 8), LABELS(-1, 2, 8)))
-TABLE(embeddings, SAMPLE("mean", &apart, 3, FROM(-2, 2, 5, 3), FROM(-2, 2, 5, 3), LABELS(-1, 2, 5)))
-TABLE(single, THREE(2, FROM(-2, 2, 4, 3), LABELS(0, 3, 4)))
-TABLE(several, THREE(2, FROM(-2, 2, 4, 3), LABELS(-1, 2, 4, 3)))
-TABLE(triplets, THREE(3, FROM(-2, 2, 4, 3), FROM(-2, 2, 4, 3), FROM(-2, 2, 4, 3)))
-TABLE(points, THREE(2, FROM(-2, 2, 4, 3), FROM(-2, 2, 4, 3)))
-/* exp of these is nothing: CTC's derivative takes it for granted that probabilities add up to 1. */
-TABLE(sequences, THREE(4, FROM(-30, -25, 6, 2, 4), LABELS(1, 4, 2, 2), LABELS(5, 7, 2), LABELS(1, 3, 2)))
+TABLE(cross_entropy_samples, SAMPLE("classes", NULL, 2, labelled), SAMPLE("sum, ignore_index", &ce_sum, 2, labelled),
+      SAMPLE("none, positions", &ce_none, 2, placed), SAMPLE("label smoothing", &ce_smooth, 2, labelled),
+      SAMPLE("probabilities", NULL, 2, shared))
+TABLE(nll_samples, SAMPLE("classes", NULL, 2, labelled), SAMPLE("sum, ignore_index", &nll_sum, 2, labelled),
+      SAMPLE("none, positions", &nll_none, 2, placed))
+TABLE(pairs, BOTH(2, numbers))
+TABLE(units, BOTH(2, shared))
+TABLE(counts, BOTH(2, counted))
+TABLE(variances, BOTH(3, numbers))
+TABLE(triplets, SAMPLE("none", &triplet, 3, numbers))
+TABLE(rankings, BOTH(3, ranked))
+TABLE(embeddings, BOTH(3, embedded))
+TABLE(single, BOTH(2, labelled))
+TABLE(several, BOTH(2, listed))
+TABLE(sequences, BOTH(4, aligned))
 
 /* -- classes -------------------------------------------------------------------------------------------- */
 
@@ -265,16 +282,15 @@ static const char *const of_input[] = {"input", "target"}, *const of_log_input[]
                   *const of_anchor[] = {"anchor", "positive", "negative"}, *const of_points[] = {"x1", "x2"},
                   *const of_sequence[] = {"log_probs", "targets", "input_lengths", "target_lengths"};
 
-#define ROW(NAME, FLAGS, OPTIONS, SPECS, RUN, N, NAMES, SAMPLES_OF, DOC, ...)                                          \
+#define ROW(NAME, FLAGS, OPTIONS, SPECS, RUN, N, NAMES, SAMPLES_OF, DOC)                                          \
     {                                                                                                                  \
         .cls = {.struct_size = sizeof(tg_layer_class), .flags = FLAGS, .name = NAME, .attrs = SPECS,                   \
                 .attrs_size = sizeof(OPTIONS), .n_in = N, .n_out = 1, .in_names = NAMES, .init = loss_init,            \
                 .forward = {loss_forward, loss_forward}, .samples = SAMPLES_OF, .doc = DOC},                           \
-        .run = RUN, __VA_ARGS__                                                                                        \
+        .run = RUN                                                                                        \
     }
-#define LOSS(NAME, SPECS, RUN, SAMPLES_OF, DOC, ...)                                                                   \
-    ROW(NAME, TG_LAYER_LOSS, loss_options, SPECS, RUN, 2, of_input, SAMPLES_OF, DOC, __VA_ARGS__)
-#define ABOVE_0(NUMBER) .number = NUMBER, .high = HUGE_VAL, .above = true
+#define LOSS(NAME, SPECS, RUN, SAMPLES_OF, DOC)                                                                   \
+    ROW(NAME, TG_LAYER_LOSS, loss_options, SPECS, RUN, 2, of_input, SAMPLES_OF, DOC)
 enum {
     CROSS_ENTROPY, NLL, MSE, L1, SMOOTH_L1, HUBER, BCE, BCE_WITH_LOGITS, KL_DIV, POISSON_NLL, GAUSSIAN_NLL, HINGE_EMBEDDING,
     MARGIN_RANKING, COSINE_EMBEDDING, SOFT_MARGIN, MULTI_MARGIN, MULTILABEL_MARGIN, MULTILABEL_SOFT_MARGIN, TRIPLET_MARGIN,
@@ -283,45 +299,42 @@ enum {
 static const loss_row rows[N_ROWS] = {
     [CROSS_ENTROPY] = ROW("CrossEntropyLoss", TG_LAYER_LOSS, tg_cross_entropy_options, cross_entropy_specs, cross_entropy, 2,
                           of_input, cross_entropy_samples,
-                          "NLLLoss of log_softmax(input); the target is classes, or probabilities",
-                          .number = "label_smoothing", .high = 1, .classes = true),
+                          "NLLLoss of log_softmax(input); the target is classes, or probabilities"),
     [NLL] = ROW("NLLLoss", TG_LAYER_LOSS, tg_nll_loss_options, nll_specs, nll, 2, of_input, nll_samples,
-                "−weight[target]·input[target]; mean: divided by Σ weight[target]", .classes = true),
-    [MSE] = LOSS("MSELoss", plain, run_mse, pairs, "(input − target)²", ),
-    [L1] = LOSS("L1Loss", plain, run_l1, pairs, "|input − target|", ),
-    [SMOOTH_L1] = LOSS("SmoothL1Loss", smooth_l1_specs, run_smooth_l1, pairs, "HuberLoss over beta", .number = "beta",
-                       .high = HUGE_VAL),
+                "−weight[target]·input[target]; mean: divided by Σ weight[target]"),
+    [MSE] = LOSS("MSELoss", PLAIN, run_mse, pairs, "(input − target)²"),
+    [L1] = LOSS("L1Loss", PLAIN, run_l1, pairs, "|input − target|"),
+    [SMOOTH_L1] = LOSS("SmoothL1Loss", smooth_l1_specs, run_smooth_l1, pairs, "HuberLoss over beta"),
     [HUBER] = LOSS("HuberLoss", huber_specs, run_huber, pairs,
-                   "(input − target)²/2, from delta on a line of slope delta", ABOVE_0("delta")),
-    [BCE] = LOSS("BCELoss", weighted, run_bce, units, "−target·log input − (1 − target)·log(1 − input)", ),
-    [BCE_WITH_LOGITS] = LOSS("BCEWithLogitsLoss", bce_with_logits_specs, run_bce_with_logits, units, "BCELoss of σ(input)", ),
-    [KL_DIV] = LOSS("KLDivLoss", kl_div_specs, run_kl_div, units, "target·(log target − input)", ),
+                   "(input − target)²/2, from delta on a line of slope delta"),
+    [BCE] = LOSS("BCELoss", WEIGHTED, run_bce, units, "−target·log input − (1 − target)·log(1 − input)"),
+    [BCE_WITH_LOGITS] = LOSS("BCEWithLogitsLoss", bce_with_logits_specs, run_bce_with_logits, units, "BCELoss of σ(input)"),
+    [KL_DIV] = LOSS("KLDivLoss", kl_div_specs, run_kl_div, units, "target·(log target − input)"),
     [POISSON_NLL] = ROW("PoissonNLLLoss", TG_LAYER_LOSS, loss_options, poisson_nll_specs, run_poisson_nll, 2, of_log_input, counts,
-                        "exp(log_input) − target·log_input", ),
+                        "exp(log_input) − target·log_input"),
     [GAUSSIAN_NLL] = ROW("GaussianNLLLoss", 0, loss_options, gaussian_nll_specs, run_gaussian_nll, 3, of_var, variances,
-                         "(log var + (input − target)²/var)/2", ABOVE_0("eps")),
-    [HINGE_EMBEDDING] = LOSS("HingeEmbeddingLoss", from_1, run_hinge_embedding, signs,
-                             "input where target is 1, max(0, margin − input) where it is −1", ),
+                         "(log var + (input − target)²/var)/2"),
+    [HINGE_EMBEDDING] = LOSS("HingeEmbeddingLoss", from_1, run_hinge_embedding, several,
+                             "input where target is 1, max(0, margin − input) where it is −1"),
     [MARGIN_RANKING] = ROW("MarginRankingLoss", 0, loss_options, from_0, run_margin_ranking, 3, of_two, rankings,
-                           "max(0, margin − target·(input1 − input2))", ),
+                           "max(0, margin − target·(input1 − input2))"),
     [COSINE_EMBEDDING] = ROW("CosineEmbeddingLoss", 0, loss_options, from_0, run_cosine_embedding, 3, of_two, embeddings,
-                             "1 − cos where target is 1, max(0, cos − margin) where it is −1", ),
-    [SOFT_MARGIN] = LOSS("SoftMarginLoss", plain, run_soft_margin, pairs, "log(1 + exp(−target·input))", ),
+                             "1 − cos where target is 1, max(0, cos − margin) where it is −1"),
+    [SOFT_MARGIN] = LOSS("SoftMarginLoss", PLAIN, run_soft_margin, pairs, "log(1 + exp(−target·input))"),
     [MULTI_MARGIN] = LOSS("MultiMarginLoss", multi_margin_specs, run_multi_margin, single,
-                          "Σ max(0, margin − input[target] + input)^p over the other classes", .number = "p", .low = 1,
-                          .high = 2, .classes = true),
-    [MULTILABEL_MARGIN] = LOSS("MultiLabelMarginLoss", plain, run_multilabel_margin, several,
-                               "Σ max(0, 1 − input[label] + input) over labels and other classes", ),
-    [MULTILABEL_SOFT_MARGIN] = LOSS("MultiLabelSoftMarginLoss", weighted, run_multilabel_soft_margin, several,
-                                    "BCEWithLogitsLoss, its mean over the last dim", ),
+                          "Σ max(0, margin − input[target] + input)^p over the other classes"),
+    [MULTILABEL_MARGIN] = LOSS("MultiLabelMarginLoss", PLAIN, run_multilabel_margin, several,
+                               "Σ max(0, 1 − input[label] + input) over labels and other classes"),
+    [MULTILABEL_SOFT_MARGIN] = LOSS("MultiLabelSoftMarginLoss", WEIGHTED, run_multilabel_soft_margin, several,
+                                    "BCEWithLogitsLoss, its mean over the last dim"),
     [TRIPLET_MARGIN] = ROW("TripletMarginLoss", 0, loss_options, triplet_specs, run_triplet_margin, 3, of_anchor, triplets,
-                           "max(0, margin + |anchor − positive| − |anchor − negative|)", ABOVE_0("margin")),
+                           "max(0, margin + |anchor − positive| − |anchor − negative|)"),
     [CTC] = ROW("CTCLoss", TG_LAYER_ONCE, loss_options, ctc_specs, run_ctc, 4, of_sequence, sequences,
-                "−log of the probability of all alignments of targets", .number = "blank", .high = INT32_MAX),
-    [COSINE_SIMILARITY] = ROW("CosineSimilarity", 0, loss_options, similarity_specs, run_cosine_similarity, 2, of_points, points,
-                              "Σ x1·x2/(|x1|·|x2|)", ),
-    [PAIRWISE_DISTANCE] = ROW("PairwiseDistance", 0, loss_options, distance_specs, run_pairwise_distance, 2, of_points, points,
-                              "the norm of x1 − x2 + eps", ),
+                "−log of the probability of all alignments of targets"),
+    [COSINE_SIMILARITY] = ROW("CosineSimilarity", 0, loss_options, similarity_specs, run_cosine_similarity, 2, of_points, pairs,
+                              "Σ x1·x2/(|x1|·|x2|)"),
+    [PAIRWISE_DISTANCE] = ROW("PairwiseDistance", 0, loss_options, distance_specs, run_pairwise_distance, 2, of_points, pairs,
+                              "the norm of x1 − x2 + eps"),
 };
 #define CLS(R) &rows[R].cls
 const tg_layer_class *const tg_layers_loss[] = {

@@ -117,106 +117,83 @@ const tg_operator *const tg_ops_ctc[] = {&ctc_loss, &ctc_loss_backward, NULL};
 
 /* -- the function --------------------------------------------------------------------------------------- */
 
-/* i64 of `ndim` dims, the first of size n (−1: any). */
-static const tg_desc *whole(const tg_composition *c, tg_tensor *x, const char *argument, int ndim, int64_t n)
-{
-    const tg_desc *d = tg_argument(c->tape, x, c->what, argument);
-    char got[112], of[32] = "*";
-    if (!d || (d->dtype == TG_I64 && d->ndim == ndim && (n < 0 || d->dim[0] == n)))
-        return d;
-    if (n >= 0)
-        snprintf(of, sizeof of, "%lld", (long long)n);
-    tg_fail(c->tape, d->dtype == TG_I64 ? TG_ESHAPE : TG_EDTYPE, "%s: %s is %s, expected i64[%s%s]", c->what,
-            argument, tg_desc_format(d, got, sizeof got), of, ndim > 1 ? ", *" : "");
-    return NULL;
-}
-
 /* Labels one after the other, as rows [N, width] with anything behind a row's length. */
-static tg_tensor *in_rows(tg_tape *tape, tg_tensor *labels, tg_tensor *lengths, int64_t n, int64_t width)
+static tg_tensor *in_rows(tg_tape *tape, tg_tensor *labels, tg_tensor *lengths, tg_tensor *places)
 {
     tg_tensor *before = tg_sub(tape, tg_cumsum(tape, lengths, 0), lengths);
-    tg_tensor *at = tg_add(tape, tg_unsqueeze(tape, before, 1), tg_arange(tape, TG_I64, 0, (double)width, 1));
-    if (n == 0 || width == 0)
-        return tg_full(tape, TG_I64, (const int64_t[]){n, width}, 2, 0);
+    tg_tensor *at = tg_add(tape, tg_unsqueeze(tape, before, 1), places);
+    if (tg_tensor_count(labels) == 0)
+        return at;
     return tg_take(tape, labels, tg_clamp(tape, at, 0, (double)(tg_tensor_count(labels) - 1)));
 }
 
-/* targets [N, S], whatever they came as; NULL where they or the lengths are out of range. */
-static tg_tensor *checked_targets(const tg_composition *c, const tg_desc *x, tg_tensor *targets,
-                                  tg_tensor *input_lengths, tg_tensor *target_lengths, int64_t blank)
+/* targets [N, S], whatever they came as, with blanks behind the lengths; NULL where something is out of
+ * range. What does not fit otherwise, the row says. */
+static tg_tensor *checked_targets(const tg_composition *c, tg_tensor *targets, tg_tensor *input_lengths,
+                                  tg_tensor *target_lengths, double times, double classes, double blank)
 {
     tg_tape *tape = c->tape;
-    const bool rows = tg_tensor_ndim(targets) == 2;
-    const tg_desc *t = whole(c, targets, "targets", rows ? 2 : 1, rows ? x->dim[1] : -1);
-    double longest = 0, all = 0;
-    if (!t || !whole(c, input_lengths, "input_lengths", 1, x->dim[1]) ||
-        !whole(c, target_lengths, "target_lengths", 1, x->dim[1]))
+    const tg_desc *t = tg_argument(tape, targets, c->what, "targets");
+    double longest, all = 0;
+    if (!t)
         return NULL;
-    const int64_t size = t->dim[rows];
-    if (!tg_loss_within(tape, c->what, "input_lengths", input_lengths, 0, (double)x->dim[0], TG_EINVAL,
-                        NULL) ||
-        !tg_loss_within(tape, c->what, "target_lengths", target_lengths, 0, (double)size, TG_EINVAL,
-                        &longest))
+    const bool rows = t->ndim != 1;
+    const double size = t->ndim ? (double)t->dim[t->ndim - 1] : 0;
+    if (!tg_loss_within(tape, c->what, "input_lengths", input_lengths, 0, times, TG_EINVAL, NULL) ||
+        !tg_loss_within(tape, c->what, "target_lengths", target_lengths, 0, size, TG_EINVAL, &longest))
         return NULL;
+    tg_tensor *places = tg_arange(tape, TG_I64, 0, rows ? size : longest, 1);
     if (!rows) {
-        if (tg_item(tg_sum(tape, target_lengths), &all) || all != (double)size) {
-            tg_fail(tape, TG_ESHAPE, "%s: targets has %lld labels, target_lengths add up to %.10g", c->what,
-                    (long long)size, all);
+        if (tg_item(tg_sum(tape, target_lengths), &all) || all != size) {
+            tg_fail(tape, TG_ESHAPE, "%s: targets has %.10g labels, target_lengths add up to %.10g", c->what,
+                    size, all);
             return NULL;
         }
-        targets = in_rows(tape, targets, target_lengths, x->dim[1], (int64_t)longest);
+        targets = in_rows(tape, targets, target_lengths, places);
     }
-    const int64_t width = rows ? size : (int64_t)longest;
-    tg_tensor *places = tg_arange(tape, TG_I64, 0, (double)width, 1);
     targets = tg_where(tape, tg_lt(tape, places, tg_unsqueeze(tape, target_lengths, 1)), targets,
-                       tg_constant_like(tape, targets, (double)blank));
-    if (!targets ||
-        !tg_loss_within(tape, c->what, "targets", targets, 0, (double)(x->dim[2] - 1), TG_EINDEX, NULL))
+                       tg_full(tape, TG_I64, NULL, 0, blank));
+    if (!targets || !tg_loss_within(tape, c->what, "targets", targets, 0, classes - 1, TG_EINDEX, NULL))
         return NULL;
     return targets;
-}
-
-static tg_tensor *reduced(tg_tape *tape, tg_tensor *loss, tg_tensor *target_lengths, tg_reduction reduction)
-{
-    if (reduction != TG_REDUCE_MEAN || !loss)
-        return loss;
-    const tg_dtype dtype = tg_tensor_dtype(loss);
-    return tg_div(tape, loss, tg_to(tape, tg_clamp(tape, target_lengths, 1, (double)NAN), dtype));
 }
 
 tg_tensor *tg_ctc_loss(tg_tape *tape, tg_tensor *log_probs, tg_tensor *targets, tg_tensor *input_lengths,
                        tg_tensor *target_lengths, int64_t blank, bool zero_infinity, tg_reduction reduction)
 {
     TG_COMPOSES(tape, "ctc_loss");
-    static const char *const what = "ctc_loss";
+    const char *const what = "ctc_loss";
     const tg_desc *x = tg_float_argument(tape, log_probs, what, "log_probs");
-    if (!x || !tg_known_reduction(tape, what, reduction) || !tg_argument(tape, targets, what, "targets") ||
+    if (!x || !tg_known_reduction(tape, what, reduction) ||
         !tg_argument(tape, input_lengths, what, "input_lengths") ||
         !tg_argument(tape, target_lengths, what, "target_lengths"))
         return NULL;
     const bool one = x->ndim == 2;
-    char got[112];
-    if ((x->ndim != 3 && !one) || blank < 0 || blank >= x->dim[x->ndim - 1]) {
-        tg_fail(tape, x->ndim == 3 || one ? TG_EINVAL : TG_ESHAPE,
-                "%s: log_probs is %s and blank %lld, expected [T, N, C] or [T, C] and 0 … C − 1", what,
-                tg_desc_format(x, got, sizeof got), (long long)blank);
+    if (one) {
+        const int64_t as_list = 1;
+        log_probs = tg_unsqueeze(tape, log_probs, 1);
+        input_lengths = tg_reshape_dims(tape, input_lengths, &as_list, 1);
+        target_lengths = tg_reshape_dims(tape, target_lengths, &as_list, 1);
+    }
+    x = tg_argument(tape, log_probs, what, "log_probs");
+    if (!x)
+        return NULL;
+    if (x->ndim != 3 || blank < 0 || blank >= x->dim[2]) {
+        tg_fail(tape, x->ndim == 3 ? TG_EINVAL : TG_ESHAPE,
+                "%s: log_probs has %d dims and blank is %lld, expected [T, N, C] or [T, C] and 0 … C − 1",
+                what, (int)x->ndim, (long long)blank);
         return NULL;
     }
-    if (one) {
-        log_probs = tg_unsqueeze(tape, log_probs, 1);
-        if (tg_tensor_ndim(input_lengths) == 0)
-            input_lengths = tg_unsqueeze(tape, input_lengths, 0);
-        if (tg_tensor_ndim(target_lengths) == 0)
-            target_lengths = tg_unsqueeze(tape, target_lengths, 0);
-        if (!(x = tg_argument(tape, log_probs, what, "log_probs")))
-            return NULL;
-    }
-    targets = checked_targets(&composition_, x, targets, input_lengths, target_lengths, blank);
+    targets = checked_targets(&composition_, targets, input_lengths, target_lengths, (double)x->dim[0],
+                              (double)x->dim[2], (double)blank);
     if (!targets)
         return NULL;
     const tg_ctc_loss_attrs attrs = {blank, zero_infinity};
     tg_tensor *const in[] = {log_probs, targets, input_lengths, target_lengths};
-    tg_tensor *loss = reduced(tape, apply_first(tape, &ctc_loss, in, 4, &attrs), target_lengths, reduction);
+    tg_tensor *loss = apply_first(tape, &ctc_loss, in, 4, &attrs);
+    if (reduction == TG_REDUCE_MEAN && loss)
+        loss = tg_div(tape, loss,
+                      tg_to(tape, tg_clamp(tape, target_lengths, 1, (double)NAN), tg_tensor_dtype(loss)));
     if (one && reduction == TG_REDUCE_NONE)
         loss = tg_squeeze(tape, loss, 0);
     return tg_loss_reduced(&composition_, loss, reduction);

@@ -219,6 +219,11 @@ bool tg_loss_takes(const tg_composition *c, tg_tensor *input, tg_tensor **target
     return *target != NULL;
 }
 
+tg_tensor *tg_loss_reduced(const tg_composition *c, tg_tensor *loss, tg_reduction reduction)
+{
+    return tg_composed(c->tape, &c->scope, tg_reduced_loss(c->tape, loss, reduction), NULL);
+}
+
 bool tg_loss_same_dims(const tg_composition *c, tg_tensor *x, const char *argument, tg_tensor *like,
                        const char *other)
 {

@@ -159,21 +159,13 @@ tg_tensor *tg_multi_margin_loss(tg_tape *tape, tg_tensor *input, tg_tensor *targ
     z = positive(tape, tg_scatter_value(tape, z, 1, target, 0));
     if (p == 2)
         z = tg_mul(tape, z, z);
-    tg_tensor *sums = tg_sum_dims(tape, z, &along, 1, false);
     if (weight) {
         tg_desc x;
-        const tg_desc *w = tg_float_argument(tape, weight, composition_.what, "weight");
-        if (!w || tg_tensor_desc(input, &x))
+        if (!tg_float_argument(tape, weight, composition_.what, "weight") || tg_tensor_desc(input, &x))
             return NULL;
-        if (w->ndim != 1 || w->dim[0] != x.dim[1]) {
-            char got[112];
-            tg_fail(tape, TG_ESHAPE, "%s: weight is %s, expected [%lld]", composition_.what,
-                    tg_desc_format(w, got, sizeof got), (long long)x.dim[1]);
-            return NULL;
-        }
-        sums = tg_mul(tape, sums, tg_index_select(tape, weight, 0, tg_squeeze(tape, target, 1)));
+        z = tg_mul(tape, z, tg_gather(tape, tg_expand_as(tape, weight, &x), 1, target));
     }
-    return rows_reduced(&composition_, sums, input, &losses, reduction);
+    return rows_reduced(&composition_, tg_sum_dims(tape, z, &along, 1, false), input, &losses, reduction);
 }
 
 /* A row's labels are few: pairs of [N, most labels of a row, C] are looked at, not of [N, C, C]. */

@@ -20,10 +20,8 @@ bool tg_loss_within(tg_tape *tape, const char *what, const char *argument, tg_te
 /* weight (NULL: none) expands to the dims of `like`; times loss. */
 tg_tensor *tg_loss_weighted(tg_tape *tape, tg_tensor *loss, tg_tensor *weight, tg_tensor *like);
 
-static inline tg_tensor *tg_loss_reduced(const tg_composition *c, tg_tensor *loss, tg_reduction reduction)
-{
-    return tg_composed(c->tape, &c->scope, tg_reduced_loss(c->tape, loss, reduction), NULL);
-}
+/* The end of the composition: the loss, its mean or its sum. */
+tg_tensor *tg_loss_reduced(const tg_composition *c, tg_tensor *loss, tg_reduction reduction);
 
 /* max(0, x), whose derivative at 0 is 1, as torch's clamp has it. */
 static inline tg_tensor *tg_loss_clamped(tg_tape *tape, tg_tensor *x)

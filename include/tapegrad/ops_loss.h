@@ -98,7 +98,7 @@ TG_API tg_tensor *tg_cosine_embedding_loss(tg_tape *tape, tg_tensor *input1, tg_
 /* log(1 + exp(−target·input)), without overflow, target ±1. torch.nn.functional.soft_margin_loss. */
 TG_API tg_tensor *tg_soft_margin_loss(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_reduction reduction);
 /* weight[t]·Σ_{j ≠ t} max(0, margin − x[t] + x[j])^p / C for each row x of input [N, C] or [C], with labels t i64 [N] or a
- * scalar, weight [C] or NULL, p 1 or 2; a NaN counts for nothing. TG_EINDEX for a label outside [0, C).
+ * scalar, weight [C] or NULL (1), p 1 or 2; a NaN counts for nothing. TG_EINDEX for a label outside [0, C).
  * torch.nn.functional.multi_margin_loss. */
 TG_API tg_tensor *tg_multi_margin_loss(tg_tape *tape, tg_tensor *input, tg_tensor *target, int64_t p, double margin,
                                        tg_tensor *weight, tg_reduction reduction);
