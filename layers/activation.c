@@ -1,7 +1,7 @@
 /* The activations: a table, and one forward for both modes. */
 #include "layers/internal.h"
 
-/* Of all activations; each has the members that its table of attributes names. */
+/* Of all activations; each has the members that its table of attributes names, some under names of their own. */
 typedef struct activation_options {
     double negative_slope, alpha, beta, threshold, min_val, max_val;
     int64_t dim, approximate;
@@ -78,6 +78,96 @@ static tg_tensor *log_softmax(tg_tape *tape, tg_tensor *x, const activation_opti
     return tg_log_softmax(tape, x, softmax_dim(x, o));
 }
 
+static tg_tensor *softmin(tg_tape *tape, tg_tensor *x, const activation_options *o)
+{
+    return tg_softmax(tape, tg_neg(tape, x), softmax_dim(x, o));
+}
+
+static tg_tensor *softmax2d(tg_tape *tape, tg_tensor *x, const activation_options *o)
+{
+    (void)o;
+    return tg_softmax(tape, x, -3);
+}
+
+static tg_tensor *glu(tg_tape *tape, tg_tensor *x, const activation_options *o)
+{
+    return tg_glu(tape, x, o->dim);
+}
+
+static tg_tensor *hardshrink(tg_tape *tape, tg_tensor *x, const activation_options *o)
+{
+    return tg_hardshrink(tape, x, o->alpha);
+}
+
+static tg_tensor *softshrink(tg_tape *tape, tg_tensor *x, const activation_options *o)
+{
+    return tg_softshrink(tape, x, o->alpha);
+}
+
+static tg_tensor *threshold(tg_tape *tape, tg_tensor *x, const activation_options *o)
+{
+    return tg_threshold(tape, x, o->threshold, o->alpha);
+}
+
+static tg_status softmax2d_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                                   tg_tensor *out[])
+{
+    char got[128];
+    const tg_desc *x = tg_layer_desc(in[0]);
+    if (x->ndim == 3 || x->ndim == 4)
+        return activation_forward(m, tape, in, n_in, out);
+    return tg_layer_fail(m, tape, TG_ESHAPE, "got %s, expected [C, H, W] or [N, C, H, W]",
+                         tg_desc_format(x, got, sizeof got));
+}
+
+/* The slopes are drawn in train mode. */
+static tg_status rrelu_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+{
+    (void)n_in;
+    const activation_options *o = m->attrs;
+    return tg_layer_result(tape, tg_rrelu(tape, in[0], o->min_val, o->max_val, tape->mode), out);
+}
+
+static tg_status prelu_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+{
+    (void)n_in;
+    const int64_t n = ((const activation_options *)m->attrs)->dim;
+    const tg_desc *x = tg_layer_desc(in[0]);
+    if (n != 1 && n != (x->ndim < 2 ? 1 : x->dim[1])) {
+        char got[128];
+        return tg_layer_fail(m, tape, TG_ESHAPE, "got %s, expected %lld channels in dim 1",
+                             tg_desc_format(x, got, sizeof got), (long long)n);
+    }
+    return tg_layer_result(tape, tg_prelu(tape, in[0], m->parameters.at[0].tensor), out);
+}
+
+static tg_status prelu_init(tg_module *m, const void *attrs)
+{
+    const activation_options *o = attrs;
+    tg_tensor *weight = NULL;
+    if (o->dim < 1)
+        return tg_fail(NULL, TG_EINVAL, "PReLU: num_parameters is %lld, expected at least 1",
+                       (long long)o->dim);
+    tg_status status = tg_module_add_parameter(m, "weight", &o->dim, 1, &weight);
+    return status ? status : tg_fill(weight, o->alpha);
+}
+
+static tg_status rrelu_init(tg_module *m, const void *attrs)
+{
+    (void)m;
+    const activation_options *o = attrs;
+    if (o->min_val <= o->max_val)
+        return TG_OK;
+    return tg_fail(NULL, TG_EINVAL, "RReLU: lower %g and upper %g, expected lower ≤ upper", o->min_val, o->max_val);
+}
+
+static tg_status softshrink_init(tg_module *m, const void *attrs)
+{
+    (void)m;
+    const activation_options *o = attrs;
+    return o->alpha >= 0 ? TG_OK : tg_fail(NULL, TG_EINVAL, "Softshrink: lambd is %g, expected at least 0", o->alpha);
+}
+
 static tg_status celu_init(tg_module *m, const void *attrs)
 {
     (void)m;
@@ -117,6 +207,21 @@ static const tg_attr_spec hardtanh_specs[] = {TG_ATTR_ROW(S, min_val, REAL, 0, -
                                               TG_ATTR_ROW(S, max_val, REAL, 0, 1, NULL, "upper bound"),
                                               INPLACE, TG_ATTR_END};
 static const tg_attr_spec dim_specs[] = {DIM, TG_ATTR_END};
+#define NAMED(NAME, TYPE, FLAGS, FIELD, VALUE, DOC)                                                          \
+    {                                                                                                        \
+        NAME, TG_ATTR_##TYPE, FLAGS, offsetof(S, FIELD), VALUE, NULL, NULL, DOC                              \
+    }
+static const tg_attr_spec glu_specs[] = {NAMED("dim", INT, 0, dim, -1, "the dim that is halved"), TG_ATTR_END};
+static const tg_attr_spec shrink_specs[] = {NAMED("lambd", REAL, 0, alpha, 0.5, "what is no farther from 0 becomes 0"),
+                                            TG_ATTR_END};
+static const tg_attr_spec threshold_specs[] = {
+    NAMED("threshold", REAL, TG_ATTR_REQUIRED, threshold, 0, "what is above it stays"),
+    NAMED("value", REAL, TG_ATTR_REQUIRED, alpha, 0, "what the rest becomes"), INPLACE, TG_ATTR_END};
+static const tg_attr_spec prelu_specs[] = {
+    NAMED("num_parameters", INT, 0, dim, 1, "slopes: one, or one for each channel (dim 1)"),
+    NAMED("init", REAL, 0, alpha, 0.25, "what the slopes begin with"), TG_ATTR_END};
+static const tg_attr_spec rrelu_specs[] = {NAMED("lower", REAL, 0, min_val, 1.0 / 8, "the least slope below 0"),
+                                           NAMED("upper", REAL, 0, max_val, 1.0 / 3, "the greatest"), INPLACE, TG_ATTR_END};
 #undef S
 
 /* Away from the points where the function, or its derivative, has a bend. */
@@ -164,10 +269,24 @@ static const tg_sample dim_table[] = {
     SAMPLE("3-D, dim None", NULL, .ndim = 3, .dim = {2, 3, 2}, .low = -3, .high = 3)};
 TG_SAMPLES(dim_samples, dim_table)
 
+static const tg_sample plane_table[] = {SAMPLE("3-D", NULL, .ndim = 3, .dim = {3, 1, 2}, .low = -3, .high = 3)};
+TG_SAMPLES(planes, plane_table)
+/* What bends at −3 and 3. */
+static const activation_options threes = {.threshold = 3, .alpha = 3};
+static const tg_sample hard_table[] = {
+    SAMPLE("2-D", &threes, .ndim = 2, .dim = {3, 4}, .low = -5, .high = 5, .n_kinks = 2, .kinks = {-3, 3}, .distance = 0.1)};
+TG_SAMPLES(hard, hard_table)
+static const activation_options four_slopes = {.dim = 4};
+static const tg_sample prelu_table[] = {SAMPLE("one slope", NULL, BENT), SAMPLE("channels", &four_slopes, BENT)};
+TG_SAMPLES(prelu_samples, prelu_table)
+
 static const char *const input_names[] = {"input"};
 
 #define CLASS(NAME, INIT, SPECS, SAMPLES_OF, DOC)                                                            \
+    CLASS_OF(NAME, INIT, activation_forward, 0, SPECS, SAMPLES_OF, DOC)
+#define CLASS_OF(NAME, INIT, FORWARD, FLAGS, SPECS, SAMPLES_OF, DOC)                                                            \
     .cls = {.struct_size = sizeof(tg_layer_class),                                                           \
+            .flags = FLAGS,                                                                                  \
             .name = NAME,                                                                                    \
             .attrs = SPECS,                                                                                  \
             .attrs_size = sizeof(activation_options),                                                        \
@@ -175,7 +294,7 @@ static const char *const input_names[] = {"input"};
             .n_out = 1,                                                                                      \
             .in_names = input_names,                                                                         \
             .init = INIT,                                                                                    \
-            .forward = {activation_forward, activation_forward},                                             \
+            .forward = {FORWARD, FORWARD},                                                                   \
             .samples = SAMPLES_OF,                                                                           \
             .doc = DOC}
 
@@ -215,22 +334,70 @@ static const activation softmax_row = {
 static const activation log_softmax_row = {
     CLASS("LogSoftmax", NULL, dim_specs, dim_samples, "x − log Σexp(x) along dim"), .with = log_softmax};
 
+static const activation softmin_row = {
+    CLASS("Softmin", NULL, dim_specs, dim_samples, "softmax(−x) along dim"), .with = softmin};
+static const activation softmax2d_row = {
+    CLASS_OF("Softmax2d", NULL, softmax2d_forward, 0, no_specs, planes, "softmax over the channels of each place"),
+    .with = softmax2d};
+static const activation glu_row = {
+    CLASS("GLU", NULL, glu_specs, planes, "a·σ(b), a and b the halves of x along dim"), .with = glu};
+static const activation hardshrink_row = {
+    CLASS("Hardshrink", NULL, shrink_specs, hard, "x where |x| > lambd, else 0"), .with = hardshrink};
+static const activation softshrink_row = {
+    CLASS("Softshrink", softshrink_init, shrink_specs, hard, "x − sign(x)·lambd where |x| > lambd, else 0"),
+    .with = softshrink};
+static const activation tanhshrink_row = {
+    CLASS("Tanhshrink", NULL, no_specs, smooth, "x − tanh(x)"), .plain = tg_tanhshrink};
+static const activation hardswish_row = {
+    CLASS("Hardswish", NULL, inplace_specs, hard, "x·min(max(x + 3, 0), 6)/6"), .plain = tg_hardswish};
+static const activation hardsigmoid_row = {
+    CLASS("Hardsigmoid", NULL, inplace_specs, hard, "min(max(x + 3, 0), 6)/6"), .plain = tg_hardsigmoid};
+static const activation threshold_row = {
+    CLASS("Threshold", NULL, threshold_specs, hard, "x where x > threshold, else value"),
+    .with = threshold};
+static const activation prelu_row = {CLASS_OF("PReLU", prelu_init, prelu_forward, 0, prelu_specs, prelu_samples,
+                                              "x where x > 0, else w·x, w learned")};
+static const activation rrelu_row = {
+    CLASS_OF("RReLU", rrelu_init, rrelu_forward, TG_LAYER_RANDOM, rrelu_specs, bent,
+             "x where x > 0, else s·x; train: s drawn from [lower, upper), eval: their mean")};
+
 const tg_layer_class *const tg_layers_activation[] = {
     &relu_row.cls,     &relu6_row.cls,       &leaky_row.cls,
     &elu_row.cls,      &selu_row.cls,        &celu_row.cls,
     &gelu_row.cls,     &silu_row.cls,        &mish_row.cls,
     &sigmoid_row.cls,  &log_sigmoid_row.cls, &tanh_row.cls,
     &softplus_row.cls, &softsign_row.cls,    &hardtanh_row.cls,
-    &softmax_row.cls,  &log_softmax_row.cls, NULL};
+    &softmax_row.cls,  &log_softmax_row.cls, &softmin_row.cls,
+    &softmax2d_row.cls, &glu_row.cls,        &hardshrink_row.cls,
+    &softshrink_row.cls, &tanhshrink_row.cls, &hardswish_row.cls,
+    &hardsigmoid_row.cls, &threshold_row.cls, &prelu_row.cls,
+    &rrelu_row.cls,    NULL};
 
-tg_module *tg_nn_relu(tg_runtime *rt)
-{
-    return tg_module_new(rt, &relu_row.cls, NULL);
-}
+#define PLAIN(NAME)                                                                                          \
+    tg_module *tg_nn_##NAME(tg_runtime *rt)                                                                  \
+    {                                                                                                        \
+        return tg_module_new(rt, &NAME##_row.cls, NULL);                                                     \
+    }
+PLAIN(relu)
+PLAIN(relu6)
+PLAIN(selu)
+PLAIN(gelu)
+PLAIN(silu)
+PLAIN(mish)
+PLAIN(sigmoid)
+PLAIN(log_sigmoid)
+PLAIN(tanh)
+PLAIN(softplus)
+PLAIN(softsign)
+PLAIN(hardtanh)
+PLAIN(softmax2d)
+PLAIN(tanhshrink)
+PLAIN(hardswish)
+PLAIN(hardsigmoid)
 
-tg_module *tg_nn_relu6(tg_runtime *rt)
+static tg_module *make(tg_runtime *rt, const activation *row, double alpha, double threshold_, int64_t dim)
 {
-    return tg_module_new(rt, &relu6_row.cls, NULL);
+    return tg_module_new(rt, &row->cls, &(activation_options){.alpha = alpha, .threshold = threshold_, .dim = dim});
 }
 
 tg_module *tg_nn_leaky_relu(tg_runtime *rt, double negative_slope)
@@ -240,70 +407,55 @@ tg_module *tg_nn_leaky_relu(tg_runtime *rt, double negative_slope)
 
 tg_module *tg_nn_elu(tg_runtime *rt, double alpha)
 {
-    return tg_module_new(rt, &elu_row.cls, &(activation_options){.alpha = alpha});
-}
-
-tg_module *tg_nn_selu(tg_runtime *rt)
-{
-    return tg_module_new(rt, &selu_row.cls, NULL);
+    return make(rt, &elu_row, alpha, 0, 0);
 }
 
 tg_module *tg_nn_celu(tg_runtime *rt, double alpha)
 {
-    return tg_module_new(rt, &celu_row.cls, &(activation_options){.alpha = alpha});
-}
-
-tg_module *tg_nn_gelu(tg_runtime *rt)
-{
-    return tg_module_new(rt, &gelu_row.cls, NULL);
-}
-
-tg_module *tg_nn_silu(tg_runtime *rt)
-{
-    return tg_module_new(rt, &silu_row.cls, NULL);
-}
-
-tg_module *tg_nn_mish(tg_runtime *rt)
-{
-    return tg_module_new(rt, &mish_row.cls, NULL);
-}
-
-tg_module *tg_nn_sigmoid(tg_runtime *rt)
-{
-    return tg_module_new(rt, &sigmoid_row.cls, NULL);
-}
-
-tg_module *tg_nn_log_sigmoid(tg_runtime *rt)
-{
-    return tg_module_new(rt, &log_sigmoid_row.cls, NULL);
-}
-
-tg_module *tg_nn_tanh(tg_runtime *rt)
-{
-    return tg_module_new(rt, &tanh_row.cls, NULL);
-}
-
-tg_module *tg_nn_softplus(tg_runtime *rt)
-{
-    return tg_module_new(rt, &softplus_row.cls, NULL);
-}
-
-tg_module *tg_nn_softsign(tg_runtime *rt)
-{
-    return tg_module_new(rt, &softsign_row.cls, NULL);
-}
-
-tg_module *tg_nn_hardtanh(tg_runtime *rt)
-{
-    return tg_module_new(rt, &hardtanh_row.cls, NULL);
+    return make(rt, &celu_row, alpha, 0, 0);
 }
 
 tg_module *tg_nn_softmax(tg_runtime *rt, int64_t dim)
 {
-    return tg_module_new(rt, &softmax_row.cls, &(activation_options){.dim = dim});
+    return make(rt, &softmax_row, 0, 0, dim);
 }
 
 tg_module *tg_nn_log_softmax(tg_runtime *rt, int64_t dim)
 {
-    return tg_module_new(rt, &log_softmax_row.cls, &(activation_options){.dim = dim});
+    return make(rt, &log_softmax_row, 0, 0, dim);
+}
+
+tg_module *tg_nn_softmin(tg_runtime *rt, int64_t dim)
+{
+    return make(rt, &softmin_row, 0, 0, dim);
+}
+
+tg_module *tg_nn_glu(tg_runtime *rt, int64_t dim)
+{
+    return make(rt, &glu_row, 0, 0, dim);
+}
+
+tg_module *tg_nn_hardshrink(tg_runtime *rt, double lambd)
+{
+    return make(rt, &hardshrink_row, lambd, 0, 0);
+}
+
+tg_module *tg_nn_softshrink(tg_runtime *rt, double lambd)
+{
+    return make(rt, &softshrink_row, lambd, 0, 0);
+}
+
+tg_module *tg_nn_threshold(tg_runtime *rt, double threshold_, double value)
+{
+    return make(rt, &threshold_row, value, threshold_, 0);
+}
+
+tg_module *tg_nn_prelu(tg_runtime *rt, int64_t num_parameters)
+{
+    return make(rt, &prelu_row, 0.25, 0, num_parameters);
+}
+
+tg_module *tg_nn_rrelu(tg_runtime *rt, double lower, double upper)
+{
+    return tg_module_new(rt, &rrelu_row.cls, &(activation_options){.min_val = lower, .max_val = upper});
 }

@@ -1,9 +1,15 @@
+/* The dropout layers: a table. */
 #include "layers/internal.h"
 
 typedef struct dropout_options {
     double p;
     bool inplace;
 } dropout_options;
+
+typedef struct dropout {
+    tg_layer_class cls;
+    tg_tensor *(*drop)(tg_tape *, tg_tensor *, double p, tg_mode);
+} dropout;
 
 static tg_status dropout_init(tg_module *m, const void *attrs)
 {
@@ -14,24 +20,16 @@ static tg_status dropout_init(tg_module *m, const void *attrs)
     return TG_OK;
 }
 
-static tg_status dropout_train(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
-                               tg_tensor *out[])
+/* In eval mode it is the input, which must have the dims that train mode needs. */
+static tg_status dropout_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
 {
     (void)n_in;
-    const dropout_options *o = m->attrs;
-    return tg_layer_result(tape, tg_dropout(tape, in[0], o->p, TG_TRAIN), out);
-}
-
-static tg_status dropout_eval(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
-                              tg_tensor *out[])
-{
-    (void)m, (void)tape, (void)n_in;
-    out[0] = in[0];
-    return TG_OK;
+    const dropout *row = (const dropout *)(const void *)m->cls;
+    return tg_layer_result(tape, row->drop(tape, in[0], ((const dropout_options *)m->attrs)->p, tape->mode), out);
 }
 
 static const tg_attr_spec specs[] = {
-    TG_ATTR_ROW(dropout_options, p, REAL, 0, 0.5, NULL, "the probability of dropping an element"),
+    TG_ATTR_ROW(dropout_options, p, REAL, 0, 0.5, NULL, "the probability of dropping an element, or a channel"),
     TG_ATTR_ROW(dropout_options, inplace, BOOL, 0, 0, NULL,
                 "accepted and without effect: nothing works in place here"),
     TG_ATTR_END,
@@ -39,38 +37,57 @@ static const tg_attr_spec specs[] = {
 
 static const char *const input_names[] = {"input"};
 
-static const dropout_options third = {.p = 0.3};
-static const dropout_options none = {.p = 0};
-static const dropout_options all = {.p = 1};
-static const tg_sample samples[] = {
-    {.label = "p = 0.5", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {3, 5}, .low = -2, .high = 2})},
-    {.label = "p = 0.3",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({.ndim = 3, .dim = {2, 3, 4}, .low = -2, .high = 2}),
-     .attrs = &third},
-    {.label = "p = 0", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {3, 5}, .low = -2, .high = 2}), .attrs = &none},
-    {.label = "p = 1", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {3, 5}, .low = -2, .high = 2}), .attrs = &all},
+static const dropout_options third = {.p = 0.3}, none = {.p = 0}, all = {.p = 1};
+#define SAMPLE(LABEL, ATTRS, ...)                                                                            \
+    {                                                                                                        \
+        .label = LABEL, .n_in = 1, .attrs = ATTRS, .in = TG_SAMPLE_INPUTS({__VA_ARGS__, .low = -2, .high = 2}) \
+    }
+static const tg_sample element_table[] = {
+    SAMPLE("p = 0.5", NULL, .ndim = 2, .dim = {3, 5}), SAMPLE("p = 0.3", &third, .ndim = 3, .dim = {2, 3, 4}),
+    SAMPLE("p = 0", &none, .ndim = 2, .dim = {3, 5}), SAMPLE("p = 1", &all, .ndim = 2, .dim = {3, 5})};
+static const tg_sample channel_table[] = {SAMPLE("batch", NULL, .ndim = 3, .dim = {3, 4, 2}),
+                                          SAMPLE("p = 1", &all, .ndim = 2, .dim = {3, 5})};
+static const tg_sample block_table[] = {SAMPLE("batch", &third, .ndim = 5, .dim = {2, 4, 1, 1, 2}),
+                                        SAMPLE("no batch", NULL, .ndim = 4, .dim = {6, 1, 2, 1})};
+TG_SAMPLES(elements, element_table)
+TG_SAMPLES(channels, channel_table)
+TG_SAMPLES(blocks, block_table)
+
+#define ROW(NAME, DROP, SAMPLES, DOC)                                                                        \
+    {                                                                                                        \
+        .cls = {.struct_size = sizeof(tg_layer_class),                                                       \
+                .flags = TG_LAYER_RANDOM,                                                                    \
+                .name = NAME,                                                                                \
+                .attrs = specs,                                                                              \
+                .attrs_size = sizeof(dropout_options),                                                       \
+                .n_in = 1,                                                                                   \
+                .n_out = 1,                                                                                  \
+                .in_names = input_names,                                                                     \
+                .init = dropout_init,                                                                        \
+                .forward = {dropout_forward, dropout_forward},                                               \
+                .samples = SAMPLES,                                                                          \
+                .doc = DOC},                                                                                 \
+        .drop = DROP                                                                                         \
+    }
+static const dropout rows[] = {
+    ROW("Dropout", tg_dropout, elements, "train: x/(1 − p) with probability 1 − p, else 0; eval: x"),
+    ROW("Dropout1d", tg_dropout1d, channels, "Dropout of whole channels of [N, C, L] or [C, L]"),
+    ROW("Dropout2d", tg_dropout2d, channels, "Dropout of whole channels of [N, C, *]"),
+    ROW("Dropout3d", tg_dropout3d, blocks, "Dropout of whole channels of [N, C, D, H, W] or [C, D, H, W]"),
+    ROW("AlphaDropout", tg_alpha_dropout, elements, "Dropout that keeps mean and variance behind a SELU"),
+    ROW("FeatureAlphaDropout", tg_feature_alpha_dropout, channels, "AlphaDropout of whole channels of [N, C, *]"),
 };
-TG_SAMPLES(dropout_samples, samples)
+const tg_layer_class *const tg_layers_dropout[] = {&rows[0].cls, &rows[1].cls, &rows[2].cls, &rows[3].cls,
+                                                   &rows[4].cls, &rows[5].cls, NULL};
 
-static const tg_layer_class dropout = {
-    .struct_size = sizeof(tg_layer_class),
-    .flags = TG_LAYER_RANDOM,
-    .name = "Dropout",
-    .attrs = specs,
-    .attrs_size = sizeof(dropout_options),
-    .n_in = 1,
-    .n_out = 1,
-    .in_names = input_names,
-    .init = dropout_init,
-    .forward = {dropout_train, dropout_eval},
-    .samples = dropout_samples,
-    .doc = "train: x/(1 − p) with probability 1 − p, else 0; eval: x",
-};
-
-const tg_layer_class *const tg_layers_dropout[] = {&dropout, NULL};
-
-tg_module *tg_nn_dropout(tg_runtime *rt, double p)
-{
-    return tg_module_new(rt, &dropout, &(dropout_options){.p = p});
-}
+#define CONSTRUCTOR(NAME, I)                                                                                 \
+    tg_module *tg_nn_##NAME(tg_runtime *rt, double p)                                                        \
+    {                                                                                                        \
+        return tg_module_new(rt, &rows[I].cls, &(dropout_options){.p = p});                                  \
+    }
+CONSTRUCTOR(dropout, 0)
+CONSTRUCTOR(dropout1d, 1)
+CONSTRUCTOR(dropout2d, 2)
+CONSTRUCTOR(dropout3d, 3)
+CONSTRUCTOR(alpha_dropout, 4)
+CONSTRUCTOR(feature_alpha_dropout, 5)

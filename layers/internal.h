@@ -74,6 +74,10 @@ bool tg_layers_fuse(const tg_tape *tape, const tg_module *norm, const tg_module 
 tg_status tg_layer_fail(const tg_module *module, tg_tape *tape, tg_status status, const char *format, ...)
     TG_PRINTF(4, 5);
 
+/* module_parts.c, for inits. Copies a tensor into one of the same dims and dtype; into a new buffer. */
+tg_status tg_layer_copy(const tg_module *module, const tg_tensor *from, tg_tensor *to);
+tg_status tg_layer_keep(tg_module *module, const char *name, const tg_tensor *given);
+
 /* The descriptor of a forward's input: tg_forward_n has seen that it is alive. */
 static inline const tg_desc *tg_layer_desc(const tg_tensor *x)
 {

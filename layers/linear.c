@@ -86,7 +86,84 @@ static const tg_layer_class linear = {
     .doc = "y = x·Wᵀ + b over the last dim",
 };
 
-const tg_layer_class *const tg_layers_linear[] = {&linear, NULL};
+/* -- Bilinear --------------------------------------------------------------------------------------------- */
+
+typedef struct bilinear_options {
+    int64_t in1_features, in2_features, out_features;
+    bool bias;
+} bilinear_options;
+
+static tg_status bilinear_init(tg_module *m, const void *attrs)
+{
+    const bilinear_options *o = attrs;
+    linear_state *s = m->self;
+    if (o->in1_features < 1 || o->in2_features < 0 || o->out_features < 0)
+        return tg_fail(NULL, TG_EINVAL,
+                       "Bilinear: in1_features %lld, in2_features %lld, out_features %lld; expected at least 1, 0, 0",
+                       (long long)o->in1_features, (long long)o->in2_features, (long long)o->out_features);
+    const double bound = 1.0 / sqrt((double)o->in1_features);
+    tg_status status = tg_module_add_parameter(
+        m, "weight", (int64_t[]){o->out_features, o->in1_features, o->in2_features}, 3, &s->weight);
+    if (!status && o->bias)
+        status = tg_module_add_parameter(m, "bias", &o->out_features, 1, &s->bias);
+    if (!status)
+        status = tg_init_uniform(s->weight, -bound, bound);
+    return status || !s->bias ? status : tg_init_uniform(s->bias, -bound, bound);
+}
+
+static tg_status bilinear_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+{
+    (void)n_in;
+    const linear_state *s = m->self;
+    const bilinear_options *o = m->attrs;
+    const tg_desc *x1 = tg_layer_desc(in[0]), *x2 = tg_layer_desc(in[1]);
+    bool fits = x1->ndim > 0 && x1->ndim == x2->ndim && x1->dim[x1->ndim - 1] == o->in1_features &&
+                x2->dim[x2->ndim - 1] == o->in2_features;
+    for (int i = 0; fits && i < x1->ndim - 1; i++)
+        fits = x1->dim[i] == x2->dim[i];
+    if (!fits) {
+        char got1[128], got2[128];
+        return tg_layer_fail(m, tape, TG_ESHAPE, "got %s and %s, expected […, %lld] and […, %lld]",
+                             tg_desc_format(x1, got1, sizeof got1), tg_desc_format(x2, got2, sizeof got2),
+                             (long long)o->in1_features, (long long)o->in2_features);
+    }
+    return tg_layer_result(tape, tg_bilinear(tape, in[0], in[1], s->weight, s->bias), out);
+}
+
+static const tg_attr_spec bilinear_specs[] = {
+    TG_ATTR_ROW(bilinear_options, in1_features, INT, TG_ATTR_REQUIRED, 0, NULL, "size of each row of input1"),
+    TG_ATTR_ROW(bilinear_options, in2_features, INT, TG_ATTR_REQUIRED, 0, NULL, "size of each row of input2"),
+    TG_ATTR_ROW(bilinear_options, out_features, INT, TG_ATTR_REQUIRED, 0, NULL, "size of each output row"),
+    TG_ATTR_ROW(bilinear_options, bias, BOOL, 0, 1, NULL, "adds a learned bias"),
+    TG_ATTR_END,
+};
+static const bilinear_options two_three = {.in1_features = 2, .in2_features = 3, .out_features = 2, .bias = true};
+static const tg_sample bilinear_table[] = {
+    {.label = "rows",
+     .n_in = 2,
+     .in = TG_SAMPLE_INPUTS({.ndim = 3, .dim = {2, 1, 2}, .low = -2, .high = 2},
+                            {.ndim = 3, .dim = {2, 1, 3}, .low = -2, .high = 2}),
+     .attrs = &two_three},
+};
+TG_SAMPLES(bilinear_samples, bilinear_table)
+
+static const char *const two_names[] = {"input1", "input2"};
+static const tg_layer_class bilinear = {
+    .struct_size = sizeof(tg_layer_class),
+    .name = "Bilinear",
+    .attrs = bilinear_specs,
+    .attrs_size = sizeof(bilinear_options),
+    .state_size = sizeof(linear_state),
+    .n_in = 2,
+    .n_out = 1,
+    .in_names = two_names,
+    .init = bilinear_init,
+    .forward = {bilinear_forward, bilinear_forward},
+    .samples = bilinear_samples,
+    .doc = "y_o = x1ᵀ·W_o·x2 + b_o over the last dims",
+};
+
+const tg_layer_class *const tg_layers_linear[] = {&linear, &bilinear, NULL};
 
 tg_linear_options tg_linear_defaults(int64_t in_features, int64_t out_features)
 {
@@ -107,4 +184,9 @@ tg_module *tg_nn_linear(tg_runtime *rt, int64_t in_features, int64_t out_feature
 {
     tg_linear_options options = tg_linear_defaults(in_features, out_features);
     return tg_module_new(rt, &linear, &options);
+}
+
+tg_module *tg_nn_bilinear(tg_runtime *rt, int64_t in1_features, int64_t in2_features, int64_t out_features)
+{
+    return tg_module_new(rt, &bilinear, &(bilinear_options){in1_features, in2_features, out_features, true});
 }

@@ -149,6 +149,30 @@ tg_status tg_module_add_buffer(tg_module *module, const char *name, tg_dtype dty
     return status;
 }
 
+tg_status tg_layer_copy(const tg_module *m, const tg_tensor *from, tg_tensor *to)
+{
+    const tg_allocator *a = tg_runtime_allocator(m->rt);
+    const size_t bytes = (size_t)tg_tensor_count(to) * tg_dtype_size((int32_t)tg_tensor_dtype(to));
+    void *copy = tg_alloc(a, bytes ? bytes : 1);
+    if (!copy)
+        return TG_ENOMEM;
+    tg_status status = tg_tensor_read(from, copy, bytes);
+    if (!status)
+        status = tg_tensor_write(to, copy, bytes);
+    tg_free(a, copy);
+    return status;
+}
+
+tg_status tg_layer_keep(tg_module *m, const char *name, const tg_tensor *given)
+{
+    tg_tensor *buffer = NULL;
+    tg_desc d;
+    tg_status status = tg_tensor_desc(given, &d);
+    if (!status)
+        status = tg_module_add_buffer(m, name, (tg_dtype)d.dtype, d.dim, (size_t)d.ndim, &buffer);
+    return status ? status : tg_layer_copy(m, given, buffer);
+}
+
 static bool is_above(const tg_module *above, const tg_module *m)
 {
     for (; m; m = m->parent)

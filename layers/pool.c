@@ -1,12 +1,15 @@
 /* The pooling layers: a table, and one forward for both modes. */
 #include <string.h>
 
+#include "autograd/operators/operators.h"
 #include "layers/internal.h"
 
 /* Of all of them; each has the members that its table of attributes names. A list may be empty (the default),
  * of one entry, or of one for each dim. */
 typedef struct pool_nn_options {
     tg_ints kernel_size, stride, padding, dilation, output_size;
+    tg_reals output_ratio;
+    tg_tensor *_random_samples;
     double norm_type;
     int64_t divisor_override;
     bool return_indices, ceil_mode, count_include_pad;
@@ -88,6 +91,54 @@ static tg_tensor *max_unpool(tg_tape *tape, const pooling *row, const pool_nn_op
                          w.padding, NULL);
 }
 
+/* The size of the result, from a ratio where that was asked for; the windows must fit, or the module says so. */
+static bool sizes_of(const tg_module *m, tg_tape *tape, const tg_desc *x, int64_t n, int64_t *kernel, int64_t *size)
+{
+    const pool_nn_options *o = m->attrs;
+    bool fits = x->ndim == n + 1 || x->ndim == n + 2;
+    spread(&o->kernel_size, n, 0, kernel);
+    spread(&o->output_size, n, 0, size);
+    for (int64_t k = 0; fits && k < n; k++) {
+        const int64_t had = x->dim[x->ndim - n + k];
+        if (!o->output_size.n)
+            size[k] = (int64_t)((double)had * o->output_ratio.v[o->output_ratio.n == 1 ? 0 : k]);
+        fits = size[k] > 0 && size[k] <= had - kernel[k] + 1;
+    }
+    char got[128];
+    if (!fits)
+        tg_layer_fail(m, tape, TG_ESHAPE, "got %s, expected %lld dims, or %lld with a batch, and room for the windows",
+                      tg_desc_format(x, got, sizeof got), (long long)n + 1, (long long)n + 2);
+    return fits;
+}
+
+/* Where the windows lie: as the module was told; drawn in train mode; in eval mode the same each time, and none is drawn. */
+static tg_tensor *samples_of(const tg_module *m, tg_tape *tape, const tg_desc *x, int64_t n)
+{
+    const bool batched = x->ndim == n + 2;
+    const int64_t dims[] = {batched ? x->dim[0] : 1, x->dim[batched], n};
+    tg_tensor *own = m->buffers.n ? m->buffers.at[0].tensor : NULL, *out = NULL;
+    if (own) /* torch takes the first ones */
+        return tg_tensor_dim(own, 0) > dims[0] ? tg_narrow(tape, own, 0, 0, dims[0]) : own;
+    own = tg_full(tape, (tg_dtype)x->dtype, dims, 3, 0);
+    if (tape->mode == TG_TRAIN)
+        return tg_rand_like(tape, own);
+    return tg_apply_draw(tape, &tg_row_rand_like, &own, 1, NULL, NULL, 0, &out) ? NULL : out;
+}
+
+static tg_status fractional_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+{
+    (void)n_in;
+    const int64_t n = ((const pooling *)(const void *)m->cls)->n;
+    const tg_desc *x = tg_layer_desc(in[0]);
+    int64_t kernel[3], size[3];
+    if (!sizes_of(m, tape, x, n, kernel, size))
+        return TG_ESHAPE;
+    return tg_layer_result(tape,
+                           tg_fractional_max_pool(tape, in[0], (size_t)n, kernel, size, samples_of(m, tape, x, n),
+                                                  m->cls->n_out > 1 ? &out[1] : NULL),
+                           out);
+}
+
 static tg_status pool_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
                               tg_tensor *out[])
 {
@@ -123,6 +174,21 @@ static tg_status check_padding(const tg_module *m, const pool_nn_options *o, int
     return TG_OK;
 }
 
+/* Either a size or a ratio; and what says where the windows lie is copied into a buffer. */
+static tg_status check_fractional(tg_module *m, const pool_nn_options *o, int64_t n)
+{
+    const tg_reals *ratio = &o->output_ratio;
+    bool fine = (o->output_size.n != 0) != (ratio->n != 0) && (ratio->n <= 1 || ratio->n == n);
+    for (int64_t k = 0; k < ratio->n; k++)
+        fine = fine && ratio->v[k] > 0 && ratio->v[k] < 1;
+    for (int64_t k = 0; k < o->output_size.n; k++)
+        fine = fine && o->output_size.v[k] > 0;
+    if (!fine)
+        return tg_fail(NULL, TG_EINVAL, "%s: expected either output_size, or output_ratio of 1 or %lld entries between 0 and 1",
+                       m->cls->name, (long long)n);
+    return o->_random_samples ? tg_layer_keep(m, "_random_samples", o->_random_samples) : TG_OK;
+}
+
 static tg_status pool_init(tg_module *m, const void *attrs)
 {
     const pool_nn_options *o = attrs;
@@ -152,6 +218,8 @@ static tg_status pool_init(tg_module *m, const void *attrs)
                          m->cls->name);
     if (!status && row->run == lp_pool && !(o->norm_type != 0))
         status = tg_fail(NULL, TG_EINVAL, "%s: norm_type is 0, expected another number", m->cls->name);
+    if (!status && m->cls->flags & TG_LAYER_RANDOM)
+        status = check_fractional(m, o, row->n);
     if (!status && o->return_indices && row->with_indices)
         m->cls = &row->with_indices->cls;
     return status;
@@ -190,24 +258,32 @@ static const tg_attr_spec lp_specs[] = {TG_ATTR_ROW(S, norm_type, REAL, TG_ATTR_
                                         KERNEL, STRIDE, CEIL, TG_ATTR_END};
 static const tg_attr_spec adaptive_avg_specs[] = {SIZE, TG_ATTR_END};
 static const tg_attr_spec adaptive_max_specs[] = {SIZE, INDICES, TG_ATTR_END};
+static const tg_attr_spec fractional_specs[] = {
+    KERNEL,
+    LIST(output_size, TG_ATTR_OPTIONAL, NULL, "of the result: one number, or one for each dim"),
+    {"output_ratio", TG_ATTR_REALS, TG_ATTR_OPTIONAL, offsetof(S, output_ratio), 0, NULL, NULL,
+     "instead: the result's size over the input's, between 0 and 1"},
+    INDICES,
+    TG_ATTR_ROW(S, _random_samples, TENSOR, TG_ATTR_OPTIONAL, 0, NULL, "where the windows lie, [N, C, n] in [0, 1); copied"),
+    TG_ATTR_END};
 static const tg_attr_spec unpool_specs[] = {KERNEL, STRIDE, PADDING, TG_ATTR_END};
 
 /* clang-format off */
 /* The largest of a window must stay it; sums of an L_p pooling stay away from 0. */
 #define LINE .ndim = 3, .dim = {2, 2, 5}
 #define PLANE .ndim = 3, .dim = {2, 4, 5}
-#define BLOCK .ndim = 4, .dim = {2, 3, 2, 4}
+#define BLOCK .ndim = 4, .dim = {2, 3, 3, 4}
 #define DISTINCT .low = -3, .high = 3, .flags = TG_SAMPLE_DISTINCT, .distance = 0.03f
 #define SAMPLE(LABEL, ATTRS, ...) {.label = LABEL, .n_in = 1, .in = TG_SAMPLE_INPUTS({__VA_ARGS__}), .attrs = &ATTRS}
 #define PLACED(ATTRS, HIGH, ...)                                                                                       \
     {.label = "places", .n_in = 2, .attrs = &ATTRS,                                                                    \
      .in = TG_SAMPLE_INPUTS({__VA_ARGS__, .low = -2, .high = 2},                                                       \
                             {__VA_ARGS__, .low = 0, .high = HIGH, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD})}
-static const S two = {.kernel_size = {1, {2}}, .norm_type = 3, .divisor_override = TG_NONE_INT, .count_include_pad = true},
+static const S two = {.kernel_size = {1, {2}}, .output_size = {1, {2}}, .norm_type = 3, .divisor_override = TG_NONE_INT, .count_include_pad = true},
     over = {.kernel_size = {1, {3}}, .stride = {1, {2}}, .padding = {1, {1}}, .dilation = {1, {1}},
             .divisor_override = TG_NONE_INT, .ceil_mode = true},
     listed = {.kernel_size = {1, {2}}, .stride = {1, {1}}, .divisor_override = 3},
-    to_two = {.output_size = {1, {2}}}, own = {.output_size = {1, {TG_NONE_INT}}};
+    own = {.output_size = {1, {TG_NONE_INT}}};
 static const tg_sample max1[] = {SAMPLE("kernel 2", two, LINE, DISTINCT), SAMPLE("padded", over, LINE, DISTINCT),
                                  SAMPLE("close", listed, LINE, DISTINCT)};
 static const tg_sample max2[] = {SAMPLE("kernel 2", two, PLANE, DISTINCT), SAMPLE("padded", over, PLANE, DISTINCT)};
@@ -215,9 +291,9 @@ static const tg_sample max3[] = {SAMPLE("kernel 2", two, BLOCK, DISTINCT), SAMPL
 static const tg_sample lp1[] = {SAMPLE("cubes", two, LINE, .low = 0.5, .high = 2)};
 static const tg_sample lp2[] = {SAMPLE("cubes", two, PLANE, .low = 0.5, .high = 2)};
 static const tg_sample lp3[] = {SAMPLE("cubes", two, BLOCK, .low = 0.5, .high = 2)};
-static const tg_sample to1[] = {SAMPLE("2", to_two, LINE, DISTINCT), SAMPLE("None", own, LINE, DISTINCT)};
-static const tg_sample to2[] = {SAMPLE("2", to_two, PLANE, DISTINCT)};
-static const tg_sample to3[] = {SAMPLE("2", to_two, BLOCK, DISTINCT)};
+static const tg_sample to1[] = {SAMPLE("2", two, LINE, DISTINCT), SAMPLE("None", own, LINE, DISTINCT)};
+static const tg_sample to2[] = {SAMPLE("2", two, PLANE, DISTINCT)};
+static const tg_sample to3[] = {SAMPLE("2", two, BLOCK, DISTINCT)};
 static const tg_sample un1[] = {PLACED(two, 2, .ndim = 3, .dim = {3, 2, 1})};
 static const tg_sample un2[] = {PLACED(two, 4, .ndim = 4, .dim = {3, 1, 1, 1})};
 static const tg_sample un3[] = {PLACED(two, 8, .ndim = 5, .dim = {2, 2, 1, 1, 1})};
@@ -239,8 +315,11 @@ TG_SAMPLES(un3_samples, un3)
 static const char *const input_names[] = {"input", "indices"};
 
 #define ROW(NAME, N, N_IN, N_OUT, RUN, SPECS, SAMPLES, WITH, DOC)                                            \
+    ROW_OF(NAME, N, N_IN, N_OUT, RUN, 0, pool_forward, SPECS, SAMPLES, WITH, DOC)
+#define ROW_OF(NAME, N, N_IN, N_OUT, RUN, FLAGS, FORWARD, SPECS, SAMPLES, WITH, DOC)                         \
     {                                                                                                        \
         .cls = {.struct_size = sizeof(tg_layer_class),                                                       \
+                .flags = FLAGS,                                                                              \
                 .name = NAME #N "d",                                                                         \
                 .attrs = SPECS,                                                                              \
                 .attrs_size = sizeof(pool_nn_options),                                                       \
@@ -248,7 +327,7 @@ static const char *const input_names[] = {"input", "indices"};
                 .n_out = N_OUT,                                                                              \
                 .in_names = input_names,                                                                     \
                 .init = pool_init,                                                                           \
-                .forward = {pool_forward, pool_forward},                                                     \
+                .forward = {FORWARD, FORWARD},                                                               \
                 .samples = SAMPLES,                                                                          \
                 .doc = DOC},                                                                                 \
         .n = N, .run = RUN, .with_indices = WITH                                                             \
@@ -267,6 +346,11 @@ static const char *const input_names[] = {"input", "indices"};
 #define UNPOOL(N)                                                                                            \
     ROW("MaxUnpool", N, 2, 1, max_unpool, unpool_specs, un##N##_samples, NULL,                               \
         "zeros, with the input at indices")
+#define FRACTIONAL(N, N_OUT, WITH)                                                                           \
+    ROW_OF("FractionalMaxPool", N, 1, N_OUT, NULL, TG_LAYER_RANDOM, fractional_forward, fractional_specs,    \
+           to##N##_samples, WITH, "the largest of windows that lie at random; eval: the same ones each time")
+static const pooling fractional_both[] = {FRACTIONAL(2, 2, NULL), FRACTIONAL(3, 2, NULL)};
+static const pooling fractional_rows[] = {FRACTIONAL(2, 1, &fractional_both[0]), FRACTIONAL(3, 1, &fractional_both[1])};
 static const pooling max_both[] = {MAX(1, 2, NULL), MAX(2, 2, NULL), MAX(3, 2, NULL)};
 static const pooling max_rows[] = {MAX(1, 1, &max_both[0]), MAX(2, 1, &max_both[1]), MAX(3, 1, &max_both[2])};
 static const pooling to_max_both[] = {TO_MAX(1, 2, NULL), TO_MAX(2, 2, NULL), TO_MAX(3, 2, NULL)};
@@ -284,6 +368,8 @@ const tg_layer_class *const tg_layers_pool[] = {THREE(max_rows),
                                                 THREE(lp_rows),
                                                 THREE(to_max_rows),
                                                 THREE(to_avg_rows),
+                                                &fractional_rows[0].cls,
+                                                &fractional_rows[1].cls,
                                                 NULL};
 
 /* -- constructors --------------------------------------------------------------------------------------- */
@@ -374,3 +460,19 @@ FOR_EACH_RANK(3)
     }
 ADAPTIVE(max, to_max_rows)
 ADAPTIVE(avg, to_avg_rows)
+
+static tg_module *make_fractional(tg_runtime *rt, int row, int64_t kernel_size, tg_ints size)
+{
+    return tg_module_new(rt, &fractional_rows[row].cls,
+                         &(pool_nn_options){.kernel_size = {1, {kernel_size}}, .output_size = size});
+}
+
+tg_module *tg_nn_fractional_max_pool2d(tg_runtime *rt, int64_t kernel_size, int64_t height, int64_t width)
+{
+    return make_fractional(rt, 0, kernel_size, (tg_ints){2, {height, width}});
+}
+
+tg_module *tg_nn_fractional_max_pool3d(tg_runtime *rt, int64_t kernel_size, int64_t depth, int64_t height, int64_t width)
+{
+    return make_fractional(rt, 1, kernel_size, (tg_ints){3, {depth, height, width}});
+}

@@ -513,6 +513,67 @@ tg_tensor *tg_clamp(tg_tape *tape, tg_tensor *x, double min, double max)
     return tg_row1(tape, &row_clamp, x, NULL, (const double[]){min, max});
 }
 
+/* -- made of others -------------------------------------------------------------------------------------- */
+
+/* value where x is not above the bound; a NaN stays. */
+tg_tensor *tg_threshold(tg_tape *tape, tg_tensor *x, double threshold, double value)
+{
+    TG_COMPOSES(tape, "threshold");
+    return tg_masked_fill(tape, x, tg_le(tape, x, tg_constant_like(tape, x, threshold)), value);
+}
+
+/* y, with 0 where |x| is at most lambd. */
+static tg_tensor *shrink(tg_tape *tape, tg_tensor *x, tg_tensor *y, double lambd)
+{
+    return tg_masked_fill(tape, y, tg_le(tape, tg_abs(tape, x), tg_constant_like(tape, x, lambd)), 0);
+}
+
+tg_tensor *tg_hardshrink(tg_tape *tape, tg_tensor *x, double lambd)
+{
+    TG_COMPOSES(tape, "hardshrink");
+    return shrink(tape, x, x, lambd);
+}
+
+tg_tensor *tg_softshrink(tg_tape *tape, tg_tensor *x, double lambd)
+{
+    TG_COMPOSES(tape, "softshrink");
+    if (!(lambd >= 0)) {
+        tg_fail(tape, TG_EINVAL, "softshrink: lambd is %g, expected at least 0", lambd);
+        return NULL;
+    }
+    return shrink(tape, x, tg_sub(tape, x, tg_mul_scalar(tape, tg_sign(tape, x), lambd)), lambd);
+}
+
+tg_tensor *tg_tanhshrink(tg_tape *tape, tg_tensor *x)
+{
+    TG_COMPOSES(tape, "tanhshrink");
+    return tg_sub(tape, x, tg_tanh(tape, x));
+}
+
+tg_tensor *tg_hardsigmoid(tg_tape *tape, tg_tensor *x)
+{
+    TG_COMPOSES(tape, "hardsigmoid");
+    return tg_div_scalar(tape, tg_clamp(tape, tg_add_scalar(tape, x, 3), 0, 6), 6);
+}
+
+tg_tensor *tg_glu(tg_tape *tape, tg_tensor *x, int64_t dim)
+{
+    TG_COMPOSES(tape, "glu");
+    int64_t along = dim;
+    const tg_desc *d = tg_argument(tape, x, "glu", "x");
+    if (!d || !tg_resolve_dim(tape, "glu", dim, d->ndim, &along))
+        return NULL;
+    if (!d->ndim || d->dim[along] % 2) {
+        char text[112];
+        tg_fail(tape, TG_ESHAPE, "glu: x is %s, expected an even size of dim %lld",
+                tg_desc_format(d, text, sizeof text), (long long)dim);
+        return NULL;
+    }
+    const int64_t half = d->dim[along] / 2;
+    tg_tensor *gate = tg_sigmoid(tape, tg_narrow(tape, x, along, half, half));
+    return tg_mul(tape, tg_narrow(tape, x, along, 0, half), gate);
+}
+
 const tg_operator *const tg_ops_activation[] = {
     &row_hardswish,
     &row_sigmoid,  &row_sigmoid_backward,  &row_tanh,       &row_tanh_backward,

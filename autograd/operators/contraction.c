@@ -366,3 +366,23 @@ tg_tensor *tg_cross(tg_tape *tape, tg_tensor *a, tg_tensor *b, int64_t dim)
     }
     return tg_row2(tape, &row_cross, a, b, &(tg_cross_attrs){dim}, NULL);
 }
+
+tg_tensor *tg_bilinear(tg_tape *tape, tg_tensor *x1, tg_tensor *x2, tg_tensor *weight, tg_tensor *bias)
+{
+    TG_COMPOSES(tape, "bilinear");
+    const tg_desc *a = tg_argument(tape, x1, "bilinear", "x1"), *b = tg_argument(tape, x2, "bilinear", "x2"),
+                  *w = tg_argument(tape, weight, "bilinear", "weight");
+    if (!a || !b || !w)
+        return NULL;
+    const bool ranks = a->ndim > 0 && a->ndim == b->ndim && w->ndim == 3;
+    if (!ranks || memcmp(a->dim, b->dim, (size_t)(a->ndim - 1) * sizeof *a->dim) ||
+        a->dim[a->ndim - 1] != w->dim[1] || b->dim[b->ndim - 1] != w->dim[2]) {
+        char text[3][96];
+        tg_fail(tape, TG_ESHAPE, "bilinear: x1 %s, x2 %s, weight %s; expected […, in1], […, in2], [out, in1, in2]",
+                tg_desc_format(a, text[0], sizeof *text), tg_desc_format(b, text[1], sizeof *text),
+                tg_desc_format(w, text[2], sizeof *text));
+        return NULL;
+    }
+    tg_tensor *y = tg_einsum(tape, "...i,oij,...j->...o", (tg_tensor *[]){x1, weight, x2}, 3);
+    return bias ? tg_add(tape, y, bias) : y;
+}

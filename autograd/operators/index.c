@@ -73,9 +73,9 @@ static tg_status infer_index_range(const tg_infer *q)
 }
 
 /* A table of rows, and an i64 index into it. */
-static tg_status need_table(const tg_infer *q)
+static tg_status need_table(const tg_infer *q, size_t first)
 {
-    const tg_desc *weight = q->in[0], *index = q->in[1];
+    const tg_desc *weight = q->in[first], *index = q->in[first + 1];
     if (!tg_dtype_is_float(weight->dtype))
         return tg_infer_fail(q, TG_EDTYPE, "weight must be f32 or f64, not %s", tg_dtype_name(weight->dtype));
     if (weight->ndim != 2)
@@ -90,7 +90,7 @@ static tg_status infer_embedding(const tg_infer *q)
     const tg_embedding_attrs *a = q->attrs;
     const tg_desc *weight = q->in[0], *index = q->in[1];
     int64_t dims[TG_MAX_DIM + 1];
-    tg_status status = need_table(q);
+    tg_status status = need_table(q, 0);
     if (status)
         return status;
     if (index->ndim == TG_MAX_DIM)
@@ -106,8 +106,13 @@ static tg_status infer_embedding(const tg_infer *q)
 
 static tg_status infer_embedding_renorm(const tg_infer *q)
 {
-    tg_status status = need_table(q);
-    return status ? status : tg_need_writable(q, 0);
+    tg_status status = q->n_in % 2 ? tg_infer_fail(q, TG_EINVAL, "expected pairs of a weight and an index") : TG_OK;
+    for (size_t i = 0; i < q->n_in && !status; i += 2) {
+        status = need_table(q, i);
+        if (!status)
+            status = tg_need_writable(q, i);
+    }
+    return status;
 }
 
 /* -- the look at the data ------------------------------------------------------------------------------- */
@@ -186,8 +191,11 @@ static tg_status check_embedding(tg_tape *tape, tg_tensor *const in[], size_t n_
 
 static tg_status check_embedding_renorm(tg_tape *tape, tg_tensor *const in[], size_t n_in, const void *attrs)
 {
-    (void)n_in, (void)attrs;
-    return tg_check_rows(tape, "embedding_renorm_", in, 0);
+    (void)attrs;
+    tg_status status = TG_OK;
+    for (size_t i = 0; i + 1 < n_in && !status; i += 2)
+        status = tg_check_rows(tape, "embedding_renorm_", in + i, 0);
+    return status;
 }
 
 /* -- rules ---------------------------------------------------------------------------------------------- */
@@ -282,15 +290,16 @@ TG_SAMPLES(lookups,
             .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), VALUES, STRIDED}, {TG_NO_DIMS, TG_INDEX(4)}),
             .attrs = &plain})
-static const double renorm_2[] = {1, 2}, renorm_1[] = {1, 1};
+static const double renorm_2[] = {1, 2}, renorm_1[] = {1, 1, 0.5, 3};
 TG_SAMPLES(renorms,
            {.label = "Euclidean",
             .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), VALUES}, {TG_DIM1(3), TG_INDEX(4)}),
             .scalars = renorm_2},
-           {.label = "absolute",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), VALUES, STRIDED}, {TG_DIM1(3), TG_INDEX(4)}),
+           {.label = "absolute, and another table",
+            .n_in = 4,
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), VALUES, STRIDED}, {TG_DIM1(3), TG_INDEX(4)}, {TG_DIM2(2, 2), VALUES},
+                                   {TG_DIM1(1), TG_INDEX(2)}),
             .scalars = renorm_1})
 
 static const tg_attr_spec index_specs[] = {
@@ -353,10 +362,11 @@ static const tg_operator row_embedding = {
     .check = check_embedding,
     .samples = lookups,
 };
-static const tg_operator row_embedding_renorm_ = {
+const tg_operator tg_row_embedding_renorm_ = {
     TG_ROW("embedding_renorm_", "weight's rows in index scaled down to a norm of at most s"),
     .flags = TG_OP_NONDIFF | TG_OP_HOST_CHECK,
-    .n_in = 2,
+    .n_in = TG_OP_VARIADIC,
+    .period = 2,
     .n_scalars = 2,
     .writes = TG_OP_IN(0),
     .infer = infer_embedding_renorm,
@@ -508,7 +518,7 @@ tg_tensor *tg_embedding(tg_tape *tape, tg_tensor *index, tg_tensor *weight, int6
     }
     if (max_norm == max_norm && i->ndim < TG_MAX_DIM) { /* what the lookup would refuse is left as it is */
         const double scalars[] = {max_norm, norm_type};
-        if (tg_apply(tape, &row_embedding_renorm_, (tg_tensor *[]){weight, index}, 2, NULL, scalars, NULL))
+        if (tg_apply(tape, &tg_row_embedding_renorm_, (tg_tensor *[]){weight, index}, 2, NULL, scalars, NULL))
             return NULL;
     }
     return tg_row2(tape, &row_embedding, weight, index, &attrs, NULL);
@@ -544,5 +554,5 @@ tg_tensor *tg_one_hot(tg_tape *tape, tg_tensor *index, int64_t num_classes)
 }
 
 const tg_operator *const tg_ops_index[] = {
-    &row_gather, &row_index_select, &row_index_range, &row_embedding, &row_embedding_renorm_, NULL,
+    &row_gather, &row_index_select, &row_index_range, &row_embedding, &tg_row_embedding_renorm_, NULL,
 };

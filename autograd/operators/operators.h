@@ -41,4 +41,7 @@ extern const tg_operator *const tg_ops_group_norm[];
 extern const tg_operator *const tg_ops_conv[];
 extern const tg_operator *const tg_ops_pad[];
 
+/* What layers stage, and draw with a number of their own. */
+extern const tg_operator tg_row_embedding_renorm_, tg_row_rand_like;
+
 #endif

@@ -416,6 +416,26 @@ tg_tensor *tg_pixel_unshuffle(tg_tape *tape, tg_tensor *x, int64_t downscale_fac
     return tg_reshape_dims(tape, x, d.dim, (size_t)d.ndim);
 }
 
+tg_tensor *tg_channel_shuffle(tg_tape *tape, tg_tensor *x, int64_t groups)
+{
+    TG_COMPOSES(tape, "channel_shuffle");
+    const tg_desc *d = tg_argument(tape, x, "channel_shuffle", "x");
+    if (!d)
+        return NULL;
+    const tg_desc own = *d;
+    if (own.ndim < 3 || groups < 1 || own.dim[1] % groups) {
+        char text[112];
+        tg_fail(tape, groups < 1 ? TG_EINVAL : TG_ESHAPE, "channel_shuffle: x is %s and groups %lld, expected [N, C, *] and a divisor of C",
+                tg_desc_format(&own, text, sizeof text), (long long)groups);
+        return NULL;
+    }
+    int64_t inner = 1;
+    for (int k = 2; k < own.ndim; k++)
+        inner *= own.dim[k];
+    const int64_t apart[] = {own.dim[0], groups, own.dim[1] / groups, inner};
+    return tg_reshape_dims(tape, tg_transpose(tape, tg_reshape_dims(tape, x, apart, 4), 1, 2), own.dim, (size_t)own.ndim);
+}
+
 const tg_operator *const tg_ops_patches[] = {
     &row_im2col,
     &row_col2im,

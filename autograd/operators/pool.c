@@ -559,6 +559,68 @@ tg_tensor *tg_adaptive_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const int
     return without_batch(tape, out[0], single);
 }
 
+/* Where the windows of one dim begin, [N, C, size]. */
+static tg_tensor *begins(tg_tape *tape, tg_tensor *samples, int64_t which, int64_t room, int64_t size)
+{
+    const double step = size > 1 ? (double)room / (double)(size - 1) : 0;
+    tg_tensor *u = tg_narrow(tape, samples, 2, which, 1);
+    tg_tensor *o = u ? tg_arange(tape, tg_tensor_dtype(u), 0, (double)(size - 1), 1) : NULL;
+    tg_tensor *at = tg_to(tape, tg_mul_scalar(tape, tg_add(tape, u, o), step), TG_I64);
+    tg_tensor *first = tg_to(tape, tg_mul_scalar(tape, u, step), TG_I64);
+    tg_tensor *last = first ? tg_full_like(tape, first, TG_I64, (double)room) : NULL;
+    return tg_cat_n(tape, (tg_tensor *[]){tg_sub(tape, at, first), last}, 2, 2);
+}
+
+/* Each window's places in its plane are looked up, and the largest taken. */
+tg_tensor *tg_fractional_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const int64_t *kernel, const int64_t *size,
+                                  tg_tensor *samples, tg_tensor **indices)
+{
+    TG_COMPOSES(tape, "fractional_max_pool");
+    tg_ints in = {0};
+    bool single = false;
+    if (indices)
+        *indices = NULL;
+    x = with_batch(tape, x, "fractional_max_pool", n, kernel && size ? kernel : NULL, &in, &single);
+    const tg_desc *s = x ? tg_argument(tape, samples, "fractional_max_pool", "samples") : NULL;
+    if (!s)
+        return NULL;
+    int64_t dims[5] = {tg_tensor_dim(x, 0), tg_tensor_dim(x, 1)}, area = 1, plane = 1, windows = 1;
+    bool fits = s->ndim == 3 && s->dim[0] == dims[0] && s->dim[1] == dims[1] && s->dim[2] == in.n;
+    for (int64_t k = 0; k < in.n; k++) {
+        fits = fits && size[k] > 0 && kernel[k] > 0 && kernel[k] <= in.v[k] && size[k] <= in.v[k] - kernel[k] + 1;
+        area *= fits ? kernel[k] : 0;
+        windows *= fits ? dims[2 + k] = size[k] : 0;
+        plane *= in.v[k];
+    }
+    if (!fits || s->dtype != (int32_t)tg_tensor_dtype(x)) {
+        char text[112];
+        tg_fail(tape, TG_ESHAPE, "fractional_max_pool: the windows do not fit, or samples is %s, expected %s [N, C, %lld]",
+                tg_desc_format(s, text, sizeof text), tg_dtype_name((int32_t)tg_tensor_dtype(x)), (long long)in.n);
+        return NULL;
+    }
+    tg_tensor *places = NULL;
+    for (int64_t k = 0; k < in.n; k++) {
+        int64_t shape[] = {dims[0], dims[1], 1, 1, 1, 1, 1, 1}, across[] = {1, 1, 1, 1, 1, 1, 1, 1};
+        shape[2 + k] = size[k];
+        across[5 + k] = kernel[k];
+        tg_tensor *begin = begins(tape, samples, in.n == 2 ? 1 - k : k, in.v[k] - kernel[k], size[k]);
+        tg_tensor *step = tg_reshape_dims(tape, tg_arange(tape, TG_I64, 0, (double)kernel[k], 1), across, 8);
+        begin = tg_add(tape, tg_reshape_dims(tape, begin, shape, 8), step);
+        places = k ? tg_add(tape, tg_mul_scalar(tape, places, (double)in.v[k]), begin) : begin;
+    }
+    const int64_t flat[] = {dims[0], dims[1], plane}, all[] = {dims[0], dims[1], windows * area},
+                  wide[] = {dims[0], dims[1], windows, area};
+    tg_tensor *at = NULL, *index = tg_reshape_dims(tape, places, all, 3);
+    x = tg_gather(tape, tg_reshape_dims(tape, x, flat, 3), 2, index);
+    x = tg_max_dim(tape, tg_reshape_dims(tape, x, wide, 4), 3, false, &at);
+    x = tg_reshape_dims(tape, x, dims, (size_t)in.n + 2);
+    if (indices && x) {
+        index = tg_gather(tape, tg_reshape_dims(tape, index, wide, 4), 3, tg_unsqueeze(tape, at, 3));
+        *indices = without_batch(tape, tg_reshape_dims(tape, index, dims, (size_t)in.n + 2), single);
+    }
+    return without_batch(tape, x, single);
+}
+
 /* What is averaged in parts is resampled by area, dim after dim. */
 tg_tensor *tg_adaptive_avg_pool(tg_tape *tape, tg_tensor *x, size_t n, const int64_t *size)
 {

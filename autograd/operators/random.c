@@ -27,7 +27,7 @@ static tg_status infer_fill(const tg_infer *q)
 
 /* -- rules ---------------------------------------------------------------------------------------------- */
 
-static const tg_operator dropout, rand_like, randn_like, uniform_, normal_;
+static const tg_operator dropout, randn_like, uniform_, normal_;
 
 TG_RULE(dropout)
 {
@@ -89,7 +89,7 @@ static const tg_operator dropout = {
     .samples = samples_dropout,
 };
 
-static const tg_operator rand_like = {
+const tg_operator tg_row_rand_like = {
     TG_ROW("rand_like", "uniform in [0, 1), of x's shape (torch.rand_like)"),
     .flags = TG_OP_RANDOM | TG_OP_NONDIFF,
     .n_in = 1,
@@ -129,7 +129,7 @@ static const tg_operator normal_ = {
     .samples = samples_fill,
 };
 
-const tg_operator *const tg_ops_random[] = {&dropout, &rand_like, &randn_like, &uniform_, &normal_, NULL};
+const tg_operator *const tg_ops_random[] = {&dropout, &tg_row_rand_like, &randn_like, &uniform_, &normal_, NULL};
 
 /* -- wrappers ------------------------------------------------------------------------------------------- */
 
@@ -167,10 +167,85 @@ tg_tensor *tg_dropout(tg_tape *tape, tg_tensor *x, double p, tg_mode mode)
 
 tg_tensor *tg_rand_like(tg_tape *tape, tg_tensor *x)
 {
-    return draw(tape, &rand_like, x, NULL);
+    return draw(tape, &tg_row_rand_like, x, NULL);
 }
 
 tg_tensor *tg_randn_like(tg_tape *tape, tg_tensor *x)
 {
     return draw(tape, &randn_like, x, NULL);
+}
+
+/* -- made of others -------------------------------------------------------------------------------------- */
+
+/* Kept: x/(1 − p), dropped: 0; or, so that mean and variance of a SELU's output stay, a·x + b and a constant. What is
+ * dropped is what dropout drops of ones: one for all that lies behind x's first `lead` dims. What is the same as plain
+ * dropout's is left to it. */
+static tg_tensor *drop(tg_tape *tape, tg_tensor *x, double p, tg_mode mode, int lead, bool alpha)
+{
+    tg_desc d;
+    if (tg_tensor_desc(x, &d) || !(p > 0 && p < 1) || mode != TG_TRAIN || !tg_dtype_is_float(d.dtype) || !tg_desc_count(&d))
+        return tg_dropout(tape, x, p, mode);
+    const double limit = 1.7580993408473766, a = 1 / sqrt((limit * limit * p + 1) * (1 - p));
+    for (int i = lead; i < d.ndim; i++)
+        d.dim[i] = 1;
+    tg_tensor *ones = tg_full(tape, (tg_dtype)d.dtype, d.dim, (size_t)d.ndim, 1);
+    tg_tensor *dropped = tg_logical_not(tape, tg_dropout(tape, ones, p, TG_TRAIN));
+    tg_tensor *y = tg_mul_scalar(tape, x, alpha ? a : 1 / (1 - p));
+    if (alpha)
+        y = tg_add_scalar(tape, y, limit * a * p);
+    return tg_masked_fill(tape, y, dropped, alpha ? -limit * a * (1 - p) : 0);
+}
+
+/* Of x with 2 to `high` dims: of `batched` and more, the second one is the channels. */
+static tg_tensor *drop_channels(tg_tape *tape, tg_tensor *x, double p, tg_mode mode, const char *what, int high, int batched)
+{
+    TG_COMPOSES(tape, what);
+    const tg_desc *d = tg_argument(tape, x, what, "x");
+    if (d && d->ndim >= 2 && d->ndim <= high)
+        return drop(tape, x, p, mode, d->ndim >= batched ? 2 : 1, *what == 'f');
+    if (d)
+        tg_fail(tape, TG_ESHAPE, "%s: x has %d dims, expected 2 to %d", what, d->ndim, high);
+    return NULL;
+}
+
+tg_tensor *tg_dropout1d(tg_tape *tape, tg_tensor *x, double p, tg_mode mode)
+{
+    return drop_channels(tape, x, p, mode, "dropout1d", 3, 3);
+}
+
+tg_tensor *tg_dropout2d(tg_tape *tape, tg_tensor *x, double p, tg_mode mode)
+{
+    return drop_channels(tape, x, p, mode, "dropout2d", TG_MAX_DIM, 2);
+}
+
+tg_tensor *tg_dropout3d(tg_tape *tape, tg_tensor *x, double p, tg_mode mode)
+{
+    return drop_channels(tape, x, p, mode, "dropout3d", 5, 5);
+}
+
+tg_tensor *tg_feature_alpha_dropout(tg_tape *tape, tg_tensor *x, double p, tg_mode mode)
+{
+    return drop_channels(tape, x, p, mode, "feature_alpha_dropout", TG_MAX_DIM, 2);
+}
+
+tg_tensor *tg_alpha_dropout(tg_tape *tape, tg_tensor *x, double p, tg_mode mode)
+{
+    TG_COMPOSES(tape, "alpha_dropout");
+    return tg_argument(tape, x, "alpha_dropout", "x") ? drop(tape, x, p, mode, TG_MAX_DIM, true) : NULL;
+}
+
+tg_tensor *tg_rrelu(tg_tape *tape, tg_tensor *x, double lower, double upper, tg_mode mode)
+{
+    TG_COMPOSES(tape, "rrelu");
+    const tg_desc *d = tg_argument(tape, x, "rrelu", "x");
+    if (!d)
+        return NULL;
+    if (!(lower <= upper) || !isfinite(upper - lower)) {
+        tg_fail(tape, TG_EINVAL, "rrelu: lower is %g and upper %g, expected finite ones, lower ≤ upper", lower, upper);
+        return NULL;
+    }
+    if (mode != TG_TRAIN)
+        return tg_leaky_relu(tape, x, (lower + upper) / 2);
+    tg_tensor *slope = tg_add_scalar(tape, tg_mul_scalar(tape, tg_rand_like(tape, x), upper - lower), lower);
+    return tg_where(tape, tg_gt(tape, x, tg_constant_like(tape, x, 0)), x, tg_mul(tape, x, slope));
 }

@@ -164,32 +164,39 @@ static double norm_of(const tg_desc *d, const void *row, double p)
 static tg_status prepare_renorm(tg_backend_state *s, const tg_call *c, tg_prepared *p)
 {
     (void)s;
-    p->scratch_size = (size_t)c->in[0]->dim[0];
+    for (uint32_t i = 0; i < c->n_in; i += 2)
+        if ((size_t)c->in[i]->dim[0] > p->scratch_size)
+            p->scratch_size = (size_t)c->in[i]->dim[0];
     return TG_OK;
+}
+
+/* The rows of `d` at these places, each once. */
+static void renorm_rows(const tg_desc *d, char *data, const tg_desc *index, const int64_t *places, double most, double p,
+                        char *seen)
+{
+    const size_t size = d->dtype == TG_F64 ? 8 : 4;
+    const int64_t n = ref_count(index);
+    if (d->dim[0])
+        memset(seen, 0, (size_t)d->dim[0]);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t k = places[ref_place(index, i)];
+        char *row = data + (size_t)(k * d->stride[0]) * size;
+        const double norm = seen[k] ? 0.0 : norm_of(d, row, p), scale = most / (norm + 1e-7);
+        seen[k] = 1;
+        for (int64_t j = 0; norm > most && j < d->dim[1]; j++)
+            if (size == 8)
+                ((double *)(void *)row)[j * d->stride[1]] *= scale;
+            else
+                ((float *)(void *)row)[j * d->stride[1]] *= (float)scale;
+    }
 }
 
 static tg_status run_renorm(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)s, (void)p;
-    const tg_desc *d = c->in[0];
-    const size_t size = d->dtype == TG_F64 ? 8 : 4;
-    const int64_t n = ref_count(c->in[1]), *places = r->in[1];
-    char *seen = r->scratch;
-    if (d->dim[0])
-        memset(seen, 0, (size_t)d->dim[0]);
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t k = places[ref_place(c->in[1], i)];
-        char *row = (char *)(uintptr_t)r->in[0] + (size_t)(k * d->stride[0]) * size;
-        const double norm = seen[k] ? 0.0 : norm_of(d, row, r->scalars[1]);
-        seen[k] = 1;
-        for (int64_t j = 0; norm > r->scalars[0] && j < d->dim[1]; j++) {
-            const double scale = r->scalars[0] / (norm + 1e-7);
-            if (size == 8)
-                ((double *)(void *)row)[j * d->stride[1]] *= scale;
-            else
-                ((float *)(void *)row)[j * d->stride[1]] *= (float)scale;
-        }
-    }
+    for (uint32_t i = 0; i < c->n_in; i += 2)
+        renorm_rows(c->in[i], (char *)(uintptr_t)r->in[i], c->in[i + 1], r->in[i + 1], r->scalars[i], r->scalars[i + 1],
+                    r->scratch);
     return TG_OK;
 }
 

@@ -56,7 +56,8 @@ enum {
     TG_LAYER_ONCE = 1u,  /* once differentiable: a backward of its own is not replayed, an operator has no
                             second rule: TG_ENODERIV                                          */
     TG_LAYER_LOSS = 2u,  /* takes (input, target)                                               */
-    TG_LAYER_RANDOM = 4u /* draws in train mode                                                 */
+    TG_LAYER_RANDOM = 4u, /* draws in train mode                                                */
+    TG_LAYER_CONTAINER = 8u /* holds modules and has no forward: calling it is TG_EUNSUPPORTED   */
 };
 
 /* clang-format off */

@@ -27,11 +27,27 @@ TG_API tg_module *tg_nn_softplus(tg_runtime *rt);                  /* log(1 + e�
 TG_API tg_module *tg_nn_softsign(tg_runtime *rt);                  /* x/(1 + |x|)                           */
 TG_API tg_module *tg_nn_hardtanh(tg_runtime *rt);                  /* in [−1, 1]; by name: min_val, max_val */
 TG_API tg_module *tg_nn_relu6(tg_runtime *rt);                     /* in [0, 6]                             */
+TG_API tg_module *tg_nn_hardswish(tg_runtime *rt);                 /* x·min(max(x + 3, 0), 6)/6             */
+TG_API tg_module *tg_nn_hardsigmoid(tg_runtime *rt);               /* min(max(x + 3, 0), 6)/6               */
+TG_API tg_module *tg_nn_hardshrink(tg_runtime *rt, double lambd);  /* |x| > lambd ? x : 0; torch: 0.5       */
+TG_API tg_module *tg_nn_softshrink(tg_runtime *rt, double lambd);  /* |x| > lambd ? x − sign(x)·lambd : 0; lambd ≥ 0 */
+TG_API tg_module *tg_nn_tanhshrink(tg_runtime *rt);                /* x − tanh x                            */
+TG_API tg_module *tg_nn_threshold(tg_runtime *rt, double threshold, double value); /* x > threshold ? x : value */
+TG_API tg_module *tg_nn_glu(tg_runtime *rt, int64_t dim);          /* a·σ(b), x's halves along dim; torch: −1 */
 /* clang-format on */
+
+/* x > 0 ? x : w·x. weight [num_parameters], 0.25 (by name: init): one for all, or one for each channel, which is dim 1. */
+TG_API tg_module *tg_nn_prelu(tg_runtime *rt, int64_t num_parameters);
+/* x > 0 ? x : s·x: in train mode s is drawn from [lower, upper) for each element, in eval mode it is their mean. torch: 1/8,
+ * 1/3. TG_EINVAL unless lower ≤ upper. */
+TG_API tg_module *tg_nn_rrelu(tg_runtime *rt, double lower, double upper);
 
 /* Along `dim`, which then sums to 1; TG_NONE_INT is torch's None: dim 0 of 0, 1 and 3 dims, else dim 1. */
 TG_API tg_module *tg_nn_softmax(tg_runtime *rt, int64_t dim);
 TG_API tg_module *tg_nn_log_softmax(tg_runtime *rt, int64_t dim);
+TG_API tg_module *tg_nn_softmin(tg_runtime *rt, int64_t dim); /* softmax(−x) */
+/* Over the channels of [N, C, H, W] or [C, H, W]. */
+TG_API tg_module *tg_nn_softmax2d(tg_runtime *rt);
 
 #ifdef __cplusplus
 }

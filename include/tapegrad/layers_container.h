@@ -24,6 +24,24 @@ TG_API tg_status tg_nn_sequential_append(tg_module *sequential, const char *name
                        sizeof((tg_module *const[]){__VA_ARGS__}) / sizeof(tg_module *))
 #endif
 
+/* -- ModuleList, ModuleDict: hold modules that a forward of one's own calls ------------------------------ */
+
+/* They take the children over as a Sequential does; their parameters are listed, modes, freezing and files reach them.
+ * Calling one is TG_EUNSUPPORTED, as in torch. tg_module_child(list, i), tg_module_find(dict, "name") give a child. */
+TG_API tg_module *tg_nn_module_list_n(tg_runtime *rt, tg_module *const children[], size_t n);
+/* Behind the others, or before number `index` (TG_EINDEX above the number of children); takes it over, also on failure. */
+TG_API tg_status tg_nn_module_list_append(tg_module *module_list, tg_module *child);
+TG_API tg_status tg_nn_module_list_insert(tg_module *module_list, size_t index, tg_module *child);
+/* n names and children; more come by tg_module_add_child(dict, "name", child). TG_EINVAL for a name that is taken, empty or
+ * holds a dot. */
+TG_API tg_module *tg_nn_module_dict(tg_runtime *rt, const char *const names[], tg_module *const children[], size_t n);
+#ifndef __cplusplus
+/* tg_nn_module_list(rt, tg_nn_linear(rt, 10, 20), tg_nn_linear(rt, 20, 2)) */
+#define tg_nn_module_list(rt, ...)                                                                           \
+    tg_nn_module_list_n(rt, (tg_module *const[]){__VA_ARGS__},                                               \
+                        sizeof((tg_module *const[]){__VA_ARGS__}) / sizeof(tg_module *))
+#endif
+
 #ifdef __cplusplus
 }
 #endif

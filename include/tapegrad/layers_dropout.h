@@ -16,6 +16,13 @@ extern "C" {
  * argument inplace is accepted by name and without effect, here and for the activations: nothing works in
  * place. */
 TG_API tg_module *tg_nn_dropout(tg_runtime *rt, double p);
+/* The same for whole channels: of [N, C, L] or [C, L]; of [N, C, *]; of [N, C, D, H, W] or [C, D, H, W]. */
+TG_API tg_module *tg_nn_dropout1d(tg_runtime *rt, double p);
+TG_API tg_module *tg_nn_dropout2d(tg_runtime *rt, double p);
+TG_API tg_module *tg_nn_dropout3d(tg_runtime *rt, double p);
+/* For nets of SELUs, whose mean and variance stay: elements, or whole channels of [N, C, *]. See tg_alpha_dropout. */
+TG_API tg_module *tg_nn_alpha_dropout(tg_runtime *rt, double p);
+TG_API tg_module *tg_nn_feature_alpha_dropout(tg_runtime *rt, double p);
 
 #ifdef __cplusplus
 }

@@ -38,6 +38,12 @@ TG_API tg_module *tg_nn_adaptive_max_pool3d(tg_runtime *rt, int64_t depth, int64
 TG_API tg_module *tg_nn_adaptive_avg_pool1d(tg_runtime *rt, int64_t length);
 TG_API tg_module *tg_nn_adaptive_avg_pool2d(tg_runtime *rt, int64_t height, int64_t width);
 TG_API tg_module *tg_nn_adaptive_avg_pool3d(tg_runtime *rt, int64_t depth, int64_t height, int64_t width);
+/* The largest of windows that lie at random, to this size. In train mode their places are drawn, one draw a call; in eval mode
+ * they are the same for each call (torch draws there, too). By name: lists, output_ratio instead of output_size,
+ * return_indices, _random_samples (a buffer: where they lie in both modes). See tg_fractional_max_pool. */
+TG_API tg_module *tg_nn_fractional_max_pool2d(tg_runtime *rt, int64_t kernel_size, int64_t height, int64_t width);
+TG_API tg_module *tg_nn_fractional_max_pool3d(tg_runtime *rt, int64_t kernel_size, int64_t depth, int64_t height,
+                                              int64_t width);
 
 #ifdef __cplusplus
 }

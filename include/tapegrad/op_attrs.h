@@ -325,7 +325,7 @@ typedef struct tg_scatter_reduce_attrs {
 } tg_scatter_reduce_attrs;
 
 /* embedding: [weight (V, D), index (i64)] → y[…, D], y[…i…] = weight[index[…i…]]. The attributes are the rule's.
- * embedding_renorm_: [weight (V, D, written), index (i64)], scalars max_norm, p: each row in index whose p-norm n is above
+ * embedding_renorm_: groups [weight (V, D, written), index (i64)], scalars max_norm, p: each row in index whose p-norm n is above
  * max_norm is multiplied by max_norm/(n + 1e-7), once. */
 typedef struct tg_embedding_attrs {
     int64_t padding_idx, scale_grad_by_freq; /* -1: no padding */

@@ -99,6 +99,14 @@ TG_API tg_tensor *tg_softsign(tg_tape *tape, tg_tensor *x); /* x/(1 + |x|) */
 TG_API tg_tensor *tg_hardtanh(tg_tape *tape, tg_tensor *x, double min_val, double max_val);
 /* x > 0 ? x : w·x, w being weight's one value, or that of x's channel (dim 1). TG_ESHAPE. He et al. 2015 */
 TG_API tg_tensor *tg_prelu(tg_tape *tape, tg_tensor *x, tg_tensor *weight);
+TG_API tg_tensor *tg_threshold(tg_tape *tape, tg_tensor *x, double threshold, double value); /* x > threshold ? x : value */
+TG_API tg_tensor *tg_hardshrink(tg_tape *tape, tg_tensor *x, double lambd);                  /* |x| > lambd ? x : 0 */
+/* |x| > lambd ? x − sign(x)·lambd : 0, derivative 1 or 0. TG_EINVAL for lambd < 0. */
+TG_API tg_tensor *tg_softshrink(tg_tape *tape, tg_tensor *x, double lambd);
+TG_API tg_tensor *tg_tanhshrink(tg_tape *tape, tg_tensor *x);  /* x − tanh(x) */
+TG_API tg_tensor *tg_hardsigmoid(tg_tape *tape, tg_tensor *x); /* min(max(x + 3, 0), 6)/6 */
+/* a·σ(b), a and b the halves of x along dim. TG_ESHAPE for an odd size. Dauphin et al. 2017 */
+TG_API tg_tensor *tg_glu(tg_tape *tape, tg_tensor *x, int64_t dim);
 /* min(max(x, min), max): max wins where they cross. min or max may be NaN for "none". The derivative is 1
  * inside, 0 on the bounds. Of i64, too, with whole bounds (TG_EINVAL). torch.clamp. */
 TG_API tg_tensor *tg_clamp(tg_tape *tape, tg_tensor *x, double min, double max);

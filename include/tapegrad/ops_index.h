@@ -26,6 +26,18 @@ TG_API tg_tensor *tg_take_along_dim(tg_tape *tape, tg_tensor *x, tg_tensor *inde
  * greater are scaled down to it. torch.nn.functional.embedding. */
 TG_API tg_tensor *tg_embedding(tg_tape *tape, tg_tensor *index, tg_tensor *weight, int64_t padding_idx,
                                double max_norm, double norm_type, bool scale_grad_by_freq);
+typedef enum tg_bag_mode { TG_BAG_SUM, TG_BAG_MEAN, TG_BAG_MAX } tg_bag_mode;
+typedef struct tg_embedding_bag_options {
+    tg_bag_mode mode;
+    int64_t padding_idx; /* TG_NONE_INT: none; what has this index is in no bag */
+    bool scale_grad_by_freq, include_last_offset; /* the last offset is where the last bag ends */
+} tg_embedding_bag_options;
+/* Each bag of weight's rows as one: their sum, mean, or maximum by element (whose gradient equal values of a bag share),
+ * zeros of an empty one. index [B, n] is B bags; or [n], and bag b is from offsets[b] (i64, 0 first, never decreasing) to
+ * the next. per_sample_weights (NULL: none; sum only) has index's dims. options NULL: the mean. TG_EINDEX, TG_ESHAPE,
+ * TG_EDTYPE. torch.nn.functional.embedding_bag. */
+TG_API tg_tensor *tg_embedding_bag(tg_tape *tape, tg_tensor *index, tg_tensor *weight, tg_tensor *offsets,
+                                   tg_tensor *per_sample_weights, const tg_embedding_bag_options *options);
 /* i64: index's dims and one more of num_classes (-1: one more than the greatest), 1 at the index, else 0. No derivative. */
 TG_API tg_tensor *tg_one_hot(tg_tape *tape, tg_tensor *index, int64_t num_classes);
 

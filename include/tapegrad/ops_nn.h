@@ -129,6 +129,8 @@ TG_API tg_tensor *tg_max_unpool(tg_tape *tape, tg_tensor *x, tg_tensor *indices,
 /* [*, C·r², H, W] → [*, C, H·r, W·r]; and back. torch.nn.functional.pixel_shuffle, pixel_unshuffle. TG_ESHAPE, TG_EINVAL. */
 TG_API tg_tensor *tg_pixel_shuffle(tg_tape *tape, tg_tensor *x, int64_t upscale_factor);
 TG_API tg_tensor *tg_pixel_unshuffle(tg_tape *tape, tg_tensor *x, int64_t downscale_factor);
+/* Channel i of group g of x [N, C, *] becomes channel i·groups + g. torch.nn.functional.channel_shuffle. TG_ESHAPE, TG_EINVAL. */
+TG_API tg_tensor *tg_channel_shuffle(tg_tape *tape, tg_tensor *x, int64_t groups);
 /* Windows of x [N, C, H, W] or [C, H, W] as columns: [N, C·kernel[0]·kernel[1], L], zeros where they reach outside; each
  * array has two entries (down, across), NULL: dilation 1, padding 0, stride 1. gx = tg_col2im of gy.
  * torch.nn.functional.unfold. TG_ESHAPE, TG_EDTYPE, TG_EINVAL. */
@@ -167,6 +169,13 @@ TG_API tg_tensor *tg_lp_pool(tg_tape *tape, tg_tensor *x, size_t n, double p, co
  *     tg_tensor *y = tg_adaptive_avg_pool(tape, x, 2, (int64_t[]){1, 1}); */
 TG_API tg_tensor *tg_adaptive_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const int64_t *size, tg_tensor **indices);
 TG_API tg_tensor *tg_adaptive_avg_pool(tg_tape *tape, tg_tensor *x, size_t n, const int64_t *size);
+/* The largest of `size` windows a dim that lie at random: window o begins at ⌊(o + u)·a⌋ − ⌊u·a⌋, a = (in − kernel)/(size −
+ * 1), the last one ends with the dim; u in [0, 1) are samples[n, c, …] of [N, C, n], the dims in order, but of two dims the
+ * last one first (torch's order); N is 1 without a batch. The rest as tg_max_pool. torch.nn.functional.fractional_max_pool2d,
+ * 3d. Graham 2014
+ *     tg_tensor *y = tg_fractional_max_pool(tape, x, 2, (int64_t[]){2, 2}, (int64_t[]){9, 9}, samples, NULL); */
+TG_API tg_tensor *tg_fractional_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const int64_t *kernel, const int64_t *size,
+                                         tg_tensor *samples, tg_tensor **indices);
 
 /* -- random: one draw of the tape's generator each ----------------------------------------------------------------------- */
 /* Train mode: each element is kept with probability 1 − p and scaled by 1/(1 − p), else 0, selected: a dropped ∞ or
@@ -176,6 +185,19 @@ TG_API tg_tensor *tg_adaptive_avg_pool(tg_tape *tape, tg_tensor *x, size_t n, co
  * outside [0, 1] or NaN. torch.nn.functional.dropout.
  *     tg_tensor *y = tg_dropout(tape, x, 0.5, TG_TRAIN); */
 TG_API tg_tensor *tg_dropout(tg_tape *tape, tg_tensor *x, double p, tg_mode mode);
+/* The same for whole channels, one draw: of [N, C, L] or [C, L]; of [N, C, *] (as torch reads three dims, too); of [N, C, D,
+ * H, W], or with less dims [C, *]. TG_ESHAPE. torch.nn.functional.dropout1d, dropout2d, dropout3d. */
+TG_API tg_tensor *tg_dropout1d(tg_tape *tape, tg_tensor *x, double p, tg_mode mode);
+TG_API tg_tensor *tg_dropout2d(tg_tape *tape, tg_tensor *x, double p, tg_mode mode);
+TG_API tg_tensor *tg_dropout3d(tg_tape *tape, tg_tensor *x, double p, tg_mode mode);
+/* Keeps mean and variance behind a SELU: with α′ = −1.758… (SELU's limit) and a = 1/√((α′²·p + 1)·(1 − p)), what is kept
+ * becomes a·x − a·α′·p, what is dropped a·α′·(1 − p); p = 1: zeros. Elements, or whole channels of [N, C, *]. Klambauer et
+ * al. 2017; torch.nn.functional.alpha_dropout, feature_alpha_dropout. */
+TG_API tg_tensor *tg_alpha_dropout(tg_tape *tape, tg_tensor *x, double p, tg_mode mode);
+TG_API tg_tensor *tg_feature_alpha_dropout(tg_tape *tape, tg_tensor *x, double p, tg_mode mode);
+/* x > 0 ? x : s·x with s in train mode uniform in [lower, upper), drawn for each element; in eval mode their mean. TG_EINVAL
+ * unless lower ≤ upper. torch.nn.functional.rrelu: 1/8, 1/3. Xu et al. 2015 */
+TG_API tg_tensor *tg_rrelu(tg_tape *tape, tg_tensor *x, double lower, double upper, tg_mode mode);
 /* Uniform in [0, 1), and normal with mean 0 and variance 1, of x's shape and dtype; no gradient. torch.rand_like,
  * torch.randn_like (by Box and Muller). */
 TG_API tg_tensor *tg_rand_like(tg_tape *tape, tg_tensor *x);

@@ -45,6 +45,9 @@ TG_API tg_tensor *tg_cross(tg_tape *tape, tg_tensor *a, tg_tensor *b, int64_t di
  * batched product. TG_ESHAPE where a step needs more than 8 dims.
  *     tg_tensor *c = tg_einsum(tape, "ij,jk->ik", TG_TENSORS(a, b)); */
 TG_API tg_tensor *tg_einsum(tg_tape *tape, const char *equation, tg_tensor *const xs[], size_t n);
+/* Σ_ij x1[…, i]·weight[o, i, j]·x2[…, j] + bias[o], bias NULL: none. Leading dims are the same. TG_ESHAPE.
+ * torch.nn.functional.bilinear. */
+TG_API tg_tensor *tg_bilinear(tg_tape *tape, tg_tensor *x1, tg_tensor *x2, tg_tensor *weight, tg_tensor *bias);
 
 /* How tg_scaled_dot_product_attention is called; all zero is plain attention. */
 typedef struct tg_attention_options {

@@ -124,7 +124,21 @@ static void a_triplet_margin_loss(op_call *c)
                                    flag(c, "swap", false), reduction_of(c)));
 }
 
+static void a_pad(op_call *c)
+{
+    static const char *const names[] = {"constant", "reflect", "replicate", "circular"};
+    const tg_ints pad = integers(c, "pad");
+    const char *name = has(c, "mode") ? text(c, "mode") : "constant";
+    int mode = 0;
+    while (mode < 4 && strcmp(name, names[mode]))
+        mode++;
+    if (mode == 4)
+        cannot(c, "mode '%s' has no counterpart here", name);
+    give(c, tg_pad(c->tape, tensor(c, "input"), pad.v, (size_t)pad.n, (tg_pad_mode)mode, number(c, "value", 0)));
+}
+
 const adapter adapters_nn[] = {
+    {"nn.functional.pad", a_pad},
     {"nn.functional.binary_cross_entropy", a_binary_cross_entropy},
     {"nn.functional.triplet_margin_loss", a_triplet_margin_loss},
     {"nn.functional.grid_sample", a_grid_sample},

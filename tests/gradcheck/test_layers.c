@@ -120,6 +120,10 @@ static void check_class(const tg_layer_class *cls, int order)
     bool checked = false;
     const tg_sample *samples = cls->samples(&n);
     ck_assert_uint_gt(n, 0);
+    if (cls->flags & TG_LAYER_CONTAINER) {
+        ck_assert_int_eq(check_sample(cls, samples, TG_TRAIN, order, &checked), TG_EUNSUPPORTED);
+        return;
+    }
     for (size_t s = 0; s < n; s++)
         for (int state = 0; state < N_STATES; state++) {
             tg_status status = check_sample(cls, &samples[s], state, order, &checked);

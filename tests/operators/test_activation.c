@@ -158,7 +158,61 @@ static tg_tensor *do_softplus(tg_tape *t, tg_tensor *x)
     return tg_softplus(t, x, 2, 40);
 }
 
+static long double softshrink(long double x)
+{
+    return x > 0.5L ? x - 0.5L : x < -0.5L ? x + 0.5L : 0;
+}
+static long double shrink_slope(long double x)
+{
+    return fabsl(x) > 0.5L ? 1 : 0;
+}
+static long double hardshrink(long double x)
+{
+    return fabsl(x) > 0.5L ? x : 0;
+}
+static long double tanhshrink(long double x)
+{
+    return x - tanhl(x);
+}
+static long double tanhshrink_slope(long double x)
+{
+    return tanhl(x) * tanhl(x);
+}
+static long double hardsigmoid(long double x)
+{
+    return fminl(fmaxl(x + 3, 0), 6) / 6;
+}
+static long double hardsigmoid_slope(long double x)
+{
+    return x > -3 && x < 3 ? 1.0L / 6 : 0;
+}
+static long double threshold(long double x)
+{
+    return x > 2 ? x : 7;
+}
+static long double threshold_slope(long double x)
+{
+    return x > 2 ? 1 : 0;
+}
+static tg_tensor *do_softshrink(tg_tape *t, tg_tensor *x)
+{
+    return tg_softshrink(t, x, 0.5);
+}
+static tg_tensor *do_hardshrink(tg_tape *t, tg_tensor *x)
+{
+    return tg_hardshrink(t, x, 0.5);
+}
+static tg_tensor *do_threshold(tg_tape *t, tg_tensor *x)
+{
+    return tg_threshold(t, x, 2, 7);
+}
+
 static const activation activations[] = {
+    {"softshrink", do_softshrink, softshrink, shrink_slope, 999.5, -999.5},
+    {"hardshrink", do_hardshrink, hardshrink, shrink_slope, 1000, -1000},
+    {"tanhshrink", (tg_tanhshrink), tanhshrink, tanhshrink_slope, 999, -999},
+    {"hardsigmoid", (tg_hardsigmoid), hardsigmoid, hardsigmoid_slope, 1, 0},
+    {"threshold", do_threshold, threshold, threshold_slope, 1000, 7},
     {"sigmoid", (tg_sigmoid), sig, sig_slope, 1, 0},
     {"tanh", (tg_tanh), tanhl, tanh_slope, 1, -1},
     {"relu", (tg_relu), relu, relu_slope, 1000, 0},
