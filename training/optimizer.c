@@ -488,6 +488,8 @@ tg_status tg_optimizer_step(tg_optimizer *o, tg_tape *tape)
     if ((status = get_ready(o, tape)))
         return status;
     bool recording = tg_tape_set_recording(tape, false);
+    tg_scope scope;
+    tg_scope_enter(tape, &scope);
     for (size_t g = 0; g < o->n_groups && !status; g++) {
         size_t first = 0;
         while (!one_row(&o->group[first], &o->group[g]))
@@ -495,6 +497,7 @@ tg_status tg_optimizer_step(tg_optimizer *o, tg_tape *tape)
         if (first == g)
             status = step_row(o, tape, &o->group[g]);
     }
+    tg_scope_leave(tape, &scope, NULL, 0); /* the directions */
     tg_tape_set_recording(tape, recording);
     return status;
 }

@@ -141,11 +141,9 @@ RULE(asgd)
 RULE(muon)
 {
     (void)c;
-    const double lr = k[2];
-    const lerp_by by = lerp_weight(1 - k[4], k[4]);
     for (size_t i = 0; i < 8 * n; i++) {
-        p[i] -= lr * g[i];
-        a[i] = lerp(a[i], b[i], by);
+        p[i] -= k[2] * g[i];
+        a[i] = b[i];
     }
 }
 

@@ -522,7 +522,7 @@ typedef enum tg_step_rule {
     TG_RULE_RPROP,    /* [more, unused, η⁻, η⁺, low, high]: b ← b + more, then times η⁻ where g·a < 0 and η⁺ where > 0, into
                          [low, high]; g ← 0 where g·a was < 0; param = p − b·sign(g); a ← g */
     TG_RULE_ASGD,     /* [lr, unused, μ, keep]: param = keep·p − lr·g; a ← a + (param − a)·μ */
-    TG_RULE_MUON,     /* [lr, unused, momentum]: param = p − lr·g; a ← momentum·a + (1 − momentum)·b (b is not written) */
+    TG_RULE_MUON,     /* [lr]: param = p − lr·g; a ← b */
     TG_RULE_LERP,     /* [weight]: param ← param + weight·(grad − param), as torch.lerp does it */
     TG_RULE_CLAMP,    /* [low, high], without grad: param into [low, high]; NaN stays */
     TG_N_RULES

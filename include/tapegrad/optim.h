@@ -119,6 +119,22 @@ typedef struct tg_asgd_options {
 } tg_asgd_options;
 TG_API tg_asgd_options tg_asgd_defaults(void); /* 1e-2, 1e-4, 0.75, 1e6, 0 */
 
+/* torch.optim.Muon (Jordan et al. 2024), for matrices: with a momentum buffer b,
+ *   b ← momentum·b + (1 − momentum)·grad;  u = momentum·b + (1 − momentum)·grad with nesterov, else b
+ *   u, of at most as many rows as columns (else transposed), goes over max(its 2-norm, eps), then ns_steps times
+ *   u ← a·u + (b·A + c·A²)·u with A = u·uᵀ;  p ← (1 − lr·weight_decay)·p − lr·s·u
+ * where s of R rows and C columns is √max(1, R/C) (original), 0.2·√max(R, C) (match_rms_adamw) or √(R/C)
+ * (spectral_unclamped). In the parameter's dtype, where torch computes u in bfloat16. */
+enum { TG_MUON_ORIGINAL, TG_MUON_MATCH_RMS_ADAMW, TG_MUON_SPECTRAL_UNCLAMPED };
+typedef struct tg_muon_options {
+    size_t struct_size;
+    double lr, weight_decay, momentum;
+    bool nesterov;
+    double ns_coefficients[3], eps;
+    int64_t ns_steps, adjust_lr_fn;
+} tg_muon_options;
+TG_API tg_muon_options tg_muon_defaults(void); /* 1e-3, 0.1, 0.95, true, {3.4445, −4.775, 2.0315}, 1e-7, 5, original */
+
 /* -- making and destroying --------------------------------------------------------------------------------- */
 
 /* The optimizer copies the list of parameters (not the parameters: they must outlive it) and owns its state:
@@ -126,7 +142,7 @@ TG_API tg_asgd_options tg_asgd_defaults(void); /* 1e-2, 1e-4, 0.75, 1e6, 0 */
  * NULL: the defaults. NULL on error: lr, momentum, weight_decay, eps or the like below 0 or not finite, betas outside
  * [0, 1), what divides by zero (above), nesterov without momentum or with dampening, etas that are not 0 < etaminus < 1
  * < etaplus, an empty list, a parameter twice, of another runtime or that is no leaf (TG_EINVAL); a destroyed one
- * (TG_ESTALE); one that is not f32 or f64 (TG_EDTYPE); TG_ENOMEM.
+ * (TG_ESTALE); one that is not f32 or f64 (TG_EDTYPE), Muon's that is no matrix (TG_ESHAPE); TG_ENOMEM.
  *     tg_optim_sgd(rt, tg_module_parameters(net), &(tg_sgd_options){.lr = 0.05, .momentum = 0.9}) */
 TG_API tg_optimizer *tg_optim_sgd(tg_runtime *rt, const tg_named_tensors *parameters,
                                   const tg_sgd_options *options);
@@ -150,6 +166,8 @@ TG_API tg_optimizer *tg_optim_rprop(tg_runtime *rt, const tg_named_tensors *para
                                     const tg_rprop_options *options);
 TG_API tg_optimizer *tg_optim_asgd(tg_runtime *rt, const tg_named_tensors *parameters,
                                    const tg_asgd_options *options);
+TG_API tg_optimizer *tg_optim_muon(tg_runtime *rt, const tg_named_tensors *parameters,
+                                   const tg_muon_options *options);
 /* By torch.optim class name and torch's named arguments ("lr", "betas", …; see tg_optim_list). foreach, fused,
  * capturable and differentiable (not true) are taken and change nothing. TG_EUNKNOWN for another name or argument. */
 TG_API tg_optimizer *tg_optim_create(tg_runtime *rt, const char *name, const tg_named_tensors *parameters,
@@ -250,6 +268,7 @@ TG_API const tg_attr_spec *tg_optim_attrs(const char *name);
 #define tg_optim_radam(...) TG_AT(tg_optim_radam(__VA_ARGS__))
 #define tg_optim_rprop(...) TG_AT(tg_optim_rprop(__VA_ARGS__))
 #define tg_optim_asgd(...) TG_AT(tg_optim_asgd(__VA_ARGS__))
+#define tg_optim_muon(...) TG_AT(tg_optim_muon(__VA_ARGS__))
 #define tg_optim_create(...) TG_AT(tg_optim_create(__VA_ARGS__))
 #define tg_optimizer_add_group(...) TG_AT(tg_optimizer_add_group(__VA_ARGS__))
 #define tg_optimizer_split(...) TG_AT(tg_optimizer_split(__VA_ARGS__))

@@ -412,7 +412,7 @@ START_TEST(by_name)
 {
     const char *names[32];
     double w[N] = {0};
-    tg_tensor *p = parameter(TG_F64, w, DIMS(N));
+    tg_tensor *p = parameter(TG_F64, w, DIMS(1, N));
     tg_named_tensors list = listed(&p, 1);
     size_t n = tg_optim_list(names, 32);
     ck_assert_uint_ge(n, 11);
