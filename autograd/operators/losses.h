@@ -23,7 +23,7 @@ tg_tensor *tg_loss_weighted(tg_tape *tape, tg_tensor *loss, tg_tensor *weight, t
 /* The end of the composition: the loss, its mean or its sum. */
 tg_tensor *tg_loss_reduced(const tg_composition *c, tg_tensor *loss, tg_reduction reduction);
 
-/* max(0, x), whose derivative at 0 is 1, as torch's clamp has it. */
+/* max(0, x); the derivative at 0 is 0. */
 static inline tg_tensor *tg_loss_clamped(tg_tape *tape, tg_tensor *x)
 {
     return tg_clamp(tape, x, 0, (double)NAN);
