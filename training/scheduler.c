@@ -55,23 +55,38 @@ static size_t words_in(const char *choices)
     return n;
 }
 
+/* Counts start at 1 and other numbers at 0, without an end, but for these. */
+static const struct {
+    char name[14];
+    int8_t low, high;
+} limits[] = {
+    {"last_epoch", -1, 0}, {"total_iters", 0, 0},  {"patience", 0, 0},   {"cooldown", 0, 0},
+    {"factor", 0, 1},      {"start_factor", 0, 1}, {"end_factor", 0, 1}, {"pct_start", 0, 1},
+};
+
 static tg_status check_attr(const tg_lr_class *cls, const tg_attr_spec *a, const char *config,
                             size_t n_groups)
 {
-    int64_t i;
-    double f;
+    int64_t i, low = a->type == TG_ATTR_INT;
+    double f, high = (double)INFINITY;
     memcpy(&i, config + a->offset, sizeof i);
     memcpy(&f, config + a->offset, sizeof f);
+    for (size_t k = 0; k < sizeof limits / sizeof *limits; k++)
+        if (strcmp(limits[k].name, a->name) == 0) {
+            low = limits[k].low;
+            high = limits[k].high ? limits[k].high : high;
+        }
     if (a->type == TG_ATTR_REALS)
         return check_list(cls, a, (const tg_reals *)(const void *)(config + a->offset), n_groups);
-    if (a->type == TG_ATTR_REAL && !(a->flags & TG_ATTR_OPTIONAL))
-        return tg_optim_at_least(cls->name, a->name, f, 0);
+    if (a->type == TG_ATTR_REAL && !(a->flags & TG_ATTR_OPTIONAL) && (!(f >= 0 && f <= high) || isinf(f)))
+        return tg_fail(NULL, TG_EINVAL, "%s: %s is %g, expected %s", cls->name, a->name, f,
+                       isinf(high) ? "a finite number of at least 0" : "a number from 0 to 1");
     if (a->type == TG_ATTR_CHOICE && (i < 0 || (size_t)i >= words_in(a->choices)))
         return tg_fail(NULL, TG_EINVAL, "%s: %s is word number %lld of %s", cls->name, a->name, (long long)i,
                        a->choices);
-    if (strcmp(a->name, "last_epoch") == 0 && (i < -1 || i == INT64_MAX))
-        return tg_fail(NULL, TG_EINVAL, "%s: last_epoch is %lld, expected −1 or more", cls->name,
-                       (long long)i);
+    if (a->type == TG_ATTR_INT && i < low && !(a->flags & TG_ATTR_OPTIONAL && i == TG_NONE_INT))
+        return tg_fail(NULL, TG_EINVAL, "%s: %s is %lld, expected at least %lld", cls->name, a->name,
+                       (long long)i, (long long)low);
     return TG_OK;
 }
 
@@ -250,13 +265,9 @@ tg_status tg_scheduler_step_metric(tg_scheduler *s, double metric)
  * -------------------------------------------------------------------------------------------------------- */
 static void free_all(tg_scheduler *s)
 {
-    const tg_allocator *a = tg_runtime_allocator(s->rt);
     for (size_t i = 0; i < s->n_parts; i++)
         free_all(s->part[i]);
-    tg_free(a, s->base);
-    tg_free(a, s->milestone);
-    tg_free(a, s->part);
-    tg_free(a, s);
+    tg_free(tg_runtime_allocator(s->rt), s);
 }
 
 void tg_scheduler_destroy(tg_scheduler *s)
@@ -265,12 +276,13 @@ void tg_scheduler_destroy(tg_scheduler *s)
         free_all(s);
 }
 
-/* One for the optimizer's groups, which has not touched them. */
 tg_scheduler *tg_scheduler_new(tg_optimizer *o, int which, const int64_t *milestones, size_t n_milestones,
                                size_t n_parts)
 {
-    const tg_allocator *a = tg_runtime_allocator(o->rt);
-    tg_scheduler *s = tg_alloc_zero(a, sizeof *s);
+    const size_t n = o->n_groups;
+    tg_scheduler *s = tg_alloc_zero(tg_runtime_allocator(o->rt), sizeof *s + 6 * n * sizeof(double) +
+                                                                     n_milestones * sizeof *milestones +
+                                                                     n_parts * sizeof(tg_scheduler *));
     if (!s) {
         tg_fail_again(NULL, TG_ENOMEM);
         return NULL;
@@ -278,19 +290,15 @@ tg_scheduler *tg_scheduler_new(tg_optimizer *o, int which, const int64_t *milest
     s->rt = o->rt;
     s->cls = &tg_lr_classes[which];
     s->optimizer = o;
-    s->n_groups = o->n_groups;
-    s->base = tg_alloc_zero(a, 5 * s->n_groups * sizeof *s->base);
-    s->milestone = tg_alloc(a, (n_milestones + 1) * sizeof *milestones);
-    s->part = n_parts ? tg_alloc_zero(a, n_parts * sizeof(tg_scheduler *)) : NULL;
-    if (!s->base || !s->milestone || (n_parts && !s->part)) {
-        free_all(s);
-        tg_fail_again(NULL, TG_ENOMEM);
-        return NULL;
-    }
-    s->lr = s->base + s->n_groups;
-    s->momentum = s->lr + s->n_groups;
-    s->kept_lr = s->momentum + s->n_groups;
-    s->kept_moment = s->kept_lr + s->n_groups;
+    s->n_groups = n;
+    s->base = (double *)(void *)(s + 1);
+    s->lr = s->base + n;
+    s->momentum = s->lr + n;
+    s->kept_lr = s->momentum + n;
+    s->kept_moment = s->kept_lr + n;
+    s->kept_first = s->kept_moment + n;
+    s->milestone = (int64_t *)(void *)(s->kept_first + n);
+    s->part = (tg_scheduler **)(void *)(s->milestone + n_milestones);
     if (n_milestones)
         memcpy(s->milestone, milestones, n_milestones * sizeof *milestones);
     s->n_milestones = n_milestones;
@@ -350,11 +358,8 @@ static tg_scheduler *create_with(tg_optimizer *o, int which, const void *config,
         return NULL;
     }
     tg_scheduler *s = tg_scheduler_new(o, which, milestones, n_milestones, 0);
-    double *initial_lr = s ? tg_alloc(tg_runtime_allocator(o->rt), o->n_groups * sizeof *initial_lr) : NULL;
-    if (!initial_lr) {
-        tg_scheduler_destroy(s);
+    if (!s)
         return NULL;
-    }
     memcpy(s->config, config, cls->size);
     const tg_plateau_options *plateau = config;
     s->now = (tg_lr_now){.epoch = which == TG_LR_PLATEAU ? 0 : last_epoch, .t_cur = (double)last_epoch};
@@ -365,17 +370,15 @@ static tg_scheduler *create_with(tg_optimizer *o, int which, const void *config,
     s->fn = fn;
     s->arg = arg;
     for (size_t g = 0; g < o->n_groups; g++)
-        initial_lr[g] = o->group[g].initial_lr;
+        s->kept_first[g] = o->group[g].initial_lr;
     tg_lr_read_groups(s, s->kept_lr, s->kept_moment);
-    const bool failed = start(s) != TG_OK;
-    if (failed) {
-        tg_lr_write_groups(s, s->kept_lr, s->kept_moment, true);
-        for (size_t g = 0; g < o->n_groups; g++)
-            o->group[g].initial_lr = initial_lr[g];
-        tg_scheduler_destroy(s);
-    }
-    tg_free(tg_runtime_allocator(o->rt), initial_lr);
-    return failed ? NULL : s;
+    if (start(s) == TG_OK)
+        return s;
+    tg_lr_write_groups(s, s->kept_lr, s->kept_moment, true);
+    for (size_t g = 0; g < o->n_groups; g++)
+        o->group[g].initial_lr = s->kept_first[g];
+    tg_scheduler_destroy(s);
+    return NULL;
 }
 
 static tg_scheduler *create(tg_optimizer *optimizer, int which, const void *config)

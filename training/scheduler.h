@@ -38,9 +38,10 @@ struct tg_scheduler {
     bool cycles;         /* the momentum, too */
     bool owned;          /* by another scheduler */
     size_t n_groups;
-    double *base;                  /* each group's lr₀                          */
+    double *base;                  /* each group's lr₀; all arrays lie behind the struct */
     double *lr, *momentum;         /* what the step under way computes          */
     double *kept_lr, *kept_moment; /* what the groups had before it             */
+    double *kept_first;            /* their lr₀ before it was made              */
     int64_t *milestone;
     size_t n_milestones;
     tg_scheduler **part;

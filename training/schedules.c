@@ -49,19 +49,6 @@ static const tg_attr_spec step_attrs[] = {
     {0},
 };
 
-static tg_status count_of(const char *who, const char *what, int64_t count, int64_t least)
-{
-    if (count >= least)
-        return TG_OK;
-    return tg_fail(NULL, TG_EINVAL, "%s: %s is %lld, expected at least %lld", who, what, (long long)count,
-                   (long long)least);
-}
-
-static tg_status step_check(const void *config)
-{
-    return count_of("StepLR", "step_size", ((const tg_plain_config *)config)->count, 1);
-}
-
 static double step_next(tg_scheduler *s, size_t g, double lr)
 {
     (void)g;
@@ -122,19 +109,6 @@ static const tg_attr_spec constant_attrs[] = {
     {0},
 };
 
-static tg_status up_to_1(const char *who, const char *what, double factor)
-{
-    return factor <= 1 ? TG_OK
-                       : tg_fail(NULL, TG_EINVAL, "%s: %s is %g, expected at most 1", who, what, factor);
-}
-
-static tg_status constant_check(const void *config)
-{
-    const tg_plain_config *c = config;
-    tg_status status = up_to_1("ConstantLR", "factor", c->factor);
-    return status ? status : count_of("ConstantLR", "total_iters", c->count, 0);
-}
-
 static double constant_next(tg_scheduler *s, size_t g, double lr)
 {
     const tg_plain_config *c = plain(s);
@@ -159,12 +133,8 @@ static const tg_attr_spec linear_attrs[] = {
 static tg_status linear_check(const void *config)
 {
     const tg_plain_config *c = config;
-    if (c->factor == 0)
-        return tg_fail(NULL, TG_EINVAL, "LinearLR: start_factor is 0, expected more than 0");
-    tg_status status = up_to_1("LinearLR", "start_factor", c->factor);
-    if (!status)
-        status = up_to_1("LinearLR", "end_factor", c->factor2);
-    return status ? status : count_of("LinearLR", "total_iters", c->count, 0);
+    return c->factor > 0 ? TG_OK
+                         : tg_fail(NULL, TG_EINVAL, "LinearLR: start_factor is 0, expected more than 0");
 }
 
 static double linear_next(tg_scheduler *s, size_t g, double lr)
@@ -191,11 +161,6 @@ static const tg_attr_spec polynomial_attrs[] = {
     {0},
 };
 
-static tg_status polynomial_check(const void *config)
-{
-    return count_of("PolynomialLR", "total_iters", ((const tg_plain_config *)config)->count, 0);
-}
-
 static double polynomial_next(tg_scheduler *s, size_t g, double lr)
 {
     const tg_plain_config *c = plain(s);
@@ -216,11 +181,6 @@ static const tg_attr_spec cosine_attrs[] = {
     LAST_EPOCH(tg_plain_config),
     {0},
 };
-
-static tg_status cosine_check(const void *config)
-{
-    return count_of("CosineAnnealingLR", "T_max", ((const tg_plain_config *)config)->count, 1);
-}
 
 static double cosine_next(tg_scheduler *s, size_t g, double lr)
 {
@@ -251,13 +211,6 @@ static const tg_attr_spec warm_restarts_attrs[] = {
     LAST_EPOCH(tg_plain_config),
     {0},
 };
-
-static tg_status warm_restarts_check(const void *config)
-{
-    const tg_plain_config *c = config;
-    tg_status status = count_of("CosineAnnealingWarmRestarts", "T_0", c->count, 1);
-    return status ? status : count_of("CosineAnnealingWarmRestarts", "T_mult", c->count2, 1);
-}
 
 static double warm_restarts_next(tg_scheduler *s, size_t g, double lr)
 {
@@ -375,13 +328,12 @@ static tg_status one_cycle_check(const void *config)
 {
     const tg_one_cycle_options *c = config;
     if (steps_of(c) < 1)
-        return tg_fail(NULL, TG_EINVAL,
-                       "OneCycleLR: it needs total_steps, or epochs and steps_per_epoch, of at least 1 each");
+        return tg_fail(NULL, TG_EINVAL, "OneCycleLR: it needs total_steps, or epochs and steps_per_epoch");
     if (c->div_factor == 0 || c->final_div_factor == 0)
         return tg_fail(NULL, TG_EINVAL,
                        "OneCycleLR: div_factor is %g and final_div_factor %g, expected above 0",
                        c->div_factor, c->final_div_factor);
-    return up_to_1("OneCycleLR", "pct_start", c->pct_start);
+    return TG_OK;
 }
 
 void tg_lr_start_one_cycle(tg_scheduler *s)
@@ -448,10 +400,7 @@ static const tg_attr_spec plateau_attrs[] = {
 static tg_status plateau_check(const void *config)
 {
     const tg_plateau_options *c = config;
-    if (c->factor >= 1)
-        return tg_fail(NULL, TG_EINVAL, "ReduceLROnPlateau: factor is %g, expected less than 1", c->factor);
-    tg_status status = count_of("ReduceLROnPlateau", "patience", c->patience, 0);
-    return status ? status : count_of("ReduceLROnPlateau", "cooldown", c->cooldown, 0);
+    return c->factor < 1 ? TG_OK : tg_fail(NULL, TG_EINVAL, "ReduceLROnPlateau: factor is 1, expected less");
 }
 
 void tg_lr_plateau(tg_scheduler *s, double metric)
@@ -484,8 +433,6 @@ void tg_lr_plateau(tg_scheduler *s, double metric)
 
 /* -- the registry
  * -------------------------------------------------------------------------------------------------- */
-static const tg_attr_spec no_attrs[] = {{0}};
-
 #define CLASS(NAME, FAMILY, CONFIG, CHECK, NEXT, ANEW)                                                       \
     {                                                                                                        \
         NAME, FAMILY##_attrs, sizeof(CONFIG), CHECK, NEXT, ANEW, NULL                                        \
@@ -496,24 +443,21 @@ const tg_lr_class tg_lr_classes[TG_N_LR] = {
                       "tg_lr_lambda"},
     [TG_LR_MULTIPLICATIVE] = {"MultiplicativeLR", function_attrs, sizeof(tg_plain_config), NULL,
                               multiplicative_next, NULL, "tg_lr_multiplicative"},
-    [TG_LR_STEP] = CLASS("StepLR", step, tg_plain_config, step_check, step_next, from_base),
+    [TG_LR_STEP] = CLASS("StepLR", step, tg_plain_config, NULL, step_next, from_base),
     [TG_LR_MULTI_STEP] =
         CLASS("MultiStepLR", multi_step, tg_plain_config, NULL, multi_step_next, multi_step_anew),
-    [TG_LR_CONSTANT] =
-        CLASS("ConstantLR", constant, tg_plain_config, constant_check, constant_next, constant_anew),
+    [TG_LR_CONSTANT] = CLASS("ConstantLR", constant, tg_plain_config, NULL, constant_next, constant_anew),
     [TG_LR_LINEAR] = CLASS("LinearLR", linear, tg_plain_config, linear_check, linear_next, linear_anew),
     [TG_LR_EXPONENTIAL] =
         CLASS("ExponentialLR", exponential, tg_plain_config, NULL, exponential_next, from_base),
-    [TG_LR_POLYNOMIAL] =
-        CLASS("PolynomialLR", polynomial, tg_plain_config, polynomial_check, polynomial_next, from_base),
-    [TG_LR_COSINE] =
-        CLASS("CosineAnnealingLR", cosine, tg_plain_config, cosine_check, cosine_next, cosine_anew),
-    [TG_LR_WARM_RESTARTS] = CLASS("CosineAnnealingWarmRestarts", warm_restarts, tg_plain_config,
-                                  warm_restarts_check, warm_restarts_next, NULL),
+    [TG_LR_POLYNOMIAL] = CLASS("PolynomialLR", polynomial, tg_plain_config, NULL, polynomial_next, from_base),
+    [TG_LR_COSINE] = CLASS("CosineAnnealingLR", cosine, tg_plain_config, NULL, cosine_next, cosine_anew),
+    [TG_LR_WARM_RESTARTS] =
+        CLASS("CosineAnnealingWarmRestarts", warm_restarts, tg_plain_config, NULL, warm_restarts_next, NULL),
     [TG_LR_CYCLIC] = CLASS("CyclicLR", cyclic, tg_cyclic_options, cyclic_check, cyclic_next, NULL),
     [TG_LR_ONE_CYCLE] =
         CLASS("OneCycleLR", one_cycle, tg_one_cycle_options, one_cycle_check, one_cycle_next, NULL),
     [TG_LR_PLATEAU] = CLASS("ReduceLROnPlateau", plateau, tg_plateau_options, plateau_check, NULL, NULL),
-    [TG_LR_SEQUENTIAL] = {"SequentialLR", no_attrs, 0, NULL, NULL, NULL, "tg_lr_sequential"},
-    [TG_LR_CHAINED] = {"ChainedScheduler", no_attrs, 0, NULL, NULL, NULL, "tg_lr_chained"},
+    [TG_LR_SEQUENTIAL] = {"SequentialLR", function_attrs + 1, 0, NULL, NULL, NULL, "tg_lr_sequential"},
+    [TG_LR_CHAINED] = {"ChainedScheduler", function_attrs + 1, 0, NULL, NULL, NULL, "tg_lr_chained"},
 };
