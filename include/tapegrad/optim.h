@@ -135,6 +135,22 @@ typedef struct tg_muon_options {
 } tg_muon_options;
 TG_API tg_muon_options tg_muon_defaults(void); /* 1e-3, 0.1, 0.95, true, {3.4445, −4.775, 2.0315}, 1e-7, 5, original */
 
+/* torch.optim.LBFGS (Liu and Nocedal 1989): takes tg_optimizer_step_closure only, and one group of parameters of one
+ * dtype. A step is up to max_iter iterations: a direction from the last history_size gradients, then as far as lr says,
+ * or with TG_LBFGS_STRONG_WOLFE to where the Wolfe conditions hold. It ends where no gradient is above tolerance_grad, or
+ * loss and parameters change by less than tolerance_change. A step that fails leaves the parameters as they were and
+ * forgets the history. Memory: 2·history_size + 5 (line search: 9) times the parameters. */
+enum { TG_LBFGS_NO_SEARCH, TG_LBFGS_STRONG_WOLFE };
+typedef struct tg_lbfgs_options {
+    size_t struct_size;
+    double lr;
+    int64_t max_iter, max_eval; /* max_eval 0: max_iter·5/4 */
+    double tolerance_grad, tolerance_change;
+    int64_t history_size, line_search_fn;
+    bool maximize;
+} tg_lbfgs_options;
+TG_API tg_lbfgs_options tg_lbfgs_defaults(void); /* 1, 20, 0, 1e-7, 1e-9, 100, no search */
+
 /* -- making and destroying --------------------------------------------------------------------------------- */
 
 /* The optimizer copies the list of parameters (not the parameters: they must outlive it) and owns its state:
@@ -168,6 +184,8 @@ TG_API tg_optimizer *tg_optim_asgd(tg_runtime *rt, const tg_named_tensors *param
                                    const tg_asgd_options *options);
 TG_API tg_optimizer *tg_optim_muon(tg_runtime *rt, const tg_named_tensors *parameters,
                                    const tg_muon_options *options);
+TG_API tg_optimizer *tg_optim_lbfgs(tg_runtime *rt, const tg_named_tensors *parameters,
+                                    const tg_lbfgs_options *options);
 /* By torch.optim class name and torch's named arguments ("lr", "betas", …; see tg_optim_list). foreach, fused,
  * capturable and differentiable (not true) are taken and change nothing. TG_EUNKNOWN for another name or argument. */
 TG_API tg_optimizer *tg_optim_create(tg_runtime *rt, const char *name, const tg_named_tensors *parameters,
@@ -269,6 +287,7 @@ TG_API const tg_attr_spec *tg_optim_attrs(const char *name);
 #define tg_optim_rprop(...) TG_AT(tg_optim_rprop(__VA_ARGS__))
 #define tg_optim_asgd(...) TG_AT(tg_optim_asgd(__VA_ARGS__))
 #define tg_optim_muon(...) TG_AT(tg_optim_muon(__VA_ARGS__))
+#define tg_optim_lbfgs(...) TG_AT(tg_optim_lbfgs(__VA_ARGS__))
 #define tg_optim_create(...) TG_AT(tg_optim_create(__VA_ARGS__))
 #define tg_optimizer_add_group(...) TG_AT(tg_optimizer_add_group(__VA_ARGS__))
 #define tg_optimizer_split(...) TG_AT(tg_optimizer_split(__VA_ARGS__))
