@@ -182,6 +182,17 @@ static const tg_kernel *find_kernel(const tg_backend *b, const tg_operator *op)
     return b == tg_reference_backend() ? op->kernel : NULL;
 }
 
+bool tg_chain_knows(const tg_runtime *rt, const char *op, const char *other)
+{
+    const tg_operator *first = tg_operator_find(rt, op), *second = tg_operator_find(rt, other);
+    bool all = first && second;
+    for (size_t i = 0; all && i < rt->n_chain; i++) {
+        const tg_backend *b = rt->backends[i].backend;
+        all = !find_kernel(b, first) || find_kernel(b, second);
+    }
+    return all;
+}
+
 /* What the chain's members said so far. */
 typedef struct refusals {
     const char *reason;

@@ -316,7 +316,6 @@ struct tg_tape {
     tg_tape *next_open; /* in the runtime's list                    */
     bool replaying;     /* statistics are not staged                */
     bool keeps_all;     /* also outputs that only a rule reads      */
-    bool then_relu;     /* by the Sequential: layers/fuse.c         */
     uint8_t watch;      /* watch.h; 0: nobody looks on              */
     uint8_t anomaly;    /* tg_anomaly                               */
     bool anomaly_warned;
@@ -400,6 +399,15 @@ tg_tensor *tg_batch_norm_train_then(tg_tape *tape, bool relu, tg_tensor *x, tg_t
                                     double eps, tg_tensor **mean, tg_tensor **var);
 tg_tensor *tg_batch_norm_eval_then(tg_tape *tape, bool relu, tg_tensor *x, tg_tensor *running_mean,
                                    tg_tensor *running_var, tg_tensor *weight, tg_tensor *bias, double eps);
+
+/* -- operators/conv.c: a convolution of n spatial dims with what follows it in one row; `after` NULL: nothing ------- */
+typedef struct tg_conv_after {
+    tg_tensor *scale, *shift; /* NULL: 1, 0 */
+    bool relu;
+} tg_conv_after;
+tg_tensor *tg_conv_then(tg_tape *tape, const char *what, size_t n, tg_tensor *x, tg_tensor *weight, tg_tensor *bias,
+                        const int64_t *stride, const int64_t *padding, const int64_t *dilation, int64_t groups,
+                        const tg_conv_after *after);
 
 /* -- replay.c: what ran once runs again inside a rule ----------------------------------------------------- */
 /* Fills out[0 … n_out) anew from what the node knows. */
@@ -513,6 +521,8 @@ void tg_report_add(tg_runtime *rt, const tg_entry *e);
 struct tg_cache *tg_cache_open(tg_tape *tape);
 void tg_cache_trim(tg_tape *tape);  /* at reset: keeps at most 4096 entries */
 void tg_cache_close(tg_tape *tape); /* adds its counters to the runtime's report */
+/* Has every backend of the chain that has a kernel of `op` one of `other`, too? */
+bool tg_chain_knows(const tg_runtime *rt, const char *op, const char *other);
 
 /* Core rows, found once at open (engine, tensor and storage need them). */
 typedef struct tg_core_rows {
@@ -567,6 +577,7 @@ struct tg_runtime {
     const tg_layer_class **layers;
     size_t n_layers, layer_capacity;
     tg_core_rows rows;
+    bool convolution_is_affine; /* whoever has a convolution has convolution_affine */
     tg_hooks hooks; /* of tensors of the program's */
     uint64_t last_hook;
     tg_report_row *report;

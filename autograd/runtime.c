@@ -89,6 +89,7 @@ static tg_status find_core_rows(tg_runtime *rt)
         if (!*wanted[i].row)
             return tg_fail(NULL, TG_EUNKNOWN, "the core row '%s' is not registered", wanted[i].name);
     }
+    rt->convolution_is_affine = tg_chain_knows(rt, "convolution", "convolution_affine");
     return TG_OK;
 }
 

@@ -100,11 +100,11 @@ static tg_status check_input(tg_module *m, tg_tape *tape, const tg_desc *x)
                          tg_desc_format(x, got, sizeof got), s->expected, (long long)o->num_features);
 }
 
-static tg_status with_running(tg_module *m, tg_tape *tape, tg_tensor *x, tg_tensor *out[])
+static tg_status with_running(tg_module *m, tg_tape *tape, bool relu, tg_tensor *x, tg_tensor *out[])
 {
     const batch_norm_state *s = m->self;
     const tg_batch_norm_options *o = m->attrs;
-    tg_tensor *y = tg_batch_norm_eval_then(tape, tape->then_relu, x, s->running_mean, s->running_var, s->weight,
+    tg_tensor *y = tg_batch_norm_eval_then(tape, relu, x, s->running_mean, s->running_var, s->weight,
                                            s->bias, o->eps);
     return tg_layer_result(tape, y, out);
 }
@@ -120,7 +120,7 @@ static tg_status one_value(tg_module *m, tg_tape *tape, const tg_desc *x)
         tg_desc_format(x, got, sizeof got), s->running_mean ? ", eval mode, or tg_module_freeze" : "");
 }
 
-static tg_status with_batch(tg_module *m, tg_tape *tape, tg_tensor *x, tg_tensor *out[])
+static tg_status with_batch(tg_module *m, tg_tape *tape, bool relu, tg_tensor *x, tg_tensor *out[])
 {
     const batch_norm_state *s = m->self;
     const tg_batch_norm_options *o = m->attrs;
@@ -130,9 +130,9 @@ static tg_status with_batch(tg_module *m, tg_tape *tape, tg_tensor *x, tg_tensor
         return one_value(m, tape, d);
     if (n == 0 || !s->running_mean)
         return tg_layer_result(
-            tape, tg_batch_norm_train_then(tape, tape->then_relu, x, s->weight, s->bias, o->eps, NULL, NULL), out);
+            tape, tg_batch_norm_train_then(tape, relu, x, s->weight, s->bias, o->eps, NULL, NULL), out);
     tg_tensor *mean, *var;
-    tg_tensor *y = tg_batch_norm_train_then(tape, tape->then_relu, x, s->weight, s->bias, o->eps, &mean, &var);
+    tg_tensor *y = tg_batch_norm_train_then(tape, relu, x, s->weight, s->bias, o->eps, &mean, &var);
     if (!y)
         return tape->status;
     out[0] = y;
@@ -141,27 +141,31 @@ static tg_status with_batch(tg_module *m, tg_tape *tape, tg_tensor *x, tg_tensor
                     5, (const double[]){o->momentum, (double)n});
 }
 
-static tg_status batch_norm_train(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
-                                  tg_tensor *out[])
+static bool takes_running(const tg_module *m, tg_mode mode)
 {
-    (void)n_in;
     const batch_norm_state *s = m->self;
-    tg_status status = check_input(m, tape, tg_layer_desc(in[0]));
-    if (status)
-        return status;
-    bool frozen = m->frozen & TG_FREEZE_STATISTICS && s->running_mean;
-    return frozen ? with_running(m, tape, in[0], out) : with_batch(m, tape, in[0], out);
+    return s->running_mean && (mode == TG_EVAL || m->frozen & TG_FREEZE_STATISTICS);
 }
 
-static tg_status batch_norm_eval(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
-                                 tg_tensor *out[])
+static tg_status forward_then(tg_module *m, tg_tape *tape, bool relu, tg_tensor *x, tg_tensor *out[])
 {
-    (void)n_in;
-    const batch_norm_state *s = m->self;
-    tg_status status = check_input(m, tape, tg_layer_desc(in[0]));
+    tg_status status = check_input(m, tape, tg_layer_desc(x));
     if (status)
         return status;
-    return s->running_mean ? with_running(m, tape, in[0], out) : with_batch(m, tape, in[0], out);
+    return takes_running(m, tape->mode) ? with_running(m, tape, relu, x, out) : with_batch(m, tape, relu, x, out);
+}
+
+static tg_status batch_norm_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                                    tg_tensor *out[])
+{
+    (void)n_in;
+    return forward_then(m, tape, false, in[0], out);
+}
+
+tg_status tg_batch_norm_relu(tg_module *m, tg_tape *tape, tg_tensor *x, const void *unused, tg_tensor **y)
+{
+    (void)unused;
+    return forward_then(m, tape, true, x, y);
 }
 
 #define S tg_batch_norm_options
@@ -222,7 +226,7 @@ static const char *const input_names[] = {"input"};
     {                                                                                                        \
         .struct_size = sizeof(tg_layer_class), .name = NAME, .attrs = specs,                                 \
         .attrs_size = sizeof(tg_batch_norm_options), .state_size = sizeof(batch_norm_state), .n_in = 1,      \
-        .n_out = 1, .in_names = input_names, .init = INIT, .forward = {batch_norm_train, batch_norm_eval},   \
+        .n_out = 1, .in_names = input_names, .init = INIT, .forward = {batch_norm_forward, batch_norm_forward},   \
         .samples = SAMPLES,                                                                                  \
         .doc = "y = (x − μ)/√(v + eps)·γ + β; train: the batch's μ and v, eval: the running ones"   \
     }
@@ -231,6 +235,27 @@ static const tg_layer_class class_2d = CLASS("BatchNorm2d", init_2d, batch_norm_
 static const tg_layer_class class_3d = CLASS("BatchNorm3d", init_3d, batch_norm_3d_samples);
 
 const tg_layer_class *const tg_layers_batch_norm[] = {&class_1d, &class_2d, &class_3d, NULL};
+
+bool tg_batch_norm_facts_of(const tg_module *m, tg_batch_norm_facts *out)
+{
+    const tg_layer_class *const *cls = tg_layers_batch_norm;
+    while (*cls && *cls != m->cls)
+        cls++;
+    if (!*cls)
+        return false;
+    const batch_norm_state *s = m->self;
+    const tg_batch_norm_options *o = m->attrs;
+    const bool running = takes_running(m, m->mode);
+    *out = (tg_batch_norm_facts){.min_ndim = s->min_ndim,
+                                 .max_ndim = s->max_ndim,
+                                 .channels = o->num_features,
+                                 .eps = o->eps,
+                                 .mean = running ? s->running_mean : NULL,
+                                 .var = running ? s->running_var : NULL,
+                                 .weight = s->weight,
+                                 .bias = s->bias};
+    return true;
+}
 
 tg_batch_norm_options tg_batch_norm_defaults(int64_t num_features)
 {

@@ -102,10 +102,10 @@ static tg_status conv_init(tg_module *m, const options *o, int ndim, bool transp
     return status || !s->bias ? status : tg_init_uniform(s->bias, -bound, bound);
 }
 
-static tg_status conv_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
-                              bool transposed)
+static tg_status forward_then(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *bias,
+                              const tg_conv_after *after, tg_tensor *out[], bool transposed)
 {
-    (void)n_in;
+    static const char *const names[] = {"conv1d", "conv2d", "conv3d"};
     static const tg_pad_mode modes[] = {TG_PAD_CONSTANT, TG_PAD_REFLECT, TG_PAD_REPLICATE, TG_PAD_CIRCULAR};
     const options *o = m->attrs;
     const conv_state *s = m->self;
@@ -120,15 +120,25 @@ static tg_status conv_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[]
     if (s->padded)
         x = tg_pad(tape, x, s->around, 2 * (size_t)s->ndim, modes[o->padding_mode], 0);
     if (x && !transposed)
-        y = (s->ndim == 1   ? tg_conv1d
-             : s->ndim == 2 ? tg_conv2d
-                            : tg_conv3d)(tape, x, s->weight, s->bias, s->stride, s->padding, s->dilation, o->groups);
+        y = tg_conv_then(tape, names[s->ndim - 1], (size_t)s->ndim, x, s->weight, bias, s->stride, s->padding,
+                         s->dilation, o->groups, after);
     if (x && transposed)
         y = (s->ndim == 1   ? tg_conv_transpose1d
              : s->ndim == 2 ? tg_conv_transpose2d
-                            : tg_conv_transpose3d)(tape, x, s->weight, s->bias, s->stride, s->padding, s->more,
+                            : tg_conv_transpose3d)(tape, x, s->weight, bias, s->stride, s->padding, s->more,
                                                    o->groups, s->dilation);
     return tg_layer_result(tape, y, out);
+}
+
+static tg_status conv_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *out[], bool transposed)
+{
+    return forward_then(m, tape, in, ((const conv_state *)m->self)->bias, NULL, out, transposed);
+}
+
+tg_status tg_conv_forward_then(tg_module *m, tg_tape *tape, tg_tensor *x, tg_tensor *bias, const tg_conv_after *after,
+                               tg_tensor **y)
+{
+    return forward_then(m, tape, &x, bias, after, y, false);
 }
 
 #define INTS_ROW(field_, default_, choices_, doc_)                                                           \
@@ -203,7 +213,8 @@ static const tg_sample transposed3[] = {
     static tg_status name_##_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,        \
                                      tg_tensor *out[])                                                       \
     {                                                                                                        \
-        return conv_forward(m, tape, in, n_in, out, transposed_);                                            \
+        (void)n_in;                                                                                          \
+        return conv_forward(m, tape, in, out, transposed_);                                                  \
     }                                                                                                        \
     TG_SAMPLES(name_##_samples, table_)                                                                      \
     static const tg_layer_class name_ = {                                                                    \
@@ -255,3 +266,12 @@ CLASS(conv_transpose3d, "ConvTranspose3d", 3, true, transposed_specs, transposed
 
 const tg_layer_class *const tg_layers_conv[] = {&conv1d,           &conv2d,           &conv3d, &conv_transpose1d,
                                                 &conv_transpose2d, &conv_transpose3d, NULL};
+
+bool tg_conv_facts_of(const tg_module *m, tg_conv_facts *out)
+{
+    if (m->cls != &conv1d && m->cls != &conv2d && m->cls != &conv3d)
+        return false;
+    const conv_state *s = m->self;
+    *out = (tg_conv_facts){s->ndim, ((const options *)m->attrs)->out_channels, s->weight, s->bias};
+    return true;
+}

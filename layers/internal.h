@@ -66,9 +66,35 @@ tg_status tg_module_call(tg_module *m, tg_tape *tape, const tg_scope *scope, tg_
 tg_status tg_module_call_hooked(tg_module *m, tg_tape *tape, const tg_scope *scope, tg_tensor *const in[],
                                 tg_tensor *out[]);
 
-/* fuse.c. Are the two, neighbours in a Sequential, one row? The first one's forward then finds the tape's then_relu set, and the
- * second one is passed over. */
-bool tg_layers_fuse(const tg_tape *tape, const tg_module *norm, const tg_module *relu);
+/* fuse.c. Runs the first of the modules at[0, n), each of one input and one result, that stand one after another; or as
+ * many of them as one row computes, where nobody looks at what is between. *took says how many ran. */
+tg_status tg_layers_run(tg_tape *tape, tg_module *const at[], size_t n, tg_tensor *x, tg_tensor **y, size_t *took);
+/* module_forward.c. tg_forward of one input, with `forward` in the place of the class's; no hooks. */
+typedef tg_status tg_layer_forward(tg_module *m, tg_tape *tape, tg_tensor *x, const void *arg, tg_tensor **y);
+tg_status tg_forward_by(tg_tape *tape, tg_module *module, tg_tensor *x, tg_layer_forward *forward, const void *arg,
+                        tg_tensor **y);
+
+/* conv.c. Of a Conv1d, 2d or 3d: false where it is none. */
+typedef struct tg_conv_facts {
+    int ndim; /* spatial */
+    int64_t channels;
+    tg_tensor *weight, *bias;
+} tg_conv_facts;
+bool tg_conv_facts_of(const tg_module *m, tg_conv_facts *out);
+/* Its forward, with `bias` for its own and what `after` says behind it. */
+tg_status tg_conv_forward_then(tg_module *m, tg_tape *tape, tg_tensor *x, tg_tensor *bias, const tg_conv_after *after,
+                               tg_tensor **y);
+
+/* batch_norm.c. Of a BatchNorm; mean and var are NULL where this forward takes the batch's. */
+typedef struct tg_batch_norm_facts {
+    int min_ndim, max_ndim;
+    int64_t channels;
+    double eps;
+    tg_tensor *mean, *var, *weight, *bias;
+} tg_batch_norm_facts;
+bool tg_batch_norm_facts_of(const tg_module *m, tg_batch_norm_facts *out);
+/* Its forward, then relu. */
+tg_status tg_batch_norm_relu(tg_module *m, tg_tape *tape, tg_tensor *x, const void *unused, tg_tensor **y);
 
 /* Fails with the module's path in front. */
 tg_status tg_layer_fail(const tg_module *module, tg_tape *tape, tg_status status, const char *format, ...)
@@ -115,7 +141,6 @@ tg_status tg_options_read(const char *what, void *known, size_t known_size, cons
 /* A family's file FAMILY.c has its classes, up to a NULL, in tg_layers_FAMILY; meson.build's list registers them. These are
  * asked for by other files; ReLU is the first activation. */
 extern const tg_layer_class *const tg_layers_activation[];
-extern const tg_layer_class *const tg_layers_batch_norm[];
 extern const tg_layer_class *const tg_layers_sequential[];
 
 #endif

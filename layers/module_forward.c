@@ -173,7 +173,14 @@ size_t tg_outputs_wanted(const tg_tape *tape)
     return tape->n_wanted ? tape->n_wanted : TG_LAYER_MAX_ARGS;
 }
 
-static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *asked[], size_t n_asked)
+/* What runs in the place of the class's forward and of hooks. */
+typedef struct stand_in {
+    tg_layer_forward *forward;
+    const void *arg;
+} stand_in;
+
+static tg_status run(tg_module *m, tg_tape *tape, const stand_in *by, tg_tensor *const in[], tg_tensor *asked[],
+                     size_t n_asked)
 {
     const tg_layer_class *cls = m->cls;
     const tg_mode mode = m->mode;
@@ -183,8 +190,9 @@ static tg_status run(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tens
     tg_forward_enter(tape, &scope, mode);
     tape->n_wanted = m->n_hooks || cls->backward[mode] ? cls->n_out : n_asked;
     const uint64_t before = tg_failures();
-    tg_status status = m->n_hooks ? tg_module_call_hooked(m, tape, &scope, in, out)
-                                  : tg_module_call(m, tape, &scope, in, out);
+    tg_status status = by           ? by->forward(m, tape, in[0], by->arg, out)
+                       : m->n_hooks ? tg_module_call_hooked(m, tape, &scope, in, out)
+                                    : tg_module_call(m, tape, &scope, in, out);
     if (!status)
         status = tape->status;
     for (size_t o = 0; o < n_asked && !status; o++)
@@ -212,19 +220,19 @@ static tg_status run_as_noted(tg_module *m, tg_tape *tape, tg_tensor *const in[]
     if (status)
         return status;
     if (mode == m->mode && frozen == m->frozen)
-        return run(m, tape, in, out, n_out);
+        return run(m, tape, NULL, in, out, n_out);
     const tg_mode mode_now = m->mode;
     const unsigned frozen_now = m->frozen;
     m->mode = mode;
     m->frozen = frozen;
-    status = run(m, tape, in, out, n_out);
+    status = run(m, tape, NULL, in, out, n_out);
     m->mode = mode_now;
     m->frozen = frozen_now;
     return status;
 }
 
-tg_status tg_forward_n(tg_tape *tape, tg_module *module, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
-                       size_t n_out)
+static tg_status forward(tg_tape *tape, tg_module *module, const stand_in *by, tg_tensor *const in[], size_t n_in,
+                         tg_tensor *out[], size_t n_out)
 {
     if (!tape)
         return tg_fail(NULL, TG_EINVAL, "tg_forward: the tape is NULL");
@@ -246,7 +254,19 @@ tg_status tg_forward_n(tg_tape *tape, tg_module *module, tg_tensor *const in[], 
         blamed = tape->n_errors;
         return status;
     }
-    return tape->modes ? run_as_noted(module, tape, all, out, n_out) : run(module, tape, all, out, n_out);
+    return tape->modes && !by ? run_as_noted(module, tape, all, out, n_out) : run(module, tape, by, all, out, n_out);
+}
+
+tg_status tg_forward_n(tg_tape *tape, tg_module *module, tg_tensor *const in[], size_t n_in, tg_tensor *out[],
+                       size_t n_out)
+{
+    return forward(tape, module, NULL, in, n_in, out, n_out);
+}
+
+tg_status tg_forward_by(tg_tape *tape, tg_module *module, tg_tensor *x, tg_layer_forward *by, const void *arg,
+                        tg_tensor **y)
+{
+    return forward(tape, module, &(stand_in){by, arg}, &x, 1, y, 1);
 }
 
 tg_tensor *tg_forward(tg_tape *tape, tg_module *module, tg_tensor *x)

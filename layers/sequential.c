@@ -7,16 +7,10 @@ static tg_status sequential_forward(tg_module *m, tg_tape *tape, tg_tensor *cons
 {
     (void)n_in;
     tg_tensor *x = in[0];
-    for (size_t i = 0; i < m->n_children; i++) {
-        tg_tensor *y;
-        const bool fused = i + 1 < m->n_children && tg_layers_fuse(tape, m->children[i], m->children[i + 1]);
-        tape->then_relu = fused;
-        tg_status status = tg_forward_n(tape, m->children[i], &x, 1, &y, 1);
-        tape->then_relu = false;
+    for (size_t i = 0, took; i < m->n_children; i += took) {
+        tg_status status = tg_layers_run(tape, m->children + i, m->n_children - i, x, &x, &took);
         if (status)
             return status;
-        x = y;
-        i += fused;
     }
     out[0] = x;
     return TG_OK;

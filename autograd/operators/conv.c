@@ -1,5 +1,5 @@
 /* Convolution and its two gradients: each is linear in both of its inputs, and every derivative of one of the three is
- * one of the three. */
+ * one of the three. convolution_affine is convolution with what often follows. */
 #include "autograd/operators/checks.h"
 #include "autograd/operators/reduced.h"
 
@@ -60,13 +60,18 @@ static tg_status check_tensor(const blame *b, const tg_desc *d, const char *name
     return TG_OK;
 }
 
-static tg_status check_bias(const blame *b, const tg_desc *bias, int64_t channels, int32_t dtype)
+static tg_status check_channel(const blame *b, const char *name, const tg_desc *d, int64_t channels, int32_t dtype)
 {
     char text[112];
-    if (!bias || (bias->dtype == dtype && bias->ndim == 1 && bias->dim[0] == channels))
+    if (!d || (d->dtype == dtype && d->ndim == 1 && d->dim[0] == channels))
         return TG_OK;
-    return wrong(b, bias->dtype == dtype ? TG_ESHAPE : TG_EDTYPE, "bias is %s, expected %s[%lld]",
-                 tg_desc_format(bias, text, sizeof text), tg_dtype_name(dtype), (long long)channels);
+    return wrong(b, d->dtype == dtype ? TG_ESHAPE : TG_EDTYPE, "%s is %s, expected %s[%lld]", name,
+                 tg_desc_format(d, text, sizeof text), tg_dtype_name(dtype), (long long)channels);
+}
+
+static tg_status check_bias(const blame *b, const tg_desc *bias, int64_t channels, int32_t dtype)
+{
+    return check_channel(b, "bias", bias, channels, dtype);
 }
 
 /* How many windows there are along each dim. */
@@ -170,6 +175,19 @@ static tg_status infer_convolution(const tg_infer *q)
     return status ? status : tg_infer_dims(q, q->in[0]->dtype, &out);
 }
 
+static tg_status infer_affine(const tg_infer *q)
+{
+    const blame b = {.q = q};
+    const tg_convolution_affine_attrs *a = q->attrs;
+    tg_ints out;
+    tg_status status = forward_dims(&b, &a->windows, q->in[0], q->in[1], q->in[2], &out);
+    for (int i = 3; i < 5 && !status; i++)
+        status = check_channel(&b, i == 3 ? "scale" : "shift", q->in[i], out.v[1], q->in[0]->dtype);
+    if (!status && (a->windows.size.n || a->relu < 0 || a->relu > 1))
+        status = wrong(&b, TG_EINVAL, "size must have no entries, and relu be 0 or 1");
+    return status ? status : tg_infer_dims(q, q->in[0]->dtype, &out);
+}
+
 static tg_status infer_backward_data(const tg_infer *q)
 {
     const blame b = {.q = q};
@@ -214,7 +232,7 @@ static tg_status infer_backward_weights(const tg_infer *q)
 
 /* -- rules ---------------------------------------------------------------------------------------------- */
 
-static const tg_operator row_convolution, row_backward_data, row_backward_weights;
+static const tg_operator row_convolution, row_affine, row_backward_data, row_backward_weights;
 
 /* The node's attributes with the spatial dims of `d` as size; none where it is NULL. */
 static tg_convolution_attrs sized(const tg_node *node, const tg_desc *d)
@@ -253,18 +271,46 @@ static tg_tensor *back_to_bias(tg_tape *tape, tg_tensor *gy)
     return tg_sum_dims(tape, gy, dims, (size_t)tg_tensor_ndim(gy) - 1, false);
 }
 
-TG_RULE(convolution)
+static tg_status back_through_windows(tg_tape *tape, const tg_node *node, tg_tensor *gy, tg_tensor *gx[])
 {
     tg_desc x, weight;
     if (!tg_input_dims(tape, node, 0, &x) || !tg_input_dims(tape, node, 1, &weight))
         return tg_tape_status(tape);
     if (tg_node_needs(node, 0))
-        gx[0] = back_to_data(tape, node, gy[0], tg_node_input(node, 1), &x);
+        gx[0] = back_to_data(tape, node, gy, tg_node_input(node, 1), &x);
     if (tg_node_needs(node, 1))
-        gx[1] = back_to_weights(tape, node, gy[0], tg_node_input(node, 0), &weight);
+        gx[1] = back_to_weights(tape, node, gy, tg_node_input(node, 0), &weight);
     if (tg_node_needs(node, 2))
-        gx[2] = back_to_bias(tape, gy[0]);
+        gx[2] = back_to_bias(tape, gy);
     return tg_tape_status(tape);
+}
+
+TG_RULE(convolution)
+{
+    return back_through_windows(tape, node, gy[0], gx);
+}
+
+/* y = relu(z·scale + shift), z the convolution, which is computed again where it is needed. */
+TG_RULE(affine)
+{
+    const tg_convolution_affine_attrs *a = tg_node_attrs(node);
+    const tg_operator *relu_backward = tg_operator_find(tg_tape_runtime(tape), "relu_backward");
+    tg_tensor *scale = tg_node_input(node, 3), *g = gy[0], *gz = g;
+    if (a->relu && relu_backward)
+        g = gz = tg_row2(tape, relu_backward, g, tg_node_output(node, 0), NULL, NULL);
+    if (scale) {
+        const int64_t dims[MOST + 1] = {tg_tensor_dim(scale, 0), 1, 1, 1};
+        gz = tg_mul(tape, g, tg_reshape_dims(tape, scale, dims, (size_t)a->windows.stride.n + 1));
+    }
+    if (tg_node_needs(node, 3)) {
+        const tg_convolution_attrs windows = sized(node, NULL);
+        tg_tensor *z = tg_row3(tape, &row_convolution, tg_node_input(node, 0), tg_node_input(node, 1),
+                               tg_node_input(node, 2), &windows);
+        gx[3] = back_to_bias(tape, tg_mul(tape, g, z));
+    }
+    if (tg_node_needs(node, 4))
+        gx[4] = back_to_bias(tape, g);
+    return back_through_windows(tape, node, gz, gx);
 }
 
 TG_RULE(backward_data)
@@ -321,6 +367,19 @@ TG_SAMPLES(
      .n_in = 3,
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 2, 4), DRAWN(-2, 2, 3, 2, 3), DRAWN(-2, 2, 3)),
      .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), NO_LIST, 1)})
+
+#define AFFINE(relu_, ...) &(const tg_convolution_affine_attrs){{__VA_ARGS__}, relu_}
+TG_SAMPLES(
+    samples_affine,
+    {.label = "with relu",
+     .n_in = 5,
+     .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 2, 4, 3), DRAWN(-1, 1, 16, 2, 2, 2), DRAWN(-1, 1, 16), DRAWN(-2, 2, 16),
+                            DRAWN(-1, 1, 16)),
+     .attrs = AFFINE(1, LIST(1, 2), LIST(1, 0), LIST(1, 1), NO_LIST, 1)},
+    {.label = "grouped, no bias, no relu",
+     .n_in = 5,
+     .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 2, 5), DRAWN(-2, 2, 4, 1, 3), ABSENT, DRAWN(-2, 2, 4), ABSENT),
+     .attrs = AFFINE(0, LIST(1), LIST(1), LIST(1), NO_LIST, 2)})
 
 #define LARGE(low_, high_, ...)                                                                              \
     {                                                                                                        \
@@ -397,7 +456,9 @@ static double count_backward_weights(const tg_desc *const in[], const tg_desc *o
     {                                                                                                        \
         .name = #field_, .type = TG_ATTR_##type_, .offset = offsetof(tg_convolution_attrs, field_), .doc = doc_ \
     }
-static const tg_attr_spec specs[] = {
+/* convolution_affine's, whose own comes first: the windows' have the same places in both structs. */
+static const tg_attr_spec affine_specs[] = {
+    {.name = "relu", .type = TG_ATTR_INT, .offset = offsetof(tg_convolution_affine_attrs, relu), .doc = "at the end"},
     SPEC(stride, INTS, "from window to window"),
     SPEC(padding, INTS, "zeros on each side of x"),
     SPEC(dilation, INTS, "from element to element of a window"),
@@ -409,19 +470,31 @@ static const tg_attr_spec specs[] = {
 #define ROW(name_, doc_, n_in_, optional_, fn_)                                                              \
     {                                                                                                        \
         TG_ROW(name_, doc_), .flags = TG_OP_DENSE, .saves = TG_OP_IN(0) | TG_OP_IN(1), .n_in = n_in_,        \
-                             .n_out = 1, .optional = optional_, TG_ATTRS(tg_convolution_attrs, specs),       \
+                             .n_out = 1, .optional = optional_, TG_ATTRS(tg_convolution_attrs, affine_specs + 1), \
                              .infer = infer_##fn_, .vjp = fn_##_vjp, .samples = samples_##fn_,               \
                              .multiply_adds = count_##fn_                                                    \
     }
 static const tg_operator row_convolution =
     ROW("convolution", "y[n,o,i] = Σ_c,k w[o,c,k]·x[n,c,i·stride − padding + k·dilation] + bias[o]", 3,
         TG_OP_IN(2), convolution);
+static const tg_operator row_affine = {
+    TG_ROW("convolution_affine", "convolution·scale[o] + shift[o], then relu where asked for"),
+    TG_ATTRS(tg_convolution_affine_attrs, affine_specs),
+    .flags = TG_OP_DENSE,
+    .saves = TG_OP_IN(0) | TG_OP_IN(1) | TG_OP_IN(2) | TG_OP_IN(3) | TG_OP_OUT(0),
+    .n_in = 5,
+    .n_out = 1,
+    .optional = TG_OP_IN(2) | TG_OP_IN(3) | TG_OP_IN(4),
+    .infer = infer_affine,
+    .vjp = affine_vjp,
+    .samples = samples_affine,
+};
 static const tg_operator row_backward_data =
     ROW("convolution_backward_data", "convolution transposed in x, + bias", 3, TG_OP_IN(2), backward_data);
 static const tg_operator row_backward_weights =
     ROW("convolution_backward_weights", "convolution transposed in weight", 2, 0, backward_weights);
 
-const tg_operator *const tg_ops_conv[] = {&row_convolution, &row_backward_data, &row_backward_weights, NULL};
+const tg_operator *const tg_ops_conv[] = {&row_convolution, &row_affine, &row_backward_data, &row_backward_weights, NULL};
 
 /* -- functions ------------------------------------------------------------------------------------------ */
 
@@ -469,7 +542,8 @@ static tg_tensor *apply(tg_tape *tape, const tg_operator *row, const call *c)
 }
 
 static tg_tensor *conv(const blame *b, size_t n, tg_tensor *x, tg_tensor *weight, tg_tensor *bias,
-                       const int64_t *stride, const int64_t *padding, const int64_t *dilation, int64_t groups)
+                       const int64_t *stride, const int64_t *padding, const int64_t *dilation, int64_t groups,
+                       const tg_conv_after *after)
 {
     call c = {.x = x, .weight = weight, .bias = bias};
     tg_ints out;
@@ -477,7 +551,19 @@ static tg_tensor *conv(const blame *b, size_t n, tg_tensor *x, tg_tensor *weight
                                  groups};
     if (!take(b, n, &c) || forward_dims(b, &c.a, &c.dx, &c.dw, bias ? &c.db : NULL, &out))
         return NULL;
-    return apply(b->tape, &row_convolution, &c);
+    if (!after)
+        return apply(b->tape, &row_convolution, &c);
+    tg_tensor *y = NULL, *const in[] = {c.x, weight, bias, after->scale, after->shift};
+    if (tg_apply(b->tape, &row_affine, in, 5, &(tg_convolution_affine_attrs){c.a, after->relu}, NULL, &y))
+        return NULL;
+    return c.single ? tg_squeeze(b->tape, y, 0) : y;
+}
+
+tg_tensor *tg_conv_then(tg_tape *tape, const char *what, size_t n, tg_tensor *x, tg_tensor *weight, tg_tensor *bias,
+                        const int64_t *stride, const int64_t *padding, const int64_t *dilation, int64_t groups,
+                        const tg_conv_after *after)
+{
+    return conv(&(blame){NULL, tape, what}, n, x, weight, bias, stride, padding, dilation, groups, after);
 }
 
 /* What is left of an output padding that the row's size cannot tell: of a stride or more, where the dilation allows
@@ -541,7 +627,7 @@ static tg_tensor *conv_transpose(const blame *b, size_t n, tg_tensor *x, tg_tens
                               const int64_t *stride, const int64_t *padding, const int64_t *dilation,        \
                               int64_t groups)                                                                \
     {                                                                                                        \
-        return conv(&(blame){NULL, tape, "conv" #n_ "d"}, n_, x, weight, bias, stride, padding, dilation, groups); \
+        return conv(&(blame){NULL, tape, "conv" #n_ "d"}, n_, x, weight, bias, stride, padding, dilation, groups, NULL); \
     }                                                                                                        \
     tg_tensor *tg_conv_transpose##n_##d(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias,     \
                                         const int64_t *stride, const int64_t *padding,                       \

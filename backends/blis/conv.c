@@ -18,14 +18,14 @@ typedef enum way { FORWARD, BACKWARD, SPREAD, WEIGHTS } way;
 typedef struct work {
     tg_conv v;
     way way;
-    const void *in[3];
+    const void *in[5]; /* convolution_affine's 3 and 4 are scale and shift */
     void *out;
     char *scratch, *shared; /* shared: packed weights, or the sums of each part of the batch */
     int64_t rows, cols, depth, across, jobs, classes, parts, nt, kt;
     int64_t each, common; /* elements of scratch: of one thread, of all */
     double flops;
     int threads;
-    bool wide;
+    bool wide, affine, relu;
 } work;
 
 static int64_t min64(int64_t a, int64_t b)
@@ -61,7 +61,8 @@ static work plan(const tg_call *c)
 {
     const tg_convolution_attrs *a = c->attrs;
     const bool weights = c->n_in == 2, backward = !weights && a->size.n > 0;
-    work w = {.wide = c->out->dtype == TG_F64, .parts = 1, .classes = 1};
+    work w = {.wide = c->out->dtype == TG_F64, .parts = 1, .classes = 1, .affine = c->n_in == 5};
+    w.relu = w.affine && ((const tg_convolution_affine_attrs *)c->attrs)->relu;
     w.v = weights    ? tg_conv_make(a, c->in[1], c->out, c->in[0])
           : backward ? tg_conv_make(a, c->out, c->in[1], c->in[0])
                      : tg_conv_make(a, c->in[0], c->in[1], c->out);
@@ -221,9 +222,8 @@ tg_status tg_blis_conv_run(tg_backend_state *s, const tg_call *c, const tg_prepa
 {
     (void)s, (void)p;
     work w = plan(c);
-    w.in[0] = r->in[0];
-    w.in[1] = r->in[1];
-    w.in[2] = c->n_in > 2 ? r->in[2] : NULL;
+    for (uint32_t i = 0; i < c->n_in; i++)
+        w.in[i] = r->in[i];
     w.out = r->out[0];
     w.scratch = r->scratch;
     w.shared = w.scratch + (size_t)(w.threads * w.each) * size_of(&w);

@@ -57,6 +57,18 @@ static void NAME(gather_all)(const tg_conv_view *view, const tg_conv_tap *tap, i
     }
 }
 
+/* What convolution_affine does to one row of a tile. */
+static void NAME(finish)(const work *w, T *row, int64_t n, int64_t o)
+{
+    const T *bias = w->in[2], *scale = w->in[3], *shift = w->in[4];
+    const T b = bias ? bias[o] : 0, s = scale ? scale[o] : 1, t = shift ? shift[o] : 0;
+    const bool relu = w->relu;
+    for (int64_t i = 0; i < n; i++) {
+        const T v = (row[i] + b) * s + t;
+        row[i] = relu && v <= 0 ? 0 : v;
+    }
+}
+
 static void NAME(data_tile)(const work *w, int64_t job, void *scratch)
 {
     const tg_conv *v = &w->v;
@@ -82,12 +94,15 @@ static void NAME(data_tile)(const work *w, int64_t job, void *scratch)
         NAME(product)(w->rows, cols, now, weights + k, view.depth, 1, columns, w->nt, 1, tile, w->nt, k > 0);
     }
     const int64_t to = tg_conv_product(view.to), first = group * w->rows;
+    for (int64_t i = 0; w->affine && i < w->rows; i++)
+        NAME(finish)(w, tile + i * w->nt, cols, first + i);
+    const T *bias = w->affine ? NULL : w->in[2];
     for (int64_t done = 0; done < cols;) {
         const int64_t n = (q + done) / view.positions, p = (q + done) % view.positions;
         const int64_t now = min64(view.positions - p, cols - done);
         for (int64_t i = 0; i < w->rows; i++)
             NAME(put)
-            (&view, tile + i * w->nt + done, p, now, w->in[2] ? ((const T *)w->in[2])[first + i] : 0,
+            (&view, tile + i * w->nt + done, p, now, bias ? bias[first + i] : 0,
              (T *)w->out + (n * v->groups * w->rows + first + i) * to);
         done += now;
     }

@@ -179,6 +179,8 @@ static bool skipped(const tg_dnnl_plan *q, const tg_dnnl_step *step, const tg_ru
 {
     if (step->when == TG_DNNL_ALWAYS)
         return false;
+    if (step->when >= TG_DNNL_WHEN_FINITE)
+        return tg_dnnl_is_finite(q, r) != (step->when == TG_DNNL_WHEN_FINITE);
     const bool kept = r->saved && !memcmp(r->saved, &q->seal, sizeof q->seal);
     return kept != (step->when == TG_DNNL_WHEN_SAVED);
 }
@@ -305,6 +307,7 @@ static const tg_dnnl_kernel table[] = {
     KERNEL("batch_norm_relu_backward", tg_dnnl_can_batch_norm_relu_backward, tg_dnnl_accept_batch_norm_backward,
      tg_dnnl_build_batch_norm_relu_backward, true),
     KERNEL("convolution", tg_dnnl_can_convolution, NULL, tg_dnnl_build_convolution, true),
+    KERNEL("convolution_affine", tg_dnnl_can_convolution_affine, NULL, tg_dnnl_build_convolution_affine, true),
     KERNEL("convolution_backward_data", tg_dnnl_can_convolution, tg_dnnl_accept_convolution_data,
      tg_dnnl_build_convolution_data, true),
     KERNEL("convolution_backward_weights", NULL, tg_dnnl_accept_convolution_weights, tg_dnnl_build_convolution_weights,

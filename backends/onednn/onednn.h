@@ -58,11 +58,17 @@ enum { TG_DNNL_ARGS = 12, TG_DNNL_STEPS = 8, TG_DNNL_BOXES = 20, TG_DNNL_OUTPUTS
 struct tg_dnnl_plan;
 typedef void tg_dnnl_function(const struct tg_dnnl_plan *q, const tg_run *r);
 
-typedef enum tg_dnnl_when { TG_DNNL_ALWAYS, TG_DNNL_WHEN_SAVED, TG_DNNL_WHEN_NOT_SAVED } tg_dnnl_when;
+typedef enum tg_dnnl_when {
+    TG_DNNL_ALWAYS,
+    TG_DNNL_WHEN_SAVED,
+    TG_DNNL_WHEN_NOT_SAVED,
+    TG_DNNL_WHEN_FINITE,
+    TG_DNNL_WHEN_NOT_FINITE
+} tg_dnnl_when;
 
 /* One primitive, or where there is none one function of ours. */
 typedef struct tg_dnnl_step {
-    tg_dnnl_when when; /* a forward with the plan's seal kept something, or none did */
+    tg_dnnl_when when; /* a forward with the plan's seal kept something, or none did; no sum can be other than finite */
     dnnl_primitive_t primitive;
     tg_dnnl_function *function;
     int n;
@@ -98,6 +104,7 @@ typedef struct tg_dnnl_plan {
     int64_t outer, n, inner; /* of functions of ours: the loops over an output */
     int64_t block;           /* their channels that lie together                */
     size_t place;            /* what they keep in scratch                       */
+    int64_t elements, weights; /* of convolution_affine's x, and of its weights   */
     double eps, factor;      /* factor: of a sum                                */
     tg_dnnl_operand gy, y, masked; /* of batch_norm_relu's gradient   */
     tg_dnnl_seal seal;             /* written, or looked for          */
@@ -155,6 +162,7 @@ void *tg_dnnl_data(const tg_run *r, tg_dnnl_where where, size_t at);
 
 /* Appends a step. Its arguments are then bound one by one. */
 tg_dnnl_step *tg_dnnl_add(tg_dnnl_maker *m, dnnl_primitive_desc_t pd);
+const char *tg_dnnl_name_of(dnnl_primitive_desc_t pd);
 void tg_dnnl_add_function(tg_dnnl_maker *m, tg_dnnl_function *function);
 void tg_dnnl_bind(tg_dnnl_maker *m, tg_dnnl_step *step, int argument, tg_dnnl_operand x);
 /* Appends a step that copies `from` to `to`, in whatever layouts they are. */
@@ -227,6 +235,10 @@ tg_accept tg_dnnl_can_convolution(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_convolution_data(const tg_call *c, const char **reason);
 tg_accept tg_dnnl_accept_convolution_weights(const tg_call *c, const char **reason);
 void tg_dnnl_build_convolution(tg_dnnl_maker *m);
+tg_accept tg_dnnl_can_convolution_affine(const tg_call *c, const char **reason);
+void tg_dnnl_build_convolution_affine(tg_dnnl_maker *m);
+/* Does its run find no NaN and no infinity on the way? */
+bool tg_dnnl_is_finite(const tg_dnnl_plan *q, const tg_run *r);
 void tg_dnnl_build_convolution_data(tg_dnnl_maker *m);
 void tg_dnnl_build_convolution_weights(tg_dnnl_maker *m);
 tg_accept tg_dnnl_accept_gelu_backward(const tg_call *c, const char **reason);

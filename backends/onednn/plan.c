@@ -116,7 +116,7 @@ tg_dnnl_md tg_dnnl_chosen(tg_dnnl_maker *m, dnnl_primitive_desc_t pd, dnnl_query
     return m->failed ? NULL : dnnl_primitive_desc_query_md(pd, what, 0);
 }
 
-static const char *implementation(dnnl_primitive_desc_t pd)
+const char *tg_dnnl_name_of(dnnl_primitive_desc_t pd)
 {
     const char *name = NULL;
     dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name);
@@ -131,7 +131,7 @@ tg_dnnl_step *tg_dnnl_add(tg_dnnl_maker *m, dnnl_primitive_desc_t pd)
         return NULL;
     tg_dnnl_step *step = &m->q->step[m->q->n_steps++];
     /* What it has for every case is called ref, ref:any. */
-    const char *name = implementation(pd);
+    const char *name = tg_dnnl_name_of(pd);
     if (!m->named)
         snprintf(m->q->implementation, sizeof m->q->implementation, "%s", name);
     m->named = true;
@@ -192,7 +192,7 @@ void tg_dnnl_as_into(tg_dnnl_maker *m, tg_dnnl_operand from, tg_dnnl_operand to)
 tg_dnnl_operand tg_dnnl_as(tg_dnnl_maker *m, tg_dnnl_operand x, tg_dnnl_md md)
 {
     tg_dnnl_operand to = tg_dnnl_target(m, x, md);
-    if (!m->failed && to.where != x.where)
+    if (!m->failed && (to.where != x.where || to.at != x.at))
         tg_dnnl_as_into(m, x, to);
     return to;
 }

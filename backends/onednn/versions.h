@@ -34,6 +34,11 @@ static inline dnnl_status_t tg_dnnl_box_copy(tg_dnnl_box *box, tg_dnnl_md from)
     return dnnl_memory_desc_clone(box, from);
 }
 
+static inline dnnl_status_t tg_dnnl_append_relu(dnnl_post_ops_t ops)
+{
+    return dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0, 0);
+}
+
 #define tg_dnnl_box_tagged dnnl_memory_desc_create_with_tag
 #define tg_dnnl_box_strided dnnl_memory_desc_create_with_strides
 
@@ -55,6 +60,11 @@ static inline dnnl_status_t tg_dnnl_box_copy(tg_dnnl_box *box, tg_dnnl_md from)
 {
     *box = *from;
     return dnnl_success;
+}
+
+static inline dnnl_status_t tg_dnnl_append_relu(dnnl_post_ops_t ops)
+{
+    return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0);
 }
 
 #define tg_dnnl_box_tagged dnnl_memory_desc_init_by_tag

@@ -13,13 +13,13 @@ enum { KC = 256, MC = 128, NC = 256, PARTS = 16 };
 
 typedef struct work {
     tg_conv v;
-    const void *in[3]; /* x or gy, weight or x, bias */
+    const void *in[5]; /* x or gy, weight or x, bias; scale, shift */
     void *out;
     double *scratch, *sums; /* sums: those of each part of the batch, for the weights */
     int64_t rows, cols, depth; /* of the largest product */
     int64_t mt, nt, kt, down, across, jobs, each, classes, parts;
     int threads;
-    bool wide, backward;
+    bool wide, backward, affine, relu;
 } work;
 
 static int64_t round_up(int64_t n, int64_t step)
@@ -76,6 +76,8 @@ static void choose_tiles(work *w, int64_t products, int threads)
 static bool plan_data(const tg_call *c, work *w)
 {
     const tg_convolution_attrs *a = c->attrs;
+    w->affine = c->n_in == 5;
+    w->relu = w->affine && ((const tg_convolution_affine_attrs *)c->attrs)->relu;
     w->backward = a->size.n > 0;
     w->wide = c->out->dtype == TG_F64;
     w->v = w->backward ? tg_conv_make(a, c->out, c->in[1], c->in[0]) : tg_conv_make(a, c->in[0], c->in[1], c->out);
@@ -118,6 +120,23 @@ static void clear_panel(double *panels, int64_t lines, int64_t depth)
                (size_t)(depth * TG_REF_PANEL) * sizeof *panels);
 }
 
+static double channel(const work *w, int input, int64_t i, double otherwise)
+{
+    const void *v = w->in[input];
+    return !v ? otherwise : w->wide ? ((const double *)v)[i] : (double)((const float *)v)[i];
+}
+
+/* What convolution_affine does to one row of a tile. */
+static void finish(const work *w, double *row, int64_t n, int64_t o)
+{
+    const double bias = channel(w, 2, o, 0), scale = channel(w, 3, o, 1), shift = channel(w, 4, o, 0);
+    const bool relu = w->relu;
+    for (int64_t i = 0; i < n; i++) {
+        const double v = (row[i] + bias) * scale + shift;
+        row[i] = relu && v <= 0 ? 0 : v;
+    }
+}
+
 static void data_tile(const work *w, int64_t job, double *scratch)
 {
     const tg_conv *v = &w->v;
@@ -154,12 +173,13 @@ static void data_tile(const work *w, int64_t job, double *scratch)
     }
     const int64_t to = tg_conv_product(view.to), at = (image * v->groups * w->rows + first) * to;
     for (int64_t r = 0; r < rows; r++) {
+        if (w->affine)
+            finish(w, tile + r * step, cols, first + r);
+        const double bias = w->affine ? 0 : channel(w, 2, first + r, 0);
         if (w->wide)
-            put_f64(&view, tile + r * step, p, cols, w->in[2] ? ((const double *)w->in[2])[first + r] : 0,
-                    (double *)w->out + at + r * to);
+            put_f64(&view, tile + r * step, p, cols, bias, (double *)w->out + at + r * to);
         else
-            put_f32(&view, tile + r * step, p, cols, w->in[2] ? (double)((const float *)w->in[2])[first + r] : 0,
-                    (float *)w->out + at + r * to);
+            put_f32(&view, tile + r * step, p, cols, bias, (float *)w->out + at + r * to);
     }
 }
 
@@ -228,7 +248,9 @@ static tg_status prepare_data(tg_backend_state *s, const tg_call *c, tg_prepared
 static tg_status run_data(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {
     (void)s, (void)p;
-    work w = {.in = {r->in[0], r->in[1], r->in[2]}, .out = r->out[0], .scratch = r->scratch};
+    work w = {.out = r->out[0], .scratch = r->scratch};
+    for (uint32_t i = 0; i < c->n_in; i++)
+        w.in[i] = r->in[i];
     if (plan_data(c, &w))
         each_tile(&w, data_tile, r->threads);
     return TG_OK;
@@ -270,6 +292,7 @@ static tg_status run_weights(tg_backend_state *s, const tg_call *c, const tg_pre
     }
 const tg_ref_kernel tg_ref_conv[] = {
     KERNEL("convolution", data),
+    KERNEL("convolution_affine", data),
     KERNEL("convolution_backward_data", data),
     KERNEL("convolution_backward_weights", weights),
     {0},

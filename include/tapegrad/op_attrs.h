@@ -473,6 +473,14 @@ typedef struct tg_convolution_attrs {
     int64_t groups;
 } tg_convolution_attrs;
 
+/* convolution_affine: in [x, weight, bias, scale (O), shift (O); the last three may be absent] → y = convolution·scale +
+ * shift, channel by channel, and where relu is 1 then y ≤ 0 ? 0 : y (NaN stays). What layers ask for in place of
+ * convolution, batch_norm_eval and relu where nothing is recorded, of a chain whose convolutions all have it. */
+typedef struct tg_convolution_affine_attrs {
+    tg_convolution_attrs windows;
+    int64_t relu;
+} tg_convolution_affine_attrs;
+
 /* constant_pad_nd: [x] → x with before[d] and after[d] constants (one scalar) at the ends of each dim d; negative: so many
  * elements less. Any dtype, any strides. */
 typedef struct tg_pad_attrs {

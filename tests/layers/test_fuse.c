@@ -1,7 +1,8 @@
 /* BatchNorm and ReLU beside each other in a Sequential are one row, with the same bits as two, unless somebody looks
- * at what is between them. */
+ * at what is between them. Where nothing is recorded, a convolution takes both, or one, along. */
 #include "layers/rig.h"
 
+#include <tapegrad/backend_abi.h>
 #include <tapegrad/hooks.h>
 
 enum { N = 5, C = 3, L = 7, ALL = N * C * L };
@@ -139,6 +140,240 @@ START_TEST(frozen_and_failing)
 }
 END_TEST
 
+/* -- convolutions ------------------------------------------------------------------------------------------- */
+
+enum { IMAGES = 4, SIDE = 16, MAPS = 16, PIXELS = IMAGES * MAPS * SIDE * SIDE };
+enum { CONV_NORM_RELU, CONV_NORM, CONV_RELU, N_CHAINS };
+enum { NOBODY, AN_OBSERVER, RECORDING, ON_CONV, ON_SECOND, ON_LAST, NAN_WATCH, SECOND_TRAINS, N_EYES };
+
+typedef struct chain {
+    tg_module *conv, *second, *last, *norm, *net;
+} chain;
+
+static chain make_chain(int which, bool two_d)
+{
+    tg_conv_options o = tg_conv_defaults(MAPS, MAPS, 3);
+    o.padding.v[0] = 1;
+    o.bias = which != CONV_NORM;
+    tg_module *norm = which == CONV_RELU ? NULL : two_d ? tg_nn_batch_norm2d(rt, MAPS) : tg_nn_batch_norm1d(rt, MAPS);
+    tg_module *relu = which == CONV_NORM ? NULL : tg_nn_relu(rt);
+    chain k = {.conv = tg_nn_conv2d_with(rt, &o), .norm = norm, .second = norm ? norm : relu, .last = relu ? relu : norm};
+    k.net = norm && relu ? tg_nn_sequential(rt, k.conv, norm, relu) : tg_nn_sequential(rt, k.conv, k.second);
+    ck_assert_ptr_nonnull(k.net);
+    if (norm) {
+        tg_init_normal(tg_module_parameters(norm)->tensor[0], 0, 1);
+        tg_init_normal(tg_module_parameters(norm)->tensor[1], 0, 1);
+        tg_init_normal(tg_module_buffers(norm)->tensor[0], 0, 3);
+        tg_init_uniform(tg_module_buffers(norm)->tensor[1], 0.01, 4);
+    }
+    tg_module_eval(k.net);
+    return k;
+}
+
+/* y, and how often the one row ran. */
+static uint64_t forward_chain(const chain *k, int eye, const double *x, double *y)
+{
+    static float narrow[PIXELS];
+    const tg_dtype dtype = tg_tensor_dtype(tg_module_parameters(k->conv)->tensor[0]);
+    tg_module *hooked = eye == ON_CONV ? k->conv : eye == ON_SECOND ? k->second : eye == ON_LAST ? k->last : NULL;
+    int seen = 0;
+    const tg_hook hook = hooked ? tg_module_register_forward_hook(hooked, look_on, &seen) : 0;
+    const uint64_t before = tg_tape_count_runs(tape, "convolution_affine", NULL);
+    if (eye == AN_OBSERVER)
+        tg_tape_observe(tape, &(tg_observer){.applied = saw, .arg = &seen});
+    if (eye == NAN_WATCH)
+        tg_tape_set_anomaly(tape, TG_ANOMALY_NAN);
+    if (eye == SECOND_TRAINS)
+        tg_module_train(k->last);
+    tg_tape_set_recording(tape, eye == RECORDING);
+    tg_tape_reset(tape);
+    for (int i = 0; i < PIXELS; i++)
+        narrow[i] = (float)x[i];
+    tg_tensor *in = tg_input(tape, dtype, DIMS(IMAGES, MAPS, SIDE, SIDE), dtype == TG_F64 ? (const void *)x : narrow);
+    tg_tensor *out = tg_forward(tape, k->net, in);
+    ck_assert_msg(out != NULL, "%s", tg_tape_error(tape));
+    read_all(out, dtype == TG_F64 ? (void *)y : narrow, PIXELS * tg_dtype_size(dtype));
+    for (int i = 0; dtype == TG_F32 && i < PIXELS; i++)
+        y[i] = (double)narrow[i];
+    ck_assert_int_eq(seen, hooked != NULL || (eye == AN_OBSERVER && tg_module_class(k->last)->name[0] == 'R'));
+    if (hooked)
+        tg_module_remove_hook(hooked, hook);
+    tg_tape_observe(tape, NULL);
+    tg_tape_set_anomaly(tape, TG_ANOMALY_OFF);
+    tg_tape_set_recording(tape, true);
+    tg_module_eval(k->net);
+    return tg_tape_count_runs(tape, "convolution_affine", NULL) - before;
+}
+
+static void fill_pixels(double *x)
+{
+    for (int i = 0; i < PIXELS; i++)
+        x[i] = (double)(i * 7919 % 1009) / 300 - 1.7;
+}
+
+static void expect_like(const double *got, const double *want, double tolerance, const char *what, int which)
+{
+    for (int i = 0; i < PIXELS; i++)
+        ck_assert_msg((isnan(got[i]) && isnan(want[i])) || got[i] == want[i] ||
+                          fabs(got[i] - want[i]) <= tolerance * (1 + fabs(want[i])),
+                      "%s, chain %d, element %d: %.17g, one by one %.17g", what, which, i, got[i], want[i]);
+}
+
+static double pixels[PIXELS], alone[PIXELS], watched[PIXELS];
+
+/* Statistics stay as they are. */
+START_TEST(a_convolution_takes_its_neighbours_along)
+{
+    rig_reopen_on_reference();
+    const chain k = make_chain(_i, true);
+    double mean[2][MAPS], var[2][MAPS];
+    fill_pixels(pixels);
+    for (int pass = 0; pass < 2; pass++) {
+        if (k.norm) {
+            read_all(tg_module_buffers(k.norm)->tensor[0], mean[pass], sizeof mean[pass]);
+            read_all(tg_module_buffers(k.norm)->tensor[1], var[pass], sizeof var[pass]);
+        }
+        if (pass == 0)
+            ck_assert_uint_eq(forward_chain(&k, NOBODY, pixels, alone), 1);
+    }
+    ck_assert(!k.norm || (!memcmp(mean[0], mean[1], sizeof *mean) && !memcmp(var[0], var[1], sizeof *var)));
+    for (int eye = NOBODY + 1; eye < N_EYES; eye++) {
+        if (eye == SECOND_TRAINS && _i == CONV_NORM)
+            continue;
+        const uint64_t ran = forward_chain(&k, eye, pixels, watched);
+        /* a hook, or a mode, on the last leaves the two before it to each other */
+        const uint64_t want = _i == CONV_NORM_RELU && (eye == ON_LAST || eye == SECOND_TRAINS);
+        ck_assert_msg(ran == want, "eye %d: %d runs", eye, (int)ran);
+        expect_like(alone, watched, 1e-12, "watched", _i);
+    }
+    tg_module_destroy(k.net);
+}
+END_TEST
+
+/* In f32 on the environment's chain: what is not finite comes out as it does one by one. */
+START_TEST(what_is_not_finite_stays)
+{
+    const double odd[] = {0, (double)NAN, (double)INFINITY, (double)-INFINITY};
+    rig_close();
+    ck_assert_int_eq(rig_open_runtime(TG_F32, 2, NULL), TG_OK);
+    ck_assert_int_eq(tg_tape_open(&tape, rt), TG_OK);
+    for (int which = 0; which < N_CHAINS; which++) {
+        const chain k = make_chain(which, true);
+        fill_pixels(pixels);
+        pixels[PIXELS / 2 + 5 * SIDE + 7] = odd[_i];
+        ck_assert_uint_eq(forward_chain(&k, NOBODY, pixels, alone), 1);
+        ck_assert_uint_eq(forward_chain(&k, RECORDING, pixels, watched), 0);
+        expect_like(alone, watched, 2e-5, "odd", which);
+        int n_nan = 0;
+        for (int i = 0; i < PIXELS; i++)
+            n_nan += isnan(alone[i]) != 0;
+        ck_assert_int_eq(n_nan > 0, _i == 1);
+        tg_module_destroy(k.net);
+    }
+}
+END_TEST
+
+/* With statistics of its own batch a BatchNorm stays apart, and frozen ones are constants in train mode. */
+START_TEST(only_constants_are_taken_along)
+{
+    rig_reopen_on_reference();
+    const chain k = make_chain(CONV_NORM, true);
+    double x[2 * MAPS * 4];
+    fill_pixels(pixels);
+    memcpy(x, pixels, sizeof x);
+    tg_tape_set_recording(tape, false);
+    tg_module_train(k.net);
+    const struct {
+        bool freeze;
+        int64_t side;
+        const char *row;
+    } cases[] = {{false, SIDE, "batch_norm_train"}, {true, SIDE, "convolution_affine"}, {true, 2, "batch_norm_eval"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (cases[i].freeze)
+            tg_module_freeze(k.norm, TG_FREEZE_STATISTICS);
+        tg_tape_reset(tape);
+        const int64_t images = cases[i].side == 2 ? 2 : IMAGES;
+        tg_tensor *in = tg_input(tape, TG_F64, DIMS(images, MAPS, cases[i].side, cases[i].side), images == 2 ? x : pixels);
+        ck_assert_msg(tg_forward(tape, k.net, in) != NULL, "%s", tg_tape_error(tape));
+        ck_assert_msg(tg_tape_count_runs(tape, cases[i].row, "reference") == 1, "%s", cases[i].row);
+    }
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "convolution_affine", NULL), 1);
+    tg_module_destroy(k.net);
+    /* what BatchNorm refuses it refuses behind a convolution, and what a convolution does, too */
+    const chain wrong = make_chain(CONV_NORM_RELU, false);
+    tg_tensor *in = tg_input(tape, TG_F64, DIMS(IMAGES, MAPS, SIDE, SIDE), pixels);
+    ck_assert_ptr_null(tg_forward(tape, wrong.net, in));
+    ck_assert_ptr_nonnull(strstr(tg_tape_error(tape), "1 (BatchNorm1d)"));
+    tg_tape_clear_error(tape);
+    const chain right = make_chain(CONV_NORM_RELU, true);
+    ck_assert_ptr_null(tg_forward(tape, right.net, tg_input(tape, TG_F64, DIMS(IMAGES, MAPS / 2, SIDE, 2 * SIDE), pixels)));
+    ck_assert_ptr_nonnull(strstr(tg_tape_error(tape), "0 (Conv2d): got"));
+    tg_tape_clear_error(tape);
+    tg_tape_set_recording(tape, true);
+    tg_module_destroy(wrong.net);
+    tg_module_destroy(right.net);
+}
+END_TEST
+
+static tg_accept refuse(tg_backend_state *s, const tg_call *c, const char **reason)
+{
+    (void)s, (void)c;
+    *reason = "it is there to be known";
+    return TG_REFUSE;
+}
+
+static tg_status run_never(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
+{
+    (void)s, (void)c, (void)p, (void)r;
+    return TG_EBACKEND;
+}
+
+static int score(const char **reason)
+{
+    *reason = "any";
+    return 1;
+}
+
+static tg_status open_nothing(const tg_host *host, tg_backend_state **out)
+{
+    (void)host;
+    *out = NULL;
+    return TG_OK;
+}
+
+/* A backend that knows convolution alone would lose all of them to the next. */
+START_TEST(whoever_convolves_must_know_the_row)
+{
+    static const tg_kernel kernel = {
+        .struct_size = sizeof(tg_kernel), .version = 1, .op = "convolution", .accept = refuse, .run = run_never};
+    static const tg_backend old = {.struct_size = sizeof(tg_backend),
+                                   .abi_major = TG_ABI_MAJOR,
+                                   .abi_minor = TG_ABI_MINOR,
+                                   .n_kernels = 1,
+                                   .kernel_stride = sizeof(tg_kernel),
+                                   .name = "old",
+                                   .kernels = &kernel,
+                                   .score = score,
+                                   .open = open_nothing};
+    const tg_backend *const given[] = {&old};
+    rig_close();
+    const tg_runtime_options options = {.struct_size = sizeof options,
+                                        .backend = "old,reference",
+                                        .allocator = &(tg_allocator){rig_alloc, rig_free, NULL},
+                                        .dtype = TG_F64,
+                                        .backends = given,
+                                        .n_backends = 1};
+    ck_assert_msg(tg_runtime_open(&rt, &options) == TG_OK, "%s", tg_error_message());
+    ck_assert_int_eq(tg_tape_open(&tape, rt), TG_OK);
+    const chain k = make_chain(CONV_NORM_RELU, true);
+    fill_pixels(pixels);
+    ck_assert_uint_eq(forward_chain(&k, NOBODY, pixels, alone), 0);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "convolution", "reference"), 1);
+    ck_assert_uint_eq(tg_tape_count_runs(tape, "batch_norm_relu_eval", "reference"), 1);
+    tg_module_destroy(k.net);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("fuse");
@@ -146,6 +381,10 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, rig_open, rig_close);
     tcase_add_loop_test(t, one_row_with_the_bits_of_two, 0, 4);
     tcase_add_test(t, frozen_and_failing);
+    tcase_add_loop_test(t, a_convolution_takes_its_neighbours_along, 0, N_CHAINS);
+    tcase_add_loop_test(t, what_is_not_finite_stays, 0, 4);
+    tcase_add_test(t, only_constants_are_taken_along);
+    tcase_add_test(t, whoever_convolves_must_know_the_row);
     suite_add_tcase(s, t);
     return s;
 }
