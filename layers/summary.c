@@ -129,17 +129,18 @@ static void applied(void *arg, tg_tape *tape, const tg_operator *op, tg_tensor *
 {
     taking *t = arg;
     const tg_desc *desc[16] = {NULL};
-    (void)tape, (void)n_out;
-    const tg_value *y = out[0] ? tg_resolve(out[0]) : NULL;
-    if (!op->multiply_adds || rule_of || !t->now || n_in > 16 || !y)
+    (void)tape;
+    if (!op->multiply_adds || rule_of || !t->now || n_in > 16 || !n_out)
         return;
+    const tg_value *y = out[0] ? tg_resolve(out[0]) : NULL;
     for (size_t i = 0; i < n_in; i++) {
         const tg_value *v = in[i] ? tg_resolve(in[i]) : NULL;
         if (in[i] && !v)
             return;
         desc[i] = v ? v->desc : NULL;
     }
-    t->now->row->multiply_adds += op->multiply_adds(desc, y->desc);
+    if (y)
+        t->now->row->multiply_adds += op->multiply_adds(desc, y->desc);
 }
 
 static tg_status look_at(void *arg, tg_module *m, const char *path)
@@ -217,9 +218,10 @@ static tg_status take(taking *t, const tg_desc in[], size_t n_in)
         status = tg_plan_memory(t->module->rt, run, t, in, n_in, &unused);
     size_t i = 0;
     look_away(t, t->module, &i);
+    if (status)
+        return status;
     add_up(t->out);
-    if (!status)
-        status = tg_plan_module(t->module, NULL, in, n_in, &t->out->forward);
+    status = tg_plan_module(t->module, NULL, in, n_in, &t->out->forward);
     return status ? status : tg_plan_memory(t->module->rt, step, t, in, n_in, &t->out->training);
 }
 

@@ -220,7 +220,7 @@ START_TEST(refuses)
     ck_assert_int_eq(tg_module_summary(NULL, &in, 1, &s), TG_EINVAL);
     ck_assert_int_eq(tg_module_summary(m, NULL, 1, &s), TG_EINVAL);
     ck_assert_int_eq(tg_module_summary(m, &in, 1, NULL), TG_EINVAL);
-    ck_assert_int_eq(tg_module_summary(m, &in, 2, &s), TG_EINVAL);
+    ck_assert_int_eq(tg_module_summary(m, (tg_desc[]){in, in}, 2, &s), TG_EINVAL);
 
     in = desc_of(TG_F64, DIMS(2, 1, 28, 28));
     for (long i = 1, done = false; !done; i++) {
