@@ -164,12 +164,6 @@ typedef struct gpt {
     tg_module *tokens, *places, *blocks, *norm, *head;
 } gpt;
 
-static tg_module *embedding(tg_runtime *rt, int64_t n, int64_t width)
-{
-    return tg_module_create(rt, "Embedding",
-                            (tg_attr[]){{"num_embeddings", TG_ATTR_INT, {.i = n}}, {"embedding_dim", TG_ATTR_INT, {.i = width}}}, 2);
-}
-
 static tg_status gpt_init(tg_module *m, const void *attrs)
 {
     const gpt_options *o = attrs;
@@ -177,9 +171,9 @@ static tg_status gpt_init(tg_module *m, const void *attrs)
     tg_runtime *rt = tg_module_runtime(m);
     tg_linear_options head = tg_linear_defaults(o->width, o->vocabulary);
     head.bias = false;
-    tg_status status = tg_module_add_child(m, "tokens", g->tokens = embedding(rt, o->vocabulary, o->width));
+    tg_status status = tg_module_add_child(m, "tokens", g->tokens = tg_nn_embedding(rt, o->vocabulary, o->width));
     if (!status)
-        status = tg_module_add_child(m, "places", g->places = embedding(rt, o->length, o->width));
+        status = tg_module_add_child(m, "places", g->places = tg_nn_embedding(rt, o->length, o->width));
     if (!status)
         status = tg_module_add_child(m, "blocks", g->blocks = tg_module_create(rt, "Sequential", NULL, 0));
     for (int64_t i = 0; i < o->blocks && !status; i++)

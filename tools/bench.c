@@ -3,6 +3,7 @@
  * them. */
 #include <tapegrad/tapegrad.h>
 
+#include "examples/models.h"
 #include "tools/tool.h"
 
 #include <stdio.h>
@@ -17,6 +18,7 @@ typedef struct workload {
     tg_ints x;
     int64_t classes;
     int steps;
+    bool text; /* x is indices, each place has a label, and AdamW learns */
 } workload;
 
 static tg_module *tiny(tg_runtime *rt)
@@ -25,37 +27,24 @@ static tg_module *tiny(tg_runtime *rt)
                             tg_nn_dropout(rt, 0.5), tg_nn_linear(rt, 20, 2));
 }
 
-static tg_module *mlp(tg_runtime *rt)
+static tg_module *resnet18(tg_runtime *rt)
 {
-    return tg_nn_sequential(rt, tg_nn_linear(rt, 784, 512), tg_nn_batch_norm1d(rt, 512), tg_nn_relu(rt),
-                            tg_nn_dropout(rt, 0.3), tg_nn_linear(rt, 512, 256), tg_nn_batch_norm1d(rt, 256),
-                            tg_nn_relu(rt), tg_nn_dropout(rt, 0.3), tg_nn_linear(rt, 256, 10));
+    return model_resnet18(rt, 3, 10);
 }
 
-static tg_module *conv3x3(tg_runtime *rt, int64_t from, int64_t to)
+static tg_module *gpt(tg_runtime *rt)
 {
-    tg_conv_options o = tg_conv_defaults(from, to, 3);
-    o.padding = (tg_ints){1, {1}};
-    return tg_nn_conv2d_with(rt, &o);
-}
-
-static tg_module *cnn(tg_runtime *rt)
-{
-    return tg_nn_sequential(
-        rt, conv3x3(rt, 1, 32), tg_nn_batch_norm2d(rt, 32), tg_nn_relu(rt), conv3x3(rt, 32, 32),
-        tg_nn_batch_norm2d(rt, 32), tg_nn_relu(rt), tg_nn_max_pool2d(rt, 2), tg_nn_dropout(rt, 0.25),
-        conv3x3(rt, 32, 64), tg_nn_batch_norm2d(rt, 64), tg_nn_relu(rt), conv3x3(rt, 64, 64),
-        tg_nn_batch_norm2d(rt, 64), tg_nn_relu(rt), tg_nn_max_pool2d(rt, 2), tg_nn_dropout(rt, 0.25),
-        tg_nn_flatten(rt), tg_nn_linear(rt, 3136, 256), tg_nn_batch_norm1d(rt, 256), tg_nn_relu(rt),
-        tg_nn_dropout(rt, 0.5), tg_nn_linear(rt, 256, 10));
+    return model_gpt(rt, &(gpt_options){.vocabulary = 256, .length = 256, .width = 384, .blocks = 6, .heads = 6});
 }
 
 static const workload workloads[] = {
-    {"tiny", tiny, {2, {32, 10}}, 2, 20000},
-    {"mlp", mlp, {2, {128, 784}}, 10, 200},
-    {"cnn", cnn, {4, {128, 1, 28, 28}}, 10, 20},
+    {"tiny", tiny, {2, {32, 10}}, 2, 20000, false},
+    {"mlp", model_mlp, {2, {128, 784}}, 10, 200, false},
+    {"cnn", model_cnn, {4, {128, 1, 28, 28}}, 10, 20, false},
+    {"resnet18", resnet18, {4, {64, 3, 32, 32}}, 10, 6, false},
+    {"gpt", gpt, {2, {8, 256}}, 256, 6, true},
 };
-enum { N_WORKLOADS = sizeof workloads / sizeof *workloads, WARM_UP = 4 };
+enum { N_WORKLOADS = sizeof workloads / sizeof *workloads, WARM_UP = 3 };
 
 /* All that one workload needs. */
 typedef struct rig {
@@ -64,6 +53,8 @@ typedef struct rig {
     tg_optimizer *optimizer;
     tg_tensor *x, *y;
     double *times;
+    int64_t classes;
+    bool text;
 } rig;
 
 static double now_ms(void)
@@ -85,28 +76,35 @@ static double median(double *times, int n)
     return n % 2 ? times[n / 2] : (times[n / 2 - 1] + times[n / 2]) / 2;
 }
 
+/* A label for each example, or for each of its indices. */
+static bool fill_labels(tg_tensor *y, int64_t n, int64_t classes, int64_t factor)
+{
+    int64_t *labels = malloc((size_t)n * sizeof *labels);
+    if (!labels)
+        return false;
+    for (int64_t i = 0; i < n; i++)
+        labels[i] = i * factor % classes;
+    tg_status status = tg_tensor_write(y, labels, (size_t)n * sizeof *labels);
+    free(labels);
+    return status == TG_OK;
+}
+
 static bool open_rig(rig *r, tg_runtime *rt, const workload *w)
 {
-    *r = (rig){0};
+    *r = (rig){.text = w->text, .classes = w->classes};
     r->times = malloc((size_t)w->steps * sizeof *r->times);
     r->net = w->model(rt);
     if (!r->times || !r->net || tg_tape_open(&r->tape, rt))
         return false;
-    r->optimizer =
-        tg_optim_sgd(rt, tg_module_parameters(r->net), &(tg_sgd_options){.lr = 0.01, .momentum = 0.9});
-    const int64_t batch = w->x.v[0];
-    int64_t *labels = malloc((size_t)batch * sizeof *labels);
-    if (!r->optimizer || !labels ||
-        tg_tensor_create(&r->x, rt, TG_F32, w->x.v, (size_t)w->x.n) ||
-        tg_tensor_create(&r->y, rt, TG_I64, &batch, 1) || tg_init_normal(r->x, 0, 1)) {
-        free(labels);
+    const tg_named_tensors *parameters = tg_module_parameters(r->net);
+    r->optimizer = w->text ? tg_optim_adamw(rt, parameters, NULL)
+                           : tg_optim_sgd(rt, parameters, &(tg_sgd_options){.lr = 0.01, .momentum = 0.9});
+    const int64_t labels = w->x.v[0] * (w->text ? w->x.v[1] : 1);
+    if (!r->optimizer || tg_tensor_create(&r->x, rt, w->text ? TG_I64 : TG_F32, w->x.v, (size_t)w->x.n) ||
+        tg_tensor_create(&r->y, rt, TG_I64, &labels, 1))
         return false;
-    }
-    for (int64_t i = 0; i < batch; i++)
-        labels[i] = i * 7 % w->classes;
-    tg_status status = tg_tensor_write(r->y, labels, (size_t)batch * sizeof *labels);
-    free(labels);
-    return status == TG_OK;
+    return (w->text ? fill_labels(r->x, labels, w->classes, 31) : !tg_init_normal(r->x, 0, 1)) &&
+           fill_labels(r->y, labels, w->classes, 7);
 }
 
 static void close_rig(rig *r)
@@ -123,7 +121,10 @@ static void train_step(rig *r)
 {
     tg_tape_reset(r->tape);
     tg_optimizer_zero_grad(r->optimizer);
-    tg_backward(r->tape, tg_cross_entropy(r->tape, tg_forward(r->tape, r->net, r->x), r->y));
+    tg_tensor *scores = tg_forward(r->tape, r->net, r->x);
+    if (r->text)
+        scores = tg_reshape(r->tape, scores, -1, r->classes);
+    tg_backward(r->tape, tg_cross_entropy(r->tape, scores, r->y));
     tg_optimizer_step(r->optimizer, r->tape);
 }
 
@@ -182,7 +183,10 @@ int tool_bench(int n, char **names)
         while (i < N_WORKLOADS && strcmp(workloads[i].name, names[k]) != 0)
             i++;
         if (i == N_WORKLOADS) {
-            fprintf(stderr, "tapegrad bench: there is no workload '%s'; there are tiny, mlp and cnn\n", names[k]);
+            fprintf(stderr, "tapegrad bench: there is no workload '%s'; there are", names[k]);
+            for (int w = 0; w < N_WORKLOADS; w++)
+                fprintf(stderr, " %s", workloads[w].name);
+            fputc('\n', stderr);
             return TOOL_USAGE;
         }
         wanted[i] = true;
