@@ -62,8 +62,7 @@ static double from_base(const tg_scheduler *s, double base)
 }
 
 static const tg_attr_spec multi_step_attrs[] = {
-    PLAIN("milestones", milestones, INTS, TG_ATTR_REQUIRED, 0,
-          "epochs of the drops; one that stands there twice: twice"),
+    PLAIN("milestones", milestones, INTS, TG_ATTR_REQUIRED, 0, "epochs of the drops"),
     GAMMA(0),
     LAST_EPOCH(tg_plain_config),
     {0},
@@ -100,7 +99,7 @@ static double exponential_next(tg_scheduler *s, size_t g, double lr)
 
 /* -- constant, linear, polynomial
  * ---------------------------------------------------------------------------------- */
-#define TOTAL_ITERS PLAIN("total_iters", count, INT, 0, 5, "steps until the end of it, at least 0")
+#define TOTAL_ITERS PLAIN("total_iters", count, INT, 0, 5, "steps until the end, at least 0")
 
 static const tg_attr_spec constant_attrs[] = {
     PLAIN("factor", factor, REAL, 0, 1.0 / 3, "of the rate until then, 0 to 1"),
@@ -176,7 +175,7 @@ static double polynomial_next(tg_scheduler *s, size_t g, double lr)
 #define ETA_MIN PLAIN("eta_min", factor, REAL, 0, 0, "the lowest rate, at least 0")
 
 static const tg_attr_spec cosine_attrs[] = {
-    PLAIN("T_max", count, INT, TG_ATTR_REQUIRED, 0, "epochs from the top to the bottom, at least 1"),
+    PLAIN("T_max", count, INT, TG_ATTR_REQUIRED, 0, "epochs from top to bottom, at least 1"),
     ETA_MIN,
     LAST_EPOCH(tg_plain_config),
     {0},
@@ -227,14 +226,14 @@ static double warm_restarts_next(tg_scheduler *s, size_t g, double lr)
 #define CYCLIC(...) ROW(tg_cyclic_options, __VA_ARGS__)
 
 static const tg_attr_spec cyclic_attrs[] = {
-    CYCLIC(base_lr, REALS, TG_ATTR_REQUIRED, 0, NULL, NULL, "the lowest rate: one, or one for each group"),
+    CYCLIC(base_lr, REALS, TG_ATTR_REQUIRED, 0, NULL, NULL, "lowest rate: one, or one a group"),
     CYCLIC(max_lr, REALS, TG_ATTR_REQUIRED, 0, NULL, NULL, "the highest"),
     CYCLIC(step_size_up, REAL, 0, 2000, NULL, NULL, "steps of a rise, above 0"),
     CYCLIC(step_size_down, REAL, TG_ATTR_OPTIONAL, TG_NONE_REAL, NULL, NULL, "of a fall; None: as many"),
     CYCLIC(mode, CHOICE, 0, 0, NULL, "triangular|triangular2|exp_range", "how the height changes"),
-    CYCLIC(gamma, REAL, 0, 1, NULL, NULL, "exp_range: the height times gamma at each step"),
-    CYCLIC(scale_mode, CHOICE, 0, 0, NULL, "cycle|iterations", "what a scale function of one's own is given"),
-    CYCLIC(cycle_momentum, BOOL, 0, 1, NULL, NULL, "the momentum, or beta1, goes against the rate"),
+    CYCLIC(gamma, REAL, 0, 1, NULL, NULL, "exp_range: the height's factor, each step"),
+    CYCLIC(scale_mode, CHOICE, 0, 0, NULL, "cycle|iterations", "what scale_fn is given"),
+    CYCLIC(cycle_momentum, BOOL, 0, 1, NULL, NULL, "momentum, or beta1, goes against the rate"),
     CYCLIC(base_momentum, REALS, 0, 0, "0.8", NULL, "the lowest momentum"),
     CYCLIC(max_momentum, REALS, 0, 0, "0.9", NULL, "the highest"),
     LAST_EPOCH(tg_cyclic_options),
@@ -290,7 +289,7 @@ static double cyclic_next(tg_scheduler *s, size_t g, double lr)
 #define ONE_CYCLE(...) ROW(tg_one_cycle_options, __VA_ARGS__)
 
 static const tg_attr_spec one_cycle_attrs[] = {
-    ONE_CYCLE(max_lr, REALS, TG_ATTR_REQUIRED, 0, NULL, NULL, "the highest rate: one, or one for each group"),
+    ONE_CYCLE(max_lr, REALS, TG_ATTR_REQUIRED, 0, NULL, NULL, "highest rate: one, or one a group"),
     ONE_CYCLE(total_steps, INT, TG_ATTR_OPTIONAL, (double)TG_NONE_INT, NULL, NULL,
               "of the cycle; None: from the next two"),
     ONE_CYCLE(epochs, INT, TG_ATTR_OPTIONAL, (double)TG_NONE_INT, NULL, NULL, "of the training"),
@@ -298,13 +297,12 @@ static const tg_attr_spec one_cycle_attrs[] = {
               "total_steps is their product"),
     ONE_CYCLE(pct_start, REAL, 0, 0.3, NULL, NULL, "the part of the steps that go up, 0 to 1"),
     ONE_CYCLE(anneal_strategy, CHOICE, 0, 0, NULL, "cos|linear", "how it goes"),
-    ONE_CYCLE(cycle_momentum, BOOL, 0, 1, NULL, NULL, "the momentum, or beta1, goes against the rate"),
+    ONE_CYCLE(cycle_momentum, BOOL, 0, 1, NULL, NULL, "momentum, or beta1, goes against the rate"),
     ONE_CYCLE(base_momentum, REALS, 0, 0, "0.85", NULL, "the lowest momentum"),
     ONE_CYCLE(max_momentum, REALS, 0, 0, "0.95", NULL, "the highest"),
     ONE_CYCLE(div_factor, REAL, 0, 25, NULL, NULL, "the first rate is max_lr divided by it"),
     ONE_CYCLE(final_div_factor, REAL, 0, 1e4, NULL, NULL, "the last rate is the first divided by it"),
-    ONE_CYCLE(three_phase, BOOL, 0, 0, NULL, NULL,
-              "down to the first rate as fast as up, then on to the last"),
+    ONE_CYCLE(three_phase, BOOL, 0, 0, NULL, NULL, "down to the first rate as fast as up, then to the last"),
     LAST_EPOCH(tg_one_cycle_options),
     {0},
 };
@@ -386,13 +384,13 @@ static double one_cycle_next(tg_scheduler *s, size_t g, double lr)
 #define PLATEAU(...) ROW(tg_plateau_options, __VA_ARGS__)
 
 static const tg_attr_spec plateau_attrs[] = {
-    PLATEAU(mode, CHOICE, 0, 0, NULL, "min|max", "is less of the metric better, or more?"),
+    PLATEAU(mode, CHOICE, 0, 0, NULL, "min|max", "is less better, or more?"),
     PLATEAU(factor, REAL, 0, 0.1, NULL, NULL, "of a drop, below 1"),
-    PLATEAU(patience, INT, 0, 10, NULL, NULL, "steps without anything better that are allowed"),
+    PLATEAU(patience, INT, 0, 10, NULL, NULL, "steps without a better metric"),
     PLATEAU(threshold, REAL, 0, 1e-4, NULL, NULL, "by how much better it must be"),
     PLATEAU(threshold_mode, CHOICE, 0, 0, NULL, "rel|abs", "of the best, or in all"),
     PLATEAU(cooldown, INT, 0, 0, NULL, NULL, "steps after a drop that do not count"),
-    PLATEAU(min_lr, REALS, 0, 0, "0", NULL, "the lowest rate: one, or one for each group"),
+    PLATEAU(min_lr, REALS, 0, 0, "0", NULL, "lowest rate: one, or one a group"),
     PLATEAU(eps, REAL, 0, 1e-8, NULL, NULL, "no change of the rate that is not more"),
     {0},
 };

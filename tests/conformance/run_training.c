@@ -17,6 +17,7 @@ typedef struct training {
     bool clips;
     double max_norm, norm;
     tg_tensor *loss_value, *output; /* of the event that ran; NULL: it gave none */
+    double last_loss;               /* the metric of a scheduler that wants one  */
     bool has_norm;
     tg_tensor
         *left[MAX_PARAMETERS]; /* gradients that torch's optimizer leaves and ours consumes, by parameter */
@@ -160,6 +161,8 @@ static verdict forward_and_back(training *t, const json_t *event)
     if (!status)
         status = tg_forward_n(tape, t->loss, (tg_tensor *[]){predicted, y}, 2, &t->loss_value, 1);
     if (!status)
+        status = tg_item(t->loss_value, &t->last_loss);
+    if (!status)
         status = tg_backward(tape, t->loss_value);
     return status ? refused(t->g, status, "train step") : PASSED;
 }
@@ -231,7 +234,7 @@ static verdict optimizer_step(training *t, bool in_train_step)
     if (!status)
         status = tg_optimizer_step(t->optimizer, t->g->tape);
     if (!status && t->scheduler)
-        status = tg_scheduler_step(t->scheduler);
+        status = tg_scheduler_step_metric(t->scheduler, t->last_loss);
     return status ? refused(t->g, status, "optimizer step") : PASSED;
 }
 
