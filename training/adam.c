@@ -8,7 +8,7 @@
 #define AMSGRAD TG_OPTIM_BOOL(amsgrad, "divides by the largest average so far")
 
 static const tg_attr_spec adam_specs[] = {
-    TG_OPTIM_LR(1e-3), TG_OPTIM_BETAS,    TG_OPTIM_EPS(1e-8),  TG_OPTIM_DECAY,
+    TG_OPTIM_LR(1e-3), TG_OPTIM_BETAS,    TG_OPTIM_EPS(1e-8), TG_OPTIM_DECAY,
     AMSGRAD,           TG_OPTIM_MAXIMIZE, TG_OPTIM_DECOUPLED, {0},
 };
 
@@ -39,7 +39,8 @@ static void fill_scalars(const tg_optim_now *now, bool decoupled, double *out)
     const tg_optim_config *c = now->config;
     const double beta1 = c->betas.v[0], beta2 = c->betas.v[1], step = (double)now->step;
     const double lr = now->lr / (1 - pow(beta1, step)), root = sqrt(1 - pow(beta2, step)),
-                 shrink = decoupled ? 1 - now->lr * c->weight_decay : 1, decay = decoupled ? 0 : c->weight_decay;
+                 shrink = decoupled ? 1 - now->lr * c->weight_decay : 1,
+                 decay = decoupled ? 0 : c->weight_decay;
     const double plain[] = {lr, shrink, decay, beta1, beta2, root, c->eps},
                  amsgrad[TG_OPTIM_SCALARS] = {shrink, decay, lr, c->eps, beta1, beta2, root};
     if (c->amsgrad)

@@ -4,12 +4,7 @@
 #include <math.h>
 
 static const tg_attr_spec attrs[] = {
-    TG_OPTIM_LR(2e-3),
-    TG_OPTIM_BETAS,
-    TG_OPTIM_EPS(1e-8),
-    TG_OPTIM_DECAY,
-    TG_OPTIM_MAXIMIZE,
-    {0},
+    TG_OPTIM_LR(2e-3), TG_OPTIM_BETAS, TG_OPTIM_EPS(1e-8), TG_OPTIM_DECAY, TG_OPTIM_MAXIMIZE, {0},
 };
 
 static void row(const tg_optim_config *c, tg_step_row *out)

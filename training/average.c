@@ -121,11 +121,13 @@ static tg_status check_same(tg_tape *tape, const tg_named_tensors *to, const tg_
     if (!to || !from)
         return tg_fail_again(tape, TG_ENOMEM);
     if (to->n != from->n)
-        return tg_fail(tape, TG_ESTATE, "tg_averaged_model_update: the model has %zu tensors, its copy has %zu",
-                       from->n, to->n);
+        return tg_fail(tape, TG_ESTATE,
+                       "tg_averaged_model_update: the model has %zu tensors, its copy has %zu", from->n,
+                       to->n);
     for (size_t i = 0; i < to->n; i++)
         if (bytes_of(to->tensor[i]) != bytes_of(from->tensor[i]))
-            return tg_fail(tape, TG_ESTATE, "tg_averaged_model_update: %s is not what it was when it was copied",
+            return tg_fail(tape, TG_ESTATE,
+                           "tg_averaged_model_update: %s is not what it was when it was copied",
                            from->name[i]);
     return TG_OK;
 }
@@ -186,8 +188,9 @@ typedef struct recalibration {
 
 static double *momentum_of(tg_module *m)
 {
-    return strncmp(tg_module_class_name(m), "BatchNorm", 9) == 0 ? &((tg_batch_norm_options *)m->attrs)->momentum
-                                                                : NULL;
+    return strncmp(tg_module_class_name(m), "BatchNorm", 9) == 0
+               ? &((tg_batch_norm_options *)m->attrs)->momentum
+               : NULL;
 }
 
 static tg_status restart(tg_module *m)

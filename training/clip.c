@@ -90,8 +90,8 @@ static tg_status norm_and_clip(const char *what, tg_tape *tape, const tg_named_t
     double found = 0;
     tg_status status = collect(what, tape, parameters, &g);
     if (!status && !(norm_type > 0))
-        status = tg_fail(tape, TG_EINVAL, "%s: norm_type is %g, expected a number above 0 or an infinity", what,
-                         norm_type);
+        status = tg_fail(tape, TG_EINVAL, "%s: norm_type is %g, expected a number above 0 or an infinity",
+                         what, norm_type);
     if (!status && max_norm && !(*max_norm >= 0))
         status = tg_fail(tape, TG_EINVAL, "%s: max_norm is %g, expected at least 0", what, *max_norm);
     if (status)
@@ -128,7 +128,8 @@ tg_status tg_clip_grad_value(tg_tape *tape, const tg_named_tensors *parameters, 
     gradients g;
     tg_status status = collect("tg_clip_grad_value", tape, parameters, &g);
     if (!status && !(clip_value >= 0))
-        status = tg_fail(tape, TG_EINVAL, "tg_clip_grad_value: clip_value is %g, expected at least 0", clip_value);
+        status =
+            tg_fail(tape, TG_EINVAL, "tg_clip_grad_value: clip_value is %g, expected at least 0", clip_value);
     if (status || g.n == 0)
         return status;
     for (size_t i = g.n; i-- > 0;) {

@@ -1,12 +1,12 @@
-/* torch.optim.LBFGS (Liu and Nocedal 1989), with minFunc's strong Wolfe line search. All vectors are flat: the
- * parameters' elements end to end. */
+/* torch.optim.LBFGS (Liu and Nocedal 1989), with minFunc's strong Wolfe line search. All vectors are flat:
+ * the parameters' elements end to end. */
 #include "training/optimizer.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Vectors beside the history: the gradient, the one of the last iteration, the direction, the next pair of the
- * history, and what the line search keeps. */
+/* Vectors beside the history: the gradient, the one of the last iteration, the direction, the next pair of
+ * the history, and what the line search keeps. */
 enum { GRAD, PREV, DIRECTION, NEW_Y, NEW_S, WORK, N_WORK = 4, N_VECTORS = WORK + N_WORK };
 
 typedef struct lbfgs {
@@ -14,10 +14,10 @@ typedef struct lbfgs {
     tg_tensor **y, **s; /* history_size of each, the oldest first; made when they are needed */
     double *ro, *al;
     size_t n_old;
-    int64_t n_iter;     /* over all steps */
+    int64_t n_iter; /* over all steps */
     double t, h, prev_loss;
-    int64_t n;          /* elements of a vector */
-    char *x, *x0;       /* the parameters' bytes: where a line search starts, where the step began */
+    int64_t n;    /* elements of a vector */
+    char *x, *x0; /* the parameters' bytes: where a line search starts, where the step began */
 } lbfgs;
 
 /* What one step passes around. */
@@ -59,7 +59,8 @@ static tg_status check(const tg_optim_config *c)
                        c->max_iter < 1 ? "max_iter" : "history_size",
                        (long long)(c->max_iter < 1 ? c->max_iter : c->history_size));
     if (c->max_eval < 0 && c->max_eval != TG_NONE_INT)
-        return tg_fail(NULL, TG_EINVAL, "LBFGS: max_eval is %lld, expected at least 0", (long long)c->max_eval);
+        return tg_fail(NULL, TG_EINVAL, "LBFGS: max_eval is %lld, expected at least 0",
+                       (long long)c->max_eval);
     return TG_OK;
 }
 
@@ -131,7 +132,8 @@ static void gather(run *r)
     tg_scope_enter(r->tape, &scope);
     for (size_t i = 0; i < o->n && !r->status; i++) {
         tg_tensor *g = tg_tensor_grad(o->parameter[i]);
-        o->in[i] = tg_reshape_dims(r->tape, g ? g : tg_zeros_like(r->tape, o->parameter[i]), (int64_t[]){-1}, 1);
+        o->in[i] =
+            tg_reshape_dims(r->tape, g ? g : tg_zeros_like(r->tape, o->parameter[i]), (int64_t[]){-1}, 1);
     }
     if (!r->status)
         copy(r, r->m->v[GRAD], tg_cat_n(r->tape, o->in, o->n, 0));
@@ -167,8 +169,10 @@ static tg_status keep(const tg_optimizer *o, char *x, bool back)
 {
     tg_status status = TG_OK;
     for (size_t i = 0; i < o->n && !status; i++) {
-        size_t bytes = (size_t)tg_tensor_count(o->parameter[i]) * tg_dtype_size(tg_tensor_dtype(o->parameter[i]));
-        status = back ? tg_tensor_write(o->parameter[i], x, bytes) : tg_tensor_read(o->parameter[i], x, bytes);
+        size_t bytes =
+            (size_t)tg_tensor_count(o->parameter[i]) * tg_dtype_size(tg_tensor_dtype(o->parameter[i]));
+        status =
+            back ? tg_tensor_write(o->parameter[i], x, bytes) : tg_tensor_read(o->parameter[i], x, bytes);
         x += bytes;
     }
     return status;
@@ -196,7 +200,8 @@ static double evaluate_at(run *r, double t)
     return loss;
 }
 
-/* -- the line search --------------------------------------------------------------------------------------- */
+/* -- the line search ---------------------------------------------------------------------------------------
+ */
 typedef struct point {
     double t, f, gtd;
     tg_tensor *g;
@@ -425,9 +430,11 @@ static tg_status get_ready(run *r)
     lbfgs *m = r->m = o->more;
     for (size_t i = 0; i < o->n; i++) {
         if (!tg_tensor_is_alive(o->parameter[i]))
-            return tg_fail(r->tape, TG_ESTALE, "LBFGS: parameter %s was destroyed before its optimizer", o->name[i]);
+            return tg_fail(r->tape, TG_ESTALE, "LBFGS: parameter %s was destroyed before its optimizer",
+                           o->name[i]);
         if (tg_tensor_dtype(o->parameter[i]) != tg_tensor_dtype(o->parameter[0]))
-            return tg_fail(r->tape, TG_EDTYPE, "LBFGS: parameters %s and %s differ in dtype", o->name[0], o->name[i]);
+            return tg_fail(r->tape, TG_EDTYPE, "LBFGS: parameters %s and %s differ in dtype", o->name[0],
+                           o->name[i]);
         bytes += (size_t)tg_tensor_count(o->parameter[i]) * tg_dtype_size(tg_tensor_dtype(o->parameter[i]));
     }
     if (!m) {

@@ -8,7 +8,11 @@ static const tg_attr_spec attrs[] = {
     TG_OPTIM_LR(1e-3),
     TG_OPTIM_REAL(weight_decay, 0.1, TG_OPTIM_LOW, "shrinks the parameter itself, at least 0"),
     TG_OPTIM_MOMENTUM(0.95),
-    {.name = "nesterov", .type = TG_ATTR_BOOL, TG_OPTIM_AT(nesterov), .value = 1, .doc = "Nesterov's momentum"},
+    {.name = "nesterov",
+     .type = TG_ATTR_BOOL,
+     TG_OPTIM_AT(nesterov),
+     .value = 1,
+     .doc = "Nesterov's momentum"},
     {.name = "ns_coefficients",
      .type = TG_ATTR_REALS,
      TG_OPTIM_AT(ns_coefficients),
@@ -29,7 +33,8 @@ static tg_status check(const tg_optim_config *c)
 {
     if (c->ns_steps < 0 || c->ns_steps > 99)
         return tg_fail(NULL, TG_EINVAL, "Muon: ns_steps is %lld, expected 0 to 99", (long long)c->ns_steps);
-    if (c->adjust_lr_fn != TG_NONE_INT && (c->adjust_lr_fn < TG_MUON_ORIGINAL || c->adjust_lr_fn > TG_MUON_SPECTRAL_UNCLAMPED))
+    if (c->adjust_lr_fn != TG_NONE_INT &&
+        (c->adjust_lr_fn < TG_MUON_ORIGINAL || c->adjust_lr_fn > TG_MUON_SPECTRAL_UNCLAMPED))
         return tg_fail(NULL, TG_EINVAL, "Muon: adjust_lr_fn is %lld, which names none of the functions",
                        (long long)c->adjust_lr_fn);
     return TG_OK;
@@ -39,8 +44,9 @@ static tg_status check_parameter(const char *name, const tg_desc *d)
 {
     char got[128];
     return d->ndim == 2 ? TG_OK
-                        : tg_fail(NULL, TG_ESHAPE, "Muon: parameter %s is %s, expected a matrix; give the others "
-                                                   "to another optimizer",
+                        : tg_fail(NULL, TG_ESHAPE,
+                                  "Muon: parameter %s is %s, expected a matrix; give the others "
+                                  "to another optimizer",
                                   name, tg_desc_format(d, got, sizeof got));
 }
 

@@ -126,7 +126,8 @@ tg_status tg_optim_check(const tg_optim_class *cls, const tg_optim_config *confi
     return status || !cls->check ? status : cls->check(config);
 }
 
-/* -- what several classes' steps have ---------------------------------------------------------------------- */
+/* -- what several classes' steps have ----------------------------------------------------------------------
+ */
 void tg_optim_rule(const tg_optim_config *config, int64_t rule, unsigned states, tg_step_row *out)
 {
     tg_rule_attrs a = {.rule = rule, .maximize = config->maximize};
@@ -143,7 +144,8 @@ void tg_optim_decays(const tg_optim_now *now, double *out)
     out[1] = c->decoupled_weight_decay ? 0 : c->weight_decay;
 }
 
-/* -- named arguments --------------------------------------------------------------------------------------- */
+/* -- named arguments ---------------------------------------------------------------------------------------
+ */
 /* What chooses among torch's own implementations of the same numbers. */
 static bool changes_nothing(const tg_attr *a)
 {
@@ -158,7 +160,8 @@ static size_t size_of(tg_attr_type type)
     return type == TG_ATTR_BOOL ? sizeof(bool) : type == TG_ATTR_REALS ? sizeof(tg_reals) : sizeof(double);
 }
 
-tg_status tg_optim_configure(const tg_optim_class *cls, const tg_attr *attrs, size_t n, tg_optim_config *config)
+tg_status tg_optim_configure(const tg_optim_class *cls, const tg_attr *attrs, size_t n,
+                             tg_optim_config *config)
 {
     enum { MOST = 32 };
     tg_attr given[MOST];
@@ -194,7 +197,8 @@ tg_optimizer *tg_optim_create(tg_runtime *rt, const char *name, const tg_named_t
     return tg_optimizer_new(rt, cls, parameters, &config);
 }
 
-/* -- option structs ---------------------------------------------------------------------------------------- */
+/* -- option structs ----------------------------------------------------------------------------------------
+ */
 /* One argument between a config and its place in an options struct, which is `at` or the next that fits. */
 static size_t move(const tg_attr_spec *s, char *config, char *options, size_t at, size_t size, bool out)
 {

@@ -239,7 +239,8 @@ tg_status tg_optimizer_add_group(tg_optimizer *o, const tg_named_tensors *parame
     return status;
 }
 
-tg_status tg_optimizer_split(tg_optimizer *o, tg_parameter_filter which, void *arg, const tg_attr *attrs, size_t n)
+tg_status tg_optimizer_split(tg_optimizer *o, tg_parameter_filter which, void *arg, const tg_attr *attrs,
+                             size_t n)
 {
     tg_optim_config config;
     tg_status status = configure_group(o, "tg_optimizer_split", attrs, n, &config);
@@ -306,8 +307,8 @@ tg_status tg_optimizer_set_group_lr(tg_optimizer *o, size_t group, double lr)
     if (!o)
         return tg_null(NULL, "tg_optimizer_set_group_lr", "the optimizer");
     if (group >= o->n_groups)
-        return tg_fail(NULL, TG_EINVAL, "%s: there is no group %zu, the optimizer has %zu", o->cls->name, group,
-                       o->n_groups);
+        return tg_fail(NULL, TG_EINVAL, "%s: there is no group %zu, the optimizer has %zu", o->cls->name,
+                       group, o->n_groups);
     tg_status status = tg_optim_at_least(o->cls->name, "lr", lr, 0);
     if (!status)
         o->group[group].lr = lr;
@@ -481,7 +482,8 @@ tg_status tg_optimizer_step(tg_optimizer *o, tg_tape *tape)
 {
     tg_status status = check_call(o, tape);
     if (!status && o->cls->by_closure)
-        status = tg_fail(tape, TG_EINVAL, "%s: evaluates the loss anew within a step: call tg_optimizer_step_closure",
+        status = tg_fail(tape, TG_EINVAL,
+                         "%s: evaluates the loss anew within a step: call tg_optimizer_step_closure",
                          o->cls->name);
     if (status || tape->planning)
         return status;
@@ -516,7 +518,8 @@ tg_status tg_optim_evaluate(tg_optimizer *o, tg_tape *tape, tg_closure closure, 
     return status ? tg_fail_again(tape, status) : TG_OK;
 }
 
-tg_status tg_optimizer_step_closure(tg_optimizer *o, tg_tape *tape, tg_closure closure, void *arg, double *loss)
+tg_status tg_optimizer_step_closure(tg_optimizer *o, tg_tape *tape, tg_closure closure, void *arg,
+                                    double *loss)
 {
     double found = (double)NAN;
     tg_status status = check_call(o, tape);

@@ -1,5 +1,6 @@
-/* What optimizers and schedulers share. An optimizer is a class in a file of its own and a word in meson.build: its
- * arguments, which row computes its step and with which scalars; optimizer.c does the rest. */
+/* What optimizers and schedulers share. An optimizer is a class in a file of its own and a word in
+ * meson.build: its arguments, which row computes its step and with which scalars; optimizer.c does the rest.
+ */
 #ifndef TG_TRAINING_OPTIMIZER_H
 #define TG_TRAINING_OPTIMIZER_H
 
@@ -28,27 +29,29 @@ enum {
     TG_OPTIM_KEEP = 1u << 18   /* with eps 0, all such at 0 divide 0 by 0 where the gradient is 0: refused */
 };
 #define TG_OPTIM_AT(field) .offset = offsetof(tg_optim_config, field)
-#define TG_OPTIM_REAL(field, default_, flags_, doc_)                                                                   \
-    {                                                                                                                  \
-        .name = #field, .type = TG_ATTR_REAL, .flags = (flags_), TG_OPTIM_AT(field), .value = (default_), .doc = doc_  \
+#define TG_OPTIM_REAL(field, default_, flags_, doc_)                                                         \
+    {                                                                                                        \
+        .name = #field, .type = TG_ATTR_REAL, .flags = (flags_), TG_OPTIM_AT(field), .value = (default_),    \
+        .doc = doc_                                                                                          \
     }
-#define TG_OPTIM_INT(field, default_, doc_)                                                                            \
-    {                                                                                                                  \
-        .name = #field, .type = TG_ATTR_INT, TG_OPTIM_AT(field), .value = (default_), .doc = doc_                      \
+#define TG_OPTIM_INT(field, default_, doc_)                                                                  \
+    {                                                                                                        \
+        .name = #field, .type = TG_ATTR_INT, TG_OPTIM_AT(field), .value = (default_), .doc = doc_            \
     }
-#define TG_OPTIM_BOOL(field, doc_)                                                                                     \
-    {                                                                                                                  \
-        .name = #field, .type = TG_ATTR_BOOL, TG_OPTIM_AT(field), .doc = doc_                                          \
+#define TG_OPTIM_BOOL(field, doc_)                                                                           \
+    {                                                                                                        \
+        .name = #field, .type = TG_ATTR_BOOL, TG_OPTIM_AT(field), .doc = doc_                                \
     }
 /* Rows that several tables have. */
 #define TG_OPTIM_LR(default_) TG_OPTIM_REAL(lr, default_, TG_OPTIM_LOW, "learning rate, at least 0")
 #define TG_OPTIM_DECAY TG_OPTIM_REAL(weight_decay, 0, TG_OPTIM_LOW, "L2 penalty, at least 0")
 #define TG_OPTIM_EPS(default_) TG_OPTIM_REAL(eps, default_, TG_OPTIM_LOW, "added to the divisor, at least 0")
-#define TG_OPTIM_MOMENTUM(default_) TG_OPTIM_REAL(momentum, default_, TG_OPTIM_LOW, "factor of the old buffer, at least 0")
-#define TG_OPTIM_BETAS                                                                                                 \
-    {                                                                                                                  \
-        .name = "betas", .type = TG_ATTR_REALS, .flags = TG_OPTIM_BELOW | TG_OPTIM_KEEP, TG_OPTIM_AT(betas),           \
-        .values = "0.9, 0.999", .doc = "factors of the old averages, in [0, 1)"                                        \
+#define TG_OPTIM_MOMENTUM(default_)                                                                          \
+    TG_OPTIM_REAL(momentum, default_, TG_OPTIM_LOW, "factor of the old buffer, at least 0")
+#define TG_OPTIM_BETAS                                                                                       \
+    {                                                                                                        \
+        .name = "betas", .type = TG_ATTR_REALS, .flags = TG_OPTIM_BELOW | TG_OPTIM_KEEP, TG_OPTIM_AT(betas), \
+        .values = "0.9, 0.999", .doc = "factors of the old averages, in [0, 1)"                              \
     }
 #define TG_OPTIM_NESTEROV TG_OPTIM_BOOL(nesterov, "Nesterov's momentum")
 #define TG_OPTIM_MAXIMIZE TG_OPTIM_BOOL(maximize, "goes up the gradient")
@@ -88,18 +91,19 @@ typedef struct tg_optim_class {
     void (*close)(tg_optimizer *o); /* frees o->more; NULL: there is none */
 } tg_optim_class;
 
-/* Parameters that share options; group 0 is what the optimizer was made with. A scheduler goes over all n_groups:
- * at its making, where initial_lr is NaN, it sets initial_lr = lr, as torch does; at each step it computes each
- * group's lr from that group's own lr and initial_lr, and writes lr. */
+/* Parameters that share options; group 0 is what the optimizer was made with. A scheduler goes over all
+ * n_groups: at its making, where initial_lr is NaN, it sets initial_lr = lr, as torch does; at each step it
+ * computes each group's lr from that group's own lr and initial_lr, and writes lr. */
 typedef struct tg_group {
     double lr, initial_lr;
-    bool own_lr; /* was given one: tg_optimizer_set_lr leaves it alone */
+    bool own_lr;            /* was given one: tg_optimizer_set_lr leaves it alone */
     tg_optim_config config; /* its lr is the one at the making: not used */
     const tg_operator *op;  /* of row.op */
     tg_step_row row;
 } tg_group;
-/* What CyclicLR and OneCycleLR cycle against the rate: a group's momentum, or its beta1. To be read and written in
- * [0, 1); the next step takes what is there. NULL where the class has neither ("momentum" nor "betas"). */
+/* What CyclicLR and OneCycleLR cycle against the rate: a group's momentum, or its beta1. To be read and
+ * written in [0, 1); the next step takes what is there. NULL where the class has neither ("momentum" nor
+ * "betas"). */
 double *tg_group_momentum(tg_optimizer *o, size_t group);
 
 struct tg_optimizer {
@@ -112,11 +116,11 @@ struct tg_optimizer {
     tg_tensor **parameter;
     char **name;
     size_t *group_of;
-    tg_tensor **state;      /* n × n_states, NULL until a parameter's first step     */
-    int64_t *steps;         /* taken by each parameter                                */
-    unsigned char *used;    /* bit k: state k has been through a step                 */
-    double *memory;         /* two a parameter                                        */
-    void *more;             /* a class's own                                          */
+    tg_tensor **state;   /* n × n_states, NULL until a parameter's first step     */
+    int64_t *steps;      /* taken by each parameter                                */
+    unsigned char *used; /* bit k: state k has been through a step                 */
+    double *memory;      /* two a parameter                                        */
+    void *more;          /* a class's own                                          */
     /* Room for one call: */
     tg_tensor **in;
     double *scalars, *next;
@@ -125,13 +129,15 @@ struct tg_optimizer {
 
 tg_optimizer *tg_optimizer_new(tg_runtime *rt, const tg_optim_class *cls, const tg_named_tensors *parameters,
                                const tg_optim_config *config);
-/* From a public options struct: struct_size, then the table's arguments in its order (lists as single numbers). */
+/* From a public options struct: struct_size, then the table's arguments in its order (lists as single
+ * numbers). */
 tg_optimizer *tg_optimizer_from(tg_runtime *rt, const tg_optim_class *cls, const tg_named_tensors *parameters,
                                 const void *options, size_t size);
 /* The class's defaults in such a struct of `size` bytes. */
 void tg_optim_defaults(const tg_optim_class *cls, void *options, size_t size);
 /* `config` with the named arguments that are given; unchanged where one fails. */
-tg_status tg_optim_configure(const tg_optim_class *cls, const tg_attr *attrs, size_t n, tg_optim_config *config);
+tg_status tg_optim_configure(const tg_optim_class *cls, const tg_attr *attrs, size_t n,
+                             tg_optim_config *config);
 tg_status tg_optim_check(const tg_optim_class *cls, const tg_optim_config *config);
 /* The closure's loss and gradients, from none. */
 tg_status tg_optim_evaluate(tg_optimizer *o, tg_tape *tape, tg_closure closure, void *arg, double *loss);
@@ -147,16 +153,16 @@ extern const tg_optim_class *const tg_optim_classes[];
 extern const size_t tg_n_optim_classes;
 
 /* The public functions of a class: its options struct is tg_NAME_options. */
-#define TG_OPTIM_PUBLIC(NAME)                                                                                          \
-    tg_##NAME##_options tg_##NAME##_defaults(void)                                                                     \
-    {                                                                                                                  \
-        tg_##NAME##_options o;                                                                                         \
-        tg_optim_defaults(&tg_optim_class_##NAME, &o, sizeof o);                                                       \
-        return o;                                                                                                      \
-    }                                                                                                                  \
-    tg_optimizer *tg_optim_##NAME(tg_runtime *rt, const tg_named_tensors *parameters,                                  \
-                                  const tg_##NAME##_options *options)                                                  \
-    {                                                                                                                  \
-        return tg_optimizer_from(rt, &tg_optim_class_##NAME, parameters, options, sizeof *options);                    \
+#define TG_OPTIM_PUBLIC(NAME)                                                                                \
+    tg_##NAME##_options tg_##NAME##_defaults(void)                                                           \
+    {                                                                                                        \
+        tg_##NAME##_options o;                                                                               \
+        tg_optim_defaults(&tg_optim_class_##NAME, &o, sizeof o);                                             \
+        return o;                                                                                            \
+    }                                                                                                        \
+    tg_optimizer *tg_optim_##NAME(tg_runtime *rt, const tg_named_tensors *parameters,                        \
+                                  const tg_##NAME##_options *options)                                        \
+    {                                                                                                        \
+        return tg_optimizer_from(rt, &tg_optim_class_##NAME, parameters, options, sizeof *options);          \
     }
 #endif

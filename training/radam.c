@@ -29,7 +29,9 @@ static void scalars(const tg_optim_now *now, double *out)
     out[4] = c->betas.v[0];
     out[5] = beta2;
     /* 0: the average is too short for its variance to be known. */
-    out[6] = length > 5 ? sqrt(bias2 * (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length)) : 0;
+    out[6] = length > 5
+                 ? sqrt(bias2 * (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length))
+                 : 0;
 }
 
 const tg_optim_class tg_optim_class_radam = {

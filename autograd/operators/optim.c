@@ -153,13 +153,17 @@ TG_SAMPLES(adam_samples,
 static const tg_sample_input step_in[] = {VALUES(STEP_DIM), STRIDED(STEP_DIM), SQUARES(STEP_DIM),
                                           SQUARES(STEP_DIM), SQUARES(STEP_DIM)};
 #define LARGE_DIM .ndim = 2, .dim = {70, 521}
-static const tg_sample_input large_step_in[] = {VALUES(LARGE_DIM), VALUES(LARGE_DIM), SQUARES(LARGE_DIM),
-                                                {.flags = TG_SAMPLE_ABSENT}, {.flags = TG_SAMPLE_ABSENT}};
+static const tg_sample_input large_step_in[] = {VALUES(LARGE_DIM),
+                                                VALUES(LARGE_DIM),
+                                                SQUARES(LARGE_DIM),
+                                                {.flags = TG_SAMPLE_ABSENT},
+                                                {.flags = TG_SAMPLE_ABSENT}};
 #define STEP(rule_, input)                                                                                   \
     {                                                                                                        \
         .label = #rule_, .n_in = 5, .in = input, .attrs = &rules[TG_RULE_##rule_], .scalars = step_scalars   \
     }
-#define RULE(rule_) [TG_RULE_##rule_] = {.rule = TG_RULE_##rule_, .maximize = TG_RULE_##rule_ == TG_RULE_RMSPROP}
+#define RULE(rule_)                                                                                          \
+    [TG_RULE_##rule_] = {.rule = TG_RULE_##rule_, .maximize = TG_RULE_##rule_ == TG_RULE_RMSPROP}
 static const tg_rule_attrs rules[] = {
     RULE(RMSPROP), RULE(ADAGRAD), RULE(ADADELTA), RULE(ADAMAX), RULE(AMSGRAD), RULE(NADAM),
     RULE(RADAM),   RULE(RPROP),   RULE(ASGD),     RULE(MUON),   RULE(LERP),    RULE(CLAMP),

@@ -345,8 +345,6 @@ const tg_ref_kernel tg_ref_optim[] = {
     TG_REF_KERNEL("adam_step", adam_run),
     TG_REF_KERNEL("optim_step", step_run),
     TG_REF_KERNEL("scale_", scale_run),
-    {.op = "grad_norm",
-     .prepare = norm_prepare,
-     .run = norm_run},
+    {.op = "grad_norm", .prepare = norm_prepare, .run = norm_run},
     {0},
 };

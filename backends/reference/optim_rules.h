@@ -1,6 +1,6 @@
-/* The rules of optim_step on dense tiles of 8n doubles, in torch's order of operations: p is the parameter (already
- * shrunk), g the gradient with its decay, a to c the states, k the group's scalars. In eights, so that no loop has
- * a rest. */
+/* The rules of optim_step on dense tiles of 8n doubles, in torch's order of operations: p is the parameter
+ * (already shrunk), g the gradient with its decay, a to c the states, k the group's scalars. In eights, so
+ * that no loop has a rest. */
 #define RULE(name)                                                                                           \
     static void rule_##name(double *restrict p, const double *restrict g, double *restrict a,                \
                             double *restrict b, double *restrict c, size_t n, const double *restrict k)
@@ -173,7 +173,7 @@ typedef void (*rule_fn)(double *restrict p, const double *restrict g, double *re
                         double *restrict c, size_t n, const double *restrict k);
 static const rule_fn rules[TG_N_RULES] = {
     [TG_RULE_RMSPROP] = rule_rmsprop, [TG_RULE_ADAGRAD] = rule_adagrad, [TG_RULE_ADADELTA] = rule_adadelta,
-    [TG_RULE_ADAMAX] = rule_adamax,   [TG_RULE_AMSGRAD] = rule_amsgrad, [TG_RULE_NADAM] = rule_nadam,     [TG_RULE_RADAM] = rule_radam,
-    [TG_RULE_RPROP] = rule_rprop,     [TG_RULE_ASGD] = rule_asgd,       [TG_RULE_MUON] = rule_muon,
-    [TG_RULE_LERP] = rule_lerp,       [TG_RULE_CLAMP] = rule_clamp,
+    [TG_RULE_ADAMAX] = rule_adamax,   [TG_RULE_AMSGRAD] = rule_amsgrad, [TG_RULE_NADAM] = rule_nadam,
+    [TG_RULE_RADAM] = rule_radam,     [TG_RULE_RPROP] = rule_rprop,     [TG_RULE_ASGD] = rule_asgd,
+    [TG_RULE_MUON] = rule_muon,       [TG_RULE_LERP] = rule_lerp,       [TG_RULE_CLAMP] = rule_clamp,
 };

@@ -69,7 +69,8 @@ START_TEST(other_norms)
     give_gradient(t[0], ga);
     give_gradient(t[1], gb);
     for (int i = 0; i < N; i++)
-        want = isinf(p) ? fmax(want, fmax(fabs(ga[i]), fabs(gb[i]))) : want + pow(fabs(ga[i]), p) + pow(fabs(gb[i]), p);
+        want = isinf(p) ? fmax(want, fmax(fabs(ga[i]), fabs(gb[i])))
+                        : want + pow(fabs(ga[i]), p) + pow(fabs(gb[i]), p);
     want = isinf(p) ? want : pow(want, 1 / p);
     ck_assert_int_eq(tg_grad_norm(tape, &list, p, &norm), TG_OK);
     ck_assert_double_eq_tol(norm, want, 1e-6 * want);
@@ -90,7 +91,8 @@ END_TEST
 START_TEST(clips_values)
 {
     double w[N] = {0}, g[N], got[N];
-    tg_tensor *t[] = {parameter(TG_F64, w, DIMS(N)), parameter(TG_F64, w, DIMS(N)), parameter(TG_F64, w, DIMS(N))};
+    tg_tensor *t[] = {parameter(TG_F64, w, DIMS(N)), parameter(TG_F64, w, DIMS(N)),
+                      parameter(TG_F64, w, DIMS(N))};
     tg_named_tensors list = listed(t, 3);
     values_of(g, 33);
     g[0] = NAN;

@@ -12,12 +12,12 @@ static double weight_at(int t, size_t i)
 static tg_module *model(void)
 {
     tg_module *net = tg_module_create(rt, "Sequential", NULL, 0);
-    tg_module *parts[] = {tg_module_create(rt, "Linear",
-                                           (tg_attr[]){{"in_features", TG_ATTR_INT, {.i = FEATURES}},
-                                                       {"out_features", TG_ATTR_INT, {.i = FEATURES}}},
-                                           2),
-                          tg_module_create(rt, "BatchNorm1d",
-                                           (tg_attr[]){{"num_features", TG_ATTR_INT, {.i = FEATURES}}}, 1)};
+    tg_module *parts[] = {
+        tg_module_create(rt, "Linear",
+                         (tg_attr[]){{"in_features", TG_ATTR_INT, {.i = FEATURES}},
+                                     {"out_features", TG_ATTR_INT, {.i = FEATURES}}},
+                         2),
+        tg_module_create(rt, "BatchNorm1d", (tg_attr[]){{"num_features", TG_ATTR_INT, {.i = FEATURES}}}, 1)};
     for (int i = 0; i < 2; i++)
         ck_assert_int_eq(tg_nn_sequential_append(net, i ? "norm" : "linear", parts[i]), TG_OK);
     return net;
@@ -66,7 +66,8 @@ START_TEST(averages)
         for (size_t i = 0; i < FEATURES; i++)
             ck_assert_double_eq_tol(got[i], mean[i], 1e-14);
         int64_t tracked;
-        ck_assert_int_eq(tg_tensor_read(tg_module_tensor(copy, "norm.num_batches_tracked"), &tracked, 8), TG_OK);
+        ck_assert_int_eq(tg_tensor_read(tg_module_tensor(copy, "norm.num_batches_tracked"), &tracked, 8),
+                         TG_OK);
         ck_assert_int_eq(tracked, t);
         ck_assert_int_eq(tg_averaged_count(a), t + 1);
     }
@@ -110,7 +111,8 @@ START_TEST(recalibrates)
 {
     tg_module *norm = tg_module_create(
         rt, "BatchNorm1d",
-        (tg_attr[]){{"num_features", TG_ATTR_INT, {.i = FEATURES}}, {"momentum", TG_ATTR_REAL, {.f = 0.25}}}, 2);
+        (tg_attr[]){{"num_features", TG_ATTR_INT, {.i = FEATURES}}, {"momentum", TG_ATTR_REAL, {.f = 0.25}}},
+        2);
     tg_module_eval(norm);
     double mean[FEATURES] = {0}, var[FEATURES] = {0}, got[FEATURES];
     for (int b = 0; b < BATCHES; b++)

@@ -14,9 +14,11 @@ static tg_tensor *rosenbrock(void *arg, tg_tape *t)
     tg_tape_reset(t);
     if (++p->evaluations == p->fail_at)
         return NULL;
-    tg_tensor *a = p->second ? p->x : tg_narrow(t, p->x, 0, 0, 1), *b = p->second ? p->second : tg_narrow(t, p->x, 0, 1, 1);
+    tg_tensor *a = p->second ? p->x : tg_narrow(t, p->x, 0, 0, 1),
+              *b = p->second ? p->second : tg_narrow(t, p->x, 0, 1, 1);
     tg_tensor *valley = tg_square(t, tg_sub(t, b, tg_square(t, a)));
-    tg_tensor *loss = tg_sum(t, tg_add(t, tg_square(t, tg_sub_scalar(t, a, 1)), tg_mul_scalar(t, valley, 100)));
+    tg_tensor *loss =
+        tg_sum(t, tg_add(t, tg_square(t, tg_sub_scalar(t, a, 1)), tg_mul_scalar(t, valley, 100)));
     loss = tg_mul_scalar(t, loss, p->sign);
     return tg_backward(t, loss) ? NULL : loss;
 }
@@ -41,7 +43,11 @@ static const struct {
       {23.77118948775927, -1.197833502686254, 1.001246479301183, 12},
       {23.6277798774237, -1.197352178827745, 1.001725363032164, 16},
       {23.48443931491835, -1.196894598763731, 1.002266588589247, 20}}},
-    {{.lr = 1, .max_iter = 4, .history_size = 100, .tolerance_grad = 1e-7, .tolerance_change = 1e-9,
+    {{.lr = 1,
+      .max_iter = 4,
+      .history_size = 100,
+      .tolerance_grad = 1e-7,
+      .tolerance_change = 1e-9,
       .line_search_fn = TG_LBFGS_STRONG_WOLFE},
      6,
      {{24.2, -1.028879534831969, 1.065502951684856, 5},
@@ -50,8 +56,14 @@ static const struct {
       {2.456257721580503, -0.256089576896647, 0.0372619816162239, 20},
       {1.657962640897188, 0.2168277960094694, 0.06691881400560332, 25},
       {0.6529776962626751, 0.3806226433464803, 0.1249101318729309, 30}}},
-    {{.lr = 1, .max_iter = 5, .max_eval = 7, .history_size = 2, .tolerance_grad = 1e-7, .tolerance_change = 1e-9,
-      .line_search_fn = TG_LBFGS_STRONG_WOLFE, .maximize = true},
+    {{.lr = 1,
+      .max_iter = 5,
+      .max_eval = 7,
+      .history_size = 2,
+      .tolerance_grad = 1e-7,
+      .tolerance_change = 1e-9,
+      .line_search_fn = TG_LBFGS_STRONG_WOLFE,
+      .maximize = true},
      6,
      {{-24.2, -1.01976147620192, 1.034107503141761, 7},
       {-4.082807343944086, -0.5125309076136765, 0.2187685957466201, 14},
@@ -59,7 +71,11 @@ static const struct {
       {-1.425699237122727, 0.3251995681002413, 0.07395168126372086, 28},
       {-0.55649919883097, 0.7200213237208061, 0.5151676964324303, 35},
       {-0.07945278271467908, 0.8593818137972153, 0.737120533594936, 42}}},
-    {{.lr = 1, .max_iter = 30, .history_size = 100, .tolerance_grad = 1e-7, .tolerance_change = 1e-9,
+    {{.lr = 1,
+      .max_iter = 30,
+      .history_size = 100,
+      .tolerance_grad = 1e-7,
+      .tolerance_change = 1e-9,
       .line_search_fn = TG_LBFGS_STRONG_WOLFE},
      3,
      {{24.2, 0.9768773674821675, 0.9525832436381207, 38},
@@ -80,7 +96,8 @@ START_TEST(iterates)
     bool apart = _i % 2;
     const int k = _i / 2;
     problem p = {.sign = cases[k].o.maximize ? -1 : 1};
-    tg_tensor *t[] = {parameter(TG_F64, (double[]){-1.2, 1}, DIMS(2)), parameter(TG_F64, (double[]){-1.2}, DIMS(1)),
+    tg_tensor *t[] = {parameter(TG_F64, (double[]){-1.2, 1}, DIMS(2)),
+                      parameter(TG_F64, (double[]){-1.2}, DIMS(1)),
                       parameter(TG_F64, (double[]){1}, DIMS(1, 1))};
     p.x = apart ? t[1] : t[0];
     p.second = apart ? t[2] : NULL;
