@@ -7,8 +7,11 @@
 /* Of all of them; each has the members that its table of attributes names. A list may be empty (the default),
  * of one entry, or of one for each dim. */
 typedef struct pool_nn_options {
-    tg_ints kernel_size, stride, padding, dilation, output_size;
-    tg_reals output_ratio;
+    tg_ints kernel_size, padding, dilation, output_size;
+    union {
+        tg_ints stride;
+        tg_reals output_ratio; /* of the fractional ones, which have no stride */
+    };
     tg_tensor *_random_samples;
     double norm_type;
     int64_t divisor_override;
@@ -204,6 +207,8 @@ static tg_status pool_init(tg_module *m, const void *attrs)
                  {&o->output_size, "output_size", 0}};
     tg_status status = TG_OK;
     for (size_t l = 0; l < sizeof lists / sizeof *lists && !status; l++) {
+        if (l == 1 && m->cls->flags & TG_LAYER_RANDOM)
+            continue;
         status = check_list(m, lists[l].list, lists[l].name, row->n, lists[l].low);
         for (int64_t k = 0; k < lists[l].list->n && l < 4 && !status; k++)
             if (lists[l].list->v[k] == TG_NONE_INT)
@@ -281,17 +286,14 @@ static const tg_attr_spec unpool_specs[] = {KERNEL, STRIDE, PADDING, TG_ATTR_END
                             {__VA_ARGS__, .low = 0, .high = HIGH, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD})}
 static const S two = {.kernel_size = {1, {2}}, .output_size = {1, {2}}, .norm_type = 3, .divisor_override = TG_NONE_INT, .count_include_pad = true},
     over = {.kernel_size = {1, {3}}, .stride = {1, {2}}, .padding = {1, {1}}, .dilation = {1, {1}},
-            .divisor_override = TG_NONE_INT, .ceil_mode = true},
-    listed = {.kernel_size = {1, {2}}, .stride = {1, {1}}, .divisor_override = 3},
-    own = {.output_size = {1, {TG_NONE_INT}}};
-static const tg_sample max1[] = {SAMPLE("kernel 2", two, LINE, DISTINCT), SAMPLE("padded", over, LINE, DISTINCT),
-                                 SAMPLE("close", listed, LINE, DISTINCT)};
+            .output_size = {1, {TG_NONE_INT}}, .divisor_override = 3, .ceil_mode = true};
+static const tg_sample max1[] = {SAMPLE("kernel 2", two, LINE, DISTINCT), SAMPLE("padded", over, LINE, DISTINCT)};
 static const tg_sample max2[] = {SAMPLE("kernel 2", two, PLANE, DISTINCT), SAMPLE("padded", over, PLANE, DISTINCT)};
 static const tg_sample max3[] = {SAMPLE("kernel 2", two, BLOCK, DISTINCT), SAMPLE("padded", over, BLOCK, DISTINCT)};
 static const tg_sample lp1[] = {SAMPLE("cubes", two, LINE, .low = 0.5, .high = 2)};
 static const tg_sample lp2[] = {SAMPLE("cubes", two, PLANE, .low = 0.5, .high = 2)};
 static const tg_sample lp3[] = {SAMPLE("cubes", two, BLOCK, .low = 0.5, .high = 2)};
-static const tg_sample to1[] = {SAMPLE("2", two, LINE, DISTINCT), SAMPLE("None", own, LINE, DISTINCT)};
+static const tg_sample to1[] = {SAMPLE("2", two, LINE, DISTINCT), SAMPLE("None", over, LINE, DISTINCT)};
 static const tg_sample to2[] = {SAMPLE("2", two, PLANE, DISTINCT)};
 static const tg_sample to3[] = {SAMPLE("2", two, BLOCK, DISTINCT)};
 static const tg_sample un1[] = {PLACED(two, 2, .ndim = 3, .dim = {3, 2, 1})};

@@ -23,14 +23,15 @@ static const struct {
              {TG_AREA, 0, "area"}};
 enum { BILINEAR = 3, N_MODES = sizeof modes / sizeof *modes };
 
-static const tg_layer_class bilinear2d;
+static const tg_layer_class upsample, bilinear2d;
 
 static upsample_options options_of(const tg_module *m, const void *attrs)
 {
     upsample_options o = *(const upsample_options *)attrs;
-    if (m->cls == &bilinear2d) {
-        o.mode = BILINEAR;
-        o.align_corners = true;
+    if (m->cls != &upsample) {
+        o.mode = m->cls == &bilinear2d ? BILINEAR : 0;
+        o.align_corners = o.mode == BILINEAR;
+        o.recompute_scale_factor = false;
     }
     return o;
 }
@@ -192,8 +193,7 @@ static const tg_attr_spec down_specs[] = FACTOR("downscale_factor", "so many tim
 static const tg_attr_spec group_specs[] = FACTOR("groups", "the channels stand in so many groups");
 
 static const upsample_options to_five = {.size = {1, {5}}},
-                              smooth = {.scale_factor = {2, {1.5, 2}}, .mode = BILINEAR, .recompute_scale_factor = true},
-                              twice = {.scale_factor = {1, {2}}};
+                              smooth = {.scale_factor = {2, {1.5, 2}}, .mode = BILINEAR, .recompute_scale_factor = true};
 static const fold_options windows = {{2, {2, 3}}, {1, {2}}, {1, {1}}, {1, {0}}, {1, {1}}};
 static const shuffle_options two = {2};
 #define SAMPLE(ATTRS, ...)                                                                                   \
@@ -202,7 +202,7 @@ static const shuffle_options two = {2};
     }
 static const tg_sample upsample_table[] = {SAMPLE(to_five, .ndim = 3, .dim = {1, 2, 3}),
                                            SAMPLE(smooth, .ndim = 4, .dim = {1, 1, 2, 3})};
-static const tg_sample plane_table[] = {SAMPLE(twice, .ndim = 4, .dim = {1, 1, 2, 3})};
+static const tg_sample plane_table[] = {SAMPLE(smooth, .ndim = 4, .dim = {1, 1, 2, 3})};
 static const tg_sample unfold_table[] = {SAMPLE(windows, .ndim = 4, .dim = {1, 2, 3, 2})};
 static const tg_sample fold_table[] = {SAMPLE(windows, .ndim = 3, .dim = {1, 4, 2})};
 static const tg_sample up_table[] = {SAMPLE(two, .ndim = 3, .dim = {4, 1, 2})};
