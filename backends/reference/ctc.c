@@ -19,10 +19,12 @@ typedef struct ctc {
     bool f32, back;
 } ctc;
 
-/* One sample of them: `place` has the class of each place. */
+/* One sample of them. place: the class of each place; leap: 0 where one may come from two places before, else
+ * −∞. */
 typedef struct path {
     const ctc *q;
     int64_t *place, n, times, places;
+    double *leap;
 } path;
 
 static double load(const ctc *q, const void *x, int64_t i)
@@ -43,13 +45,21 @@ static int64_t within(int64_t x, int64_t low, int64_t high)
     return x < low ? low : x > high ? high : x;
 }
 
-/* The host has looked at lengths and labels; a kernel must not trust it with its memory. */
+/* The host has looked at lengths and labels; a kernel must not trust it with its memory. The blanks between
+ * labels are all one class. */
 static path path_of(const ctc *q, int64_t n, double *scratch)
 {
-    path p = {q, (int64_t *)(void *)scratch, n, within(q->input_lengths[n], 0, q->times),
-              2 * within(q->target_lengths[n], 0, q->width) + 1};
-    for (int64_t s = 0; s < p.places; s++)
+    path p = {q,
+              (int64_t *)(void *)scratch,
+              n,
+              within(q->input_lengths[n], 0, q->times),
+              2 * within(q->target_lengths[n], 0, q->width) + 1,
+              NULL};
+    p.leap = scratch + p.places;
+    for (int64_t s = 0; s < p.places; s++) {
         p.place[s] = within(s & 1 ? q->targets[n * q->width + s / 2] : q->attrs->blank, 0, q->classes - 1);
+        p.leap[s] = s > 1 && p.place[s] != p.place[s - 2] ? 0 : NONE;
+    }
     return p;
 }
 
@@ -58,79 +68,89 @@ static double log_prob(const path *p, int64_t t, int64_t class)
     return load(p->q, p->q->log_probs, (t * p->q->samples + p->n) * p->q->classes + class);
 }
 
-/* From s − 2 to s? The blanks between labels are all one class. */
-static bool leaps(const path *p, int64_t s)
+/* Rows have two places before the first one. This is what leads to the first step: only the first place, or
+ * the second. */
+static double *begin(double *row, int64_t n)
 {
-    return s > 1 && s < p->places && p->place[s] != p->place[s - 2];
+    for (int64_t s = 0; s < n + 2; s++)
+        row[s] = s == 2 ? 0 : NONE;
+    return row + 2;
 }
 
-/* log(e^a + e^b + e^c); NaN stays. */
-static double log_sum(double a, double b, double c)
+/* What comes to each place in one step: log(e^from[s] + e^from[s − 1] + e^from[s − 2]), the last one where it
+ * may leap. An exponential is dear: that of the largest is 1, and where there is no path it is 0. */
+static double *step(int64_t n, double *to, const double *from, const double *leap)
 {
-    double m = a > b ? a : b;
-    m = m > c ? m : c;
-    if (m == NONE)
-        return a + b + c;
-    return m + log(exp(a - m) + exp(b - m) + exp(c - m));
-}
-
-/* The probability of each place at time t, and of what leads there, from those at t − 1; `to` may be `from`.
- */
-static void advance(const path *p, int64_t t, const double *from, double *to)
-{
-    for (int64_t s = p->places - 1; s >= 0; s--) {
-        double came = s < 2 ? 0 : NONE;
-        if (t > 0)
-            came = log_sum(from[s], s > 0 ? from[s - 1] : NONE, leaps(p, s) ? from[s - 2] : NONE);
-        to[s] = came == NONE ? NONE : came + log_prob(p, t, p->place[s]);
+    to[0] = to[1] = NONE;
+    to += 2;
+    for (int64_t s = 0; s < n; s++) {
+        double a = from[s], b = from[s - 1], c = from[s - 2] + leap[s], rest = 0;
+        if (b > a)
+            a = b, b = from[s];
+        if (c > a) {
+            const double less = a;
+            a = c;
+            c = less;
+        }
+        if (b != NONE)
+            rest = exp(b - a);
+        if (c != NONE)
+            rest += exp(c - a);
+        to[s] = rest == 0 ? a : a + log(1 + rest);
     }
+    return to;
 }
 
-/* −log of what ends at the last label or the blank behind it; `last`: the last time's. */
+/* The probability of each place at time t, and of what leads there. */
+static double *advance(const path *p, int64_t t, double *row, const double *from)
+{
+    double *to = step(p->places, row, from, p->leap);
+    for (int64_t s = 0; s < p->places; s++)
+        to[s] += log_prob(p, t, p->place[s]);
+    return to;
+}
+
+/* −log of what ends at the last label or the blank behind it. */
 static double cost(const path *p, const double *last)
 {
-    if (p->times == 0)
-        return p->places == 1 ? 0 : -NONE;
-    return -log_sum(last[p->places - 1], p->places > 1 ? last[p->places - 2] : NONE, NONE);
+    const double a = last[p->places - 1], b = last[p->places - 2], m = a > b ? a : b;
+    return m == NONE ? -(a + b) : -m - log(exp(a - m) + exp(b - m));
 }
 
-/* Adds to share how probable each class is at time t, given the target; `after` holds, for each place, what
- * follows it from t + 1 on, and is brought to t. */
-static void occupy(const path *p, int64_t t, const double *alpha, double loss, double *after, double *share)
+static void forward(const path *p, double *scratch)
 {
-    for (int64_t s = 0; s < p->places; s++) {
-        double follows = s < p->places - 2 ? NONE : 0;
-        if (t < p->times - 1)
-            follows = log_sum(after[s], s + 1 < p->places ? after[s + 1] : NONE,
-                              leaps(p, s + 2) ? after[s + 2] : NONE);
-        share[p->place[s]] += exp(alpha[s] + follows + loss);
-        after[s] = follows == NONE ? NONE : follows + log_prob(p, t, p->place[s]);
-    }
-}
-
-static void forward(const path *p, double *alpha)
-{
+    double *rows[] = {scratch, scratch + p->places + 2}, *last = begin(rows[1], p->places);
     for (int64_t t = 0; t < p->times; t++)
-        advance(p, t, alpha, alpha);
-    const double loss = cost(p, alpha);
+        last = advance(p, t, rows[t & 1], last);
+    const double loss = cost(p, last);
     store(p->q, p->n, p->q->attrs->zero_infinity && loss == -NONE ? 0 : loss);
 }
 
-static void backward(const path *p, double *after)
+/* How probable each class is at each time, given the target: what leads to a place times what follows it. The
+ * latter goes the same way from the end, through the places in reverse. */
+static void backward(const path *p, double *scratch)
 {
     const ctc *q = p->q;
-    double *share = after + p->places, *alpha = share + q->classes, *last = alpha;
-    for (int64_t t = 0; t < p->times; t++) {
-        double *to = alpha + t * p->places;
-        advance(p, t, last, to);
-        last = to;
-    }
+    const int64_t n = p->places, row = n + 2;
+    double *share = scratch, *leap = share + q->classes, *rows[] = {leap + n, leap + n + row},
+           *alpha = rows[1] + row;
+    double *last = begin(alpha, n), *after = begin(rows[1], n);
+    for (int64_t s = 0; s < n; s++)
+        leap[s] = s > 1 ? p->leap[n + 1 - s] : NONE;
+    for (int64_t t = 0; t < p->times; t++)
+        last = advance(p, t, alpha + (t + 1) * row, last);
     const double loss = cost(p, last), dy = load(q, q->dy, p->n);
     const bool lost = loss == -NONE, zero = lost && q->attrs->zero_infinity;
     for (int64_t t = q->times - 1; t >= 0; t--) {
         memset(share, 0, (size_t)q->classes * sizeof *share);
-        if (t < p->times && !lost)
-            occupy(p, t, alpha + t * p->places, loss, after, share);
+        if (t < p->times && !lost) {
+            const double *lead = alpha + (t + 1) * row + 2;
+            after = step(n, rows[(p->times - 1 - t) & 1], after, leap);
+            for (int64_t s = 0; s < n; s++) {
+                share[p->place[s]] += exp(lead[s] + after[n - 1 - s] + loss);
+                after[n - 1 - s] += log_prob(p, t, p->place[s]);
+            }
+        }
         for (int64_t c = 0; c < q->classes; c++) {
             const double g = lost ? (double)NAN : exp(log_prob(p, t, c)) - share[c];
             store(q, (t * q->samples + p->n) * q->classes + c, t >= p->times || zero ? 0 : dy * g);
@@ -144,7 +164,7 @@ static void item(const void *arg, int64_t i)
     double *scratch = q->scratch + i * q->each;
     for (int64_t n = i; n < q->samples; n += q->items) {
         const path p = path_of(q, n, scratch);
-        (q->back ? backward : forward)(&p, scratch + p.places);
+        (q->back ? backward : forward)(&p, p.leap + p.places);
     }
 }
 
@@ -161,7 +181,8 @@ static ctc describe(const tg_call *c, int threads)
              .f32 = x->dtype == TG_F32,
              .back = first > 0};
     q.items = within(threads, 1, q.samples > 0 ? q.samples : 1);
-    q.each = (2 * q.width + 1) * (q.back ? q.times + 2 : 2) + (q.back ? q.classes : 0);
+    const int64_t row = 2 * q.width + 3;
+    q.each = q.back ? row * (q.times + 6) + q.classes : row * 4;
     return q;
 }
 
