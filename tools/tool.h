@@ -5,6 +5,13 @@
 /* Exit statuses. */
 enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2 };
 
+/* Print a registry, or the entry of it that is called `wanted` in detail (NULL: all); lists.c. */
+int tool_layers(const char *wanted);
+int tool_operators(const char *wanted);
+int tool_operators_for_kernels(const char *wanted);
+int tool_optimizers(const char *wanted);
+int tool_schedulers(const char *wanted);
+
 /* Times the named workloads ("tiny", "mlp"), or all of them where n is 0. */
 int tool_bench(int n, char **names);
 

@@ -48,6 +48,21 @@ if [ "$have_onednn" = 1 ]; then
 fi
 expect "layers" 0 "Linear(in_features, out_features, bias=True)" "$tool" layers
 expect "one layer" 0 "the batch's" "$tool" layers BatchNorm1d
+expect "one layer: an argument" 0 "    eps                        float  1e-05       added to the variance" \
+    "$tool" layers BatchNorm1d
+expect "one layer: one that is required" 0 "num_features               int    required    channels" \
+    "$tool" layers BatchNorm1d
+expect "one layer: a choice" 0 "'none'      none: with erf; tanh: the approximation; one of none|tanh" "$tool" layers GELU
+expect "one layer: its call" 0 "in  query, key (may be NULL), value (may be NULL), key_padding_mask (may be NULL)" \
+    "$tool" layers MultiheadAttention
+expect "one layer: its state" 0 "    running_mean                         buffer     f32[3]" "$tool" layers BatchNorm1d
+expect "one layer: its parts' state" 0 "layers.0.self_attn.out_proj.weight   parameter  f32[4, 4]" \
+    "$tool" layers TransformerEncoder
+expect "one layer: one that draws" 0 "train may draw random numbers" "$tool" layers Dropout
+expect "one layer: buffers" 0 "buffers: train may move them" "$tool" layers BatchNorm2d
+expect "one layer: the same in both modes" 0 "the same in both" "$tool" layers Linear
+expect "one layer: no second derivative" 0 "differentiable once" "$tool" layers CTCLoss
+expect "one layer: a container" 0 "cannot be called" "$tool" layers ModuleList
 expect "an unknown layer" 1 "no layer 'Conv9d'" "$tool" layers Conv9d
 expect "a layer in other capitals" 1 "no layer 'dropout'; did you mean 'Dropout'?" "$tool" layers dropout
 expect "operators" 0 "matmul()  [2 inputs]" "$tool" operators
@@ -59,10 +74,19 @@ expect "operators as kernels see them: an attribute" 0 "    at   0  int64_t  dim
 expect "operators as kernels see them: one written" 0 "in[0]: written in place" "$tool" operators --abi sgd_step
 expect "operators as kernels see them: an unknown one" 1 "no operator 'soft'" "$tool" operators --abi soft
 expect "operators as kernels see them: two" 2 "usage: tapegrad" "$tool" operators --abi add mul
+expect "one operator: its functions" 0 "called by tg_sum, tg_sum_dims" "$tool" operators sum
+expect "one operator: no derivative" 0 "has no derivative" "$tool" operators argmax
+expect "one operator: a view" 0 "a view: shares" "$tool" operators permute
+expect "no operator but a function" 0 "einsum is no row: tg_einsum is a function" "$tool" operators einsum
 expect "an unknown operator" 1 "no operator" "$tool" operators matmull
 expect "optimizers" 0 "betas=(0.9, 0.999)" "$tool" optimizers
-expect "schedulers" 0 "CosineAnnealingLR(T_max, eta_min=0, last_epoch=-1)" "$tool" optimizers
-expect "schedulers: all of them" 0 "base_momentum=(0.85), max_momentum=(0.95)" "$tool" optimizers OneCycleLR
+expect "one optimizer" 0 "    momentum                   float  0           " "$tool" optimizers SGD
+expect "an unknown optimizer" 1 "no optimizer 'adam'; did you mean 'Adam'?" "$tool" optimizers adam
+expect "a scheduler is no optimizer" 1 "no optimizer 'StepLR'" "$tool" optimizers StepLR
+expect "schedulers" 0 "CosineAnnealingLR(T_max, eta_min=0, last_epoch=-1)" "$tool" schedulers
+expect "schedulers: all of one" 0 "base_momentum=(0.85), max_momentum=(0.95)" "$tool" schedulers OneCycleLR
+expect "one scheduler" 0 "    step_size                  int    required    " "$tool" schedulers StepLR
+expect "an unknown scheduler" 1 "no scheduler 'WarmUp'" "$tool" schedulers WarmUp
 header='{"__metadata__":{"tapegrad.module":"{\"class\":\"Sequential\",\"children\":[{\"name\":\"act\",\"class\":\"ReLU\"}]}"}}'
 { printf "\\$(printf %o ${#header})\\0\\0\\0\\0\\0\\0\\0" && printf %s "$header"; } > "$folder/model"
 expect "summary" 0 "  act ReLU  f32[2, 3]           0              0        24 B            0 B  train  -" \
