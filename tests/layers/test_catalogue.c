@@ -271,6 +271,39 @@ START_TEST(draws)
 }
 END_TEST
 
+/* From the second step of a shape on nothing is allocated, forth and back, also where a row is scaled down. */
+START_TEST(no_allocation_from_the_second_step_on)
+{
+    tg_embedding_options o = tg_embedding_defaults(4, 8);
+    o.max_norm = 0.5;
+    tg_embedding_options bags = tg_embedding_defaults(4, 8);
+    bags.padding_idx = 1;
+    const int64_t ends[] = {1, 2, 2, 1};
+    tg_module *all[] = {tg_nn_embedding_with(rt, &o),      tg_nn_embedding_bag_with(rt, &bags), tg_nn_reflection_pad2d(rt, ends),
+                        tg_nn_circular_pad2d(rt, ends),    tg_nn_dropout2d(rt, 0.5),            tg_nn_feature_alpha_dropout(rt, 0.5),
+                        tg_nn_rrelu(rt, 0.1, 0.4),         tg_nn_glu(rt, -1),                   tg_nn_prelu(rt, 2),
+                        tg_nn_softshrink(rt, 0.5),         tg_nn_upsample(rt, 2, "bilinear"),   tg_nn_unfold(rt, 2, 1, 0, 1),
+                        tg_nn_fractional_max_pool2d(rt, 2, 2, 2)};
+    static const int64_t index[] = {0, 3, 1, 2, 3}, offsets[] = {0, 2};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        long before = 0;
+        for (int step = 0; step < 4; step++) {
+            tg_tape_reset(tape);
+            if (step == 2)
+                before = rig_calls;
+            tg_tensor *y = NULL, *in[3] = {i < 2 ? tg_input(tape, TG_I64, DIMS(5), index) : noisy(5, DIMS(1, 2, 4, 4))};
+            if (i == 1)
+                in[1] = tg_input(tape, TG_I64, DIMS(2), offsets);
+            ck_assert_msg(tg_forward_n(tape, all[i], in, i == 1 ? 2 : 1, &y, 1) == TG_OK, "%s", tg_tape_error(tape));
+            ck_assert_msg(tg_backward(tape, tg_sum(tape, y)) == TG_OK, "%s", tg_tape_error(tape));
+        }
+        ck_assert_msg(rig_calls == before, "%s: %ld allocations", tg_module_class_name(all[i]), (long)rig_calls - before);
+        tg_tape_reset(tape);
+        tg_module_destroy(all[i]);
+    }
+}
+END_TEST
+
 START_TEST(containers)
 {
     tg_module *list = tg_nn_module_list(rt, tg_nn_linear(rt, 2, 3), tg_nn_relu(rt));
@@ -319,6 +352,7 @@ static Suite *suite(void)
     tcase_add_test(c, max_norm_of_several_calls);
     tcase_add_test(c, embedding_gradients);
     tcase_add_test(c, draws);
+    tcase_add_test(c, no_allocation_from_the_second_step_on);
     tcase_add_test(c, containers);
     suite_add_tcase(s, c);
     return s;
