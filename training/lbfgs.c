@@ -54,6 +54,9 @@ static const tg_attr_spec attrs[] = {
 
 static tg_status check(const tg_optim_config *c)
 {
+    if (c->history_size > 1 << 20)
+        return tg_fail(NULL, TG_EINVAL, "LBFGS: history_size is %lld, expected at most %d",
+                       (long long)c->history_size, 1 << 20);
     if (c->max_iter < 1 || c->history_size < 1)
         return tg_fail(NULL, TG_EINVAL, "LBFGS: %s is %lld, expected at least 1",
                        c->max_iter < 1 ? "max_iter" : "history_size",
@@ -408,15 +411,9 @@ static void close(tg_optimizer *o)
     for (size_t i = 0; i < N_VECTORS; i++)
         tg_tensor_destroy(m->v[i]);
     for (int64_t i = 0; i < o->config.history_size; i++) {
-        tg_tensor_destroy(m->y ? m->y[i] : NULL);
-        tg_tensor_destroy(m->s ? m->s[i] : NULL);
+        tg_tensor_destroy(m->y[i]);
+        tg_tensor_destroy(m->s[i]);
     }
-    tg_free(a, m->y);
-    tg_free(a, m->s);
-    tg_free(a, m->ro);
-    tg_free(a, m->al);
-    tg_free(a, m->x);
-    tg_free(a, m->x0);
     tg_free(a, m);
     o->more = NULL;
 }
@@ -426,7 +423,7 @@ static tg_status get_ready(run *r)
     tg_optimizer *o = r->o;
     const tg_allocator *a = tg_runtime_allocator(o->rt);
     const tg_optim_config *c = &o->group[0].config;
-    size_t history = (size_t)c->history_size, bytes = 1;
+    size_t history = (size_t)c->history_size, bytes = 0;
     lbfgs *m = r->m = o->more;
     for (size_t i = 0; i < o->n; i++) {
         if (!tg_tensor_is_alive(o->parameter[i]))
@@ -438,19 +435,18 @@ static tg_status get_ready(run *r)
         bytes += (size_t)tg_tensor_count(o->parameter[i]) * tg_dtype_size(tg_tensor_dtype(o->parameter[i]));
     }
     if (!m) {
-        m = r->m = o->more = tg_alloc_zero(a, sizeof *m);
+        /* The vectors' handles, ro and al, x and x0 stand behind it. */
+        m = r->m = o->more = tg_alloc_zero(a, sizeof *m + 4 * history * sizeof(double) + 2 * bytes);
         if (!m)
             return TG_ENOMEM;
+        m->y = (tg_tensor **)(m + 1);
+        m->s = m->y + history;
+        m->ro = (double *)(m->s + history);
+        m->al = m->ro + history;
+        m->x = (char *)(m->al + history);
+        m->x0 = m->x + bytes;
         for (size_t i = 0; i < o->n; i++)
             m->n += tg_tensor_count(o->parameter[i]);
-        m->y = tg_alloc_zero(a, history * sizeof *m->y);
-        m->s = tg_alloc_zero(a, history * sizeof *m->s);
-        m->ro = tg_alloc(a, history * sizeof *m->ro);
-        m->al = tg_alloc(a, history * sizeof *m->al);
-        m->x = tg_alloc(a, bytes);
-        m->x0 = tg_alloc(a, bytes);
-        if (!m->y || !m->s || !m->ro || !m->al || !m->x || !m->x0)
-            return TG_ENOMEM;
     }
     size_t n = c->line_search_fn == TG_LBFGS_STRONG_WOLFE ? N_VECTORS : WORK;
     for (size_t i = 0; i < n; i++)
@@ -462,7 +458,7 @@ static tg_status by_closure(tg_optimizer *o, tg_tape *tape, tg_closure closure, 
 {
     run r = {.o = o, .tape = tape, .closure = closure, .arg = arg};
     const tg_optim_config *c = &o->group[0].config;
-    const int64_t max_eval = c->max_eval > 0 ? c->max_eval : c->max_iter * 5 / 4;
+    const int64_t max_eval = c->max_eval > 0 ? c->max_eval : c->max_iter + c->max_iter / 4;
     bool recording = tg_tape_set_recording(tape, false);
     if ((r.status = get_ready(&r))) {
         close(o);

@@ -1,4 +1,4 @@
-/* The rules of optim_step on dense tiles of 8n doubles, in torch's order of operations: p is the parameter
+/* The rules of optim_step on dense tiles of 8n doubles, as torch has them: p is the parameter
  * (already shrunk), g the gradient with its decay, a to c the states, k the group's scalars. In eights, so
  * that no loop has a rest. */
 #define RULE(name)                                                                                           \
@@ -58,7 +58,7 @@ RULE(adadelta)
     const double lr = k[2], eps = k[3], rho = k[4], take = 1 - rho;
     for (size_t i = 0; i < 8 * n; i++) {
         a[i] = a[i] * rho + take * g[i] * g[i];
-        double d = sqrt(b[i] + eps) / sqrt(a[i] + eps) * g[i];
+        double d = sqrt((b[i] + eps) / (a[i] + eps)) * g[i];
         b[i] = b[i] * rho + take * d * d;
         p[i] -= lr * d;
     }
@@ -92,13 +92,12 @@ RULE(amsgrad)
 RULE(nadam)
 {
     (void)c;
-    const double lr = k[2], eps = k[3], beta2 = k[5], take2 = 1 - beta2, bias = k[6], lr2 = k[7];
+    const double lr = k[2], eps = k[3], beta2 = k[5], take2 = 1 - beta2, left = 1 / k[6], lr2 = k[7];
     const lerp_by by = lerp_weight(1 - k[4], k[4]);
     for (size_t i = 0; i < 8 * n; i++) {
         a[i] = lerp(a[i], g[i], by);
         b[i] = b[i] * beta2 + take2 * g[i] * g[i];
-        double divisor = sqrt(b[i] / bias) + eps;
-        p[i] = p[i] - lr * g[i] / divisor - lr2 * a[i] / divisor;
+        p[i] -= (lr * g[i] + lr2 * a[i]) / (sqrt(b[i] * left) + eps);
     }
 }
 
