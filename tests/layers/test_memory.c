@@ -43,12 +43,43 @@ static tg_module *make_net(void)
                             tg_nn_dropout(rt, 0.3), tg_nn_sequential(rt, tg_nn_linear(rt, 3, 2)));
 }
 
+static tg_module *make_embedding(void)
+{
+    tg_embedding_options o = tg_embedding_defaults(5, 4);
+    o.padding_idx = 2;
+    o.max_norm = 0.5;
+    return tg_nn_embedding_with(rt, &o);
+}
+static tg_module *make_fractional(void)
+{
+    tg_tensor *u = NULL;
+    if (tg_tensor_create(&u, rt, TG_F64, DIMS(1, 2, 2)))
+        return NULL;
+    const tg_attr attrs[] = {{"kernel_size", TG_ATTR_INT, {.i = 2}},
+                             {"output_ratio", TG_ATTR_REAL, {.f = 0.5}},
+                             {"_random_samples", TG_ATTR_TENSOR, {.t = u}}};
+    tg_module *m = tg_module_create(rt, "FractionalMaxPool2d", attrs, 3);
+    tg_tensor_destroy(u);
+    return m;
+}
+static tg_module *make_list(void)
+{
+    return tg_nn_module_list(rt, tg_nn_relu(rt), tg_nn_tanh(rt));
+}
+/* Of rows: what stages a write, and what draws. */
+static tg_module *make_random_net(void)
+{
+    return tg_nn_sequential(rt, make_embedding(), tg_nn_dropout1d(rt, 0.3), tg_nn_rrelu(rt, 0.1, 0.3),
+                            tg_nn_alpha_dropout(rt, 0.4));
+}
+
 static const struct maker {
     const char *name;
     tg_module *(*make)(void);
 } makers[] = {{"Linear", make_linear},   {"BatchNorm", make_bn}, {"LayerNorm", make_ln},
               {"Dropout", make_dropout}, {"ReLU", make_relu},    {"by name", make_by_name},
-              {"loss", make_loss},       {"net", make_net}};
+              {"loss", make_loss},       {"net", make_net},
+              {"Embedding", make_embedding}, {"FractionalMaxPool", make_fractional}, {"ModuleList", make_list}};
 enum { N_MAKERS = sizeof makers / sizeof *makers, MOST = 2000 };
 
 START_TEST(constructors)
@@ -109,10 +140,11 @@ END_TEST
 
 START_TEST(forwards)
 {
-    tg_module *net = make_net();
+    tg_module *net = _i ? make_random_net() : make_net();
     tg_module_state(net);
     int64_t dims[2] = {6, 4};
     double v[24];
+    static const int64_t rows[6] = {4, 0, 2, 1, 1, 4};
     for (size_t i = 0; i < 24; i++)
         v[i] = noise(1, i);
     bool done = false;
@@ -123,7 +155,7 @@ START_TEST(forwards)
         ck_assert_int_eq(tg_tape_open(&tape, rt), TG_OK);
         uint64_t before = checksum(net);
         tg_random_state random = tg_tape_random_state(tape);
-        tg_tensor *x = tg_input(tape, TG_F64, dims, 2, v);
+        tg_tensor *x = _i ? tg_input(tape, TG_I64, dims, 1, rows) : tg_input(tape, TG_F64, dims, 2, v);
         ck_assert_ptr_nonnull(x);
         rig_fail_at = rig_calls + k;
         tg_tensor *y = tg_forward(tape, net, x);
@@ -177,7 +209,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(c, rig_open, rig_close);
     tcase_add_loop_test(c, constructors, 0, N_MAKERS);
     tcase_add_test(c, lists_and_checksums);
-    tcase_add_test(c, forwards);
+    tcase_add_loop_test(c, forwards, 0, 2);
     tcase_add_test(c, a_steady_step_allocates_nothing);
     suite_add_tcase(s, c);
     return s;
