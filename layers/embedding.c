@@ -136,22 +136,16 @@ static tg_status bag_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[],
         FIELD(scale_grad_by_freq, BOOL, 0, 0, NULL, "a row's gradient is divided by how often it occurs")
 #define SPARSE TG_ATTR_ROW(S, sparse, BOOL, 0, 0, NULL, "false: gradients are dense")
 #define WEIGHT TG_ATTR_ROW(S, _weight, TENSOR, TG_ATTR_OPTIONAL, 0, NULL, "what the table begins with; copied")
-static const tg_attr_spec embedding_specs[] = {
+/* EmbeddingBag's; from the third on Embedding's. */
+static const tg_attr_spec specs[] = {
+    FIELD(mode, CHOICE, 0, TG_BAG_MEAN, "sum|mean|max", "how a bag becomes one row"),
+    FIELD(include_last_offset, BOOL, 0, 0, NULL, "the last offset is where the last bag ends"),
     SIZES,
     PADDING,
     NORMS,
     SPARSE,
     WEIGHT,
     {"_freeze", TG_ATTR_BOOL, 0, offsetof(S, o.freeze), 0, NULL, NULL, "the table takes no gradient"},
-    TG_ATTR_END};
-static const tg_attr_spec bag_specs[] = {
-    SIZES,
-    NORMS,
-    FIELD(mode, CHOICE, 0, TG_BAG_MEAN, "sum|mean|max", "how a bag becomes one row"),
-    SPARSE,
-    WEIGHT,
-    FIELD(include_last_offset, BOOL, 0, 0, NULL, "the last offset is where the last bag ends"),
-    PADDING,
     TG_ATTR_END};
 
 #define OPTIONS(...)                                                                                         \
@@ -196,9 +190,9 @@ static const char *const input_names[] = {"input", "offsets", "per_sample_weight
         .forward = {FORWARD, FORWARD}, .samples = SAMPLES, .doc = DOC                                        \
     }
 static const tg_layer_class embedding =
-    CLASS("Embedding", embedding_specs, 1, embedding_forward, embedding_samples, "weight's rows, one for each index");
+    CLASS("Embedding", specs + 2, 1, embedding_forward, embedding_samples, "weight's rows, one for each index");
 static const tg_layer_class bag =
-    CLASS("EmbeddingBag", bag_specs, 3, bag_forward, bag_samples, "the sum, mean or maximum of each bag of weight's rows");
+    CLASS("EmbeddingBag", specs, 3, bag_forward, bag_samples, "the sum, mean or maximum of each bag of weight's rows");
 
 const tg_layer_class *const tg_layers_embedding[] = {&embedding, &bag, NULL};
 
