@@ -237,7 +237,8 @@ static const tg_attr_spec distance_specs[] = {REAL(p, 2, "the norm"), EPS(1e-6),
 /* clang-format off */
 #define ALL(HOW, YES) {.reduction = HOW, .power = 2, .dim = 1, .margin = -YES, .beta = 1, .delta = 1, .eps = 0.05, .p = 2, \
                        .log_input = YES, .full = YES, .log_target = YES, .swap = YES, .keepdim = YES}
-static const loss_options each = ALL(TG_REDUCE_NONE, 1), mean = ALL(TG_REDUCE_MEAN, 0), triplet = {.margin = 1, .p = 3, .eps = 0.05};
+static const loss_options each = ALL(TG_REDUCE_NONE, 1), mean = ALL(TG_REDUCE_MEAN, 0),
+                          triplet = {.margin = 1, .p = 3, .eps = 0.05};
 static const tg_cross_entropy_options
     ce_sum = {.ignore_index = 1, .reduction = TG_REDUCE_SUM},
     ce_none = {.ignore_index = -100, .reduction = TG_REDUCE_NONE},
@@ -310,8 +311,8 @@ static const loss_row rows[N_ROWS] = {
     [BCE] = LOSS("BCELoss", WEIGHTED, run_bce, units, "−target·log input − (1 − target)·log(1 − input)"),
     [BCE_WITH_LOGITS] = LOSS("BCEWithLogitsLoss", bce_with_logits_specs, run_bce_with_logits, units, "BCELoss of σ(input)"),
     [KL_DIV] = LOSS("KLDivLoss", kl_div_specs, run_kl_div, units, "target·(log target − input)"),
-    [POISSON_NLL] = ROW("PoissonNLLLoss", TG_LAYER_LOSS, loss_options, poisson_nll_specs, run_poisson_nll, 2, of_log_input, counts,
-                        "exp(log_input) − target·log_input"),
+    [POISSON_NLL] = ROW("PoissonNLLLoss", TG_LAYER_LOSS, loss_options, poisson_nll_specs, run_poisson_nll, 2, of_log_input,
+                        counts, "exp(log_input) − target·log_input"),
     [GAUSSIAN_NLL] = ROW("GaussianNLLLoss", 0, loss_options, gaussian_nll_specs, run_gaussian_nll, 3, of_var, variances,
                          "(log var + (input − target)²/var)/2"),
     [HINGE_EMBEDDING] = LOSS("HingeEmbeddingLoss", from_1, run_hinge_embedding, several,

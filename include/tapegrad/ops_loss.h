@@ -65,8 +65,8 @@ TG_API tg_tensor *tg_gaussian_nll_loss(tg_tape *tape, tg_tensor *input, tg_tenso
  * for dims that differ. */
 TG_API tg_tensor *tg_binary_cross_entropy(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_tensor *weight,
                                           tg_reduction reduction);
-/* The same of σ(input), without overflow: (1 − t)·x − (1 + (pos_weight − 1)·t)·log σ(x), times weight. Both weights (NULL: 1)
- * expand to input's dims, and so must target be. torch.nn.functional.binary_cross_entropy_with_logits. */
+/* The same of σ(input), without overflow: (1 − t)·x − (1 + (pos_weight − 1)·t)·log σ(x), times weight. target has input's
+ * dims; both weights (NULL: 1) expand to them. torch.nn.functional.binary_cross_entropy_with_logits. */
 TG_API tg_tensor *tg_bce_with_logits(tg_tape *tape, tg_tensor *input, tg_tensor *target, tg_tensor *weight,
                                      tg_tensor *pos_weight, tg_reduction reduction);
 /* target·(log target − input), 0 of a target 0; with log_target, exp(target)·(target − input). Here alone reduction may be
@@ -78,7 +78,7 @@ TG_API tg_tensor *tg_kl_div(tg_tape *tape, tg_tensor *input, tg_tensor *target, 
  * behind a length is not read. A target that has no alignment costs ∞ (its gradient is NaN), or with zero_infinity 0
  * (and 0). The mean is that of each loss over its target's length (at least 1). Only log_probs has a gradient, once
  * (TG_ENODERIV): exp(log_probs) − the occupancy, as torch's; it takes for granted that the probabilities add up to 1,
- * which log_softmax's own gradient undoes. TG_EINDEX for labels outside [0, C), TG_EINVAL for lengths and blank out of
+ * which log_softmax's own gradient undoes. A −∞ among log_probs is sent 0, not torch's NaN. TG_EINDEX for labels outside [0, C), TG_EINVAL for lengths and blank out of
  * range. torch.nn.functional.ctc_loss. */
 TG_API tg_tensor *tg_ctc_loss(tg_tape *tape, tg_tensor *log_probs, tg_tensor *targets, tg_tensor *input_lengths,
                               tg_tensor *target_lengths, int64_t blank, bool zero_infinity, tg_reduction reduction);
