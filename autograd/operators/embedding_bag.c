@@ -1,8 +1,6 @@
 /* Rows of a table, reduced bag by bag. */
 #include "autograd/operators/rows.h"
 
-#include <string.h>
-
 #define WHAT "embedding_bag"
 
 /* A number of a tensor's, read at once. */
@@ -58,7 +56,7 @@ static tg_tensor *reduce(tg_tape *tape, tg_tensor *rows, tg_tensor *bag, int64_t
     if (mode == TG_BAG_SUM)
         return sum;
     tg_tensor *count = tg_index_add(tape, tg_full(tape, dtype, &n_bags, 1, 0), 0, bag, tg_full(tape, dtype, &n, 1, 1), 1);
-    return tg_div(tape, sum, tg_unsqueeze(tape, tg_clamp(tape, count, 1, NAN), 1));
+    return tg_div(tape, sum, tg_unsqueeze(tape, tg_clamp(tape, count, 1, TG_NONE_REAL), 1));
 }
 
 static bool check(tg_tape *tape, const tg_desc *x, const tg_desc *offsets, const tg_desc *weights,
