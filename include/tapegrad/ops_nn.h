@@ -44,6 +44,20 @@ TG_API tg_tensor *tg_batch_norm_eval(tg_tape *tape, tg_tensor *x, tg_tensor *run
 TG_API tg_tensor *tg_layer_norm(tg_tape *tape, tg_tensor *x, size_t normalized_ndim, tg_tensor *weight,
                                 tg_tensor *bias, double eps);
 
+/* The same with the statistics of each sample's `groups` groups of channels of x [N, C, *], C a multiple of groups; weight
+ * and bias [C], or NULL. torch.nn.functional.group_norm. */
+TG_API tg_tensor *tg_group_norm(tg_tape *tape, tg_tensor *x, int64_t groups, tg_tensor *weight, tg_tensor *bias,
+                                double eps);
+/* Each channel of each sample of x [N, C, *] by itself: group_norm with C groups; TG_ESHAPE for one value a channel, as in
+ * torch. With running statistics it is tg_batch_norm_eval. torch.nn.functional.instance_norm, use_input_stats. */
+TG_API tg_tensor *tg_instance_norm(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias, double eps);
+/* x/√(mean(x²) + eps)·weight over the last normalized_ndim dims, weight of those dims or NULL. With g = gy·weight and r the
+ * root's reciprocal: x̄ = r·(g − x·r·mean(g·x·r)). torch.nn.functional.rms_norm, whose eps is by default the dtype's. */
+TG_API tg_tensor *tg_rms_norm(tg_tape *tape, tg_tensor *x, size_t normalized_ndim, tg_tensor *weight, double eps);
+/* x/(k + alpha·m)^beta, m the mean of x² over `size` channels around each of x [N, C, *], zeros beyond; of an even size one
+ * more before than behind. torch.nn.functional.local_response_norm: alpha 1e-4, beta 0.75, k 1. */
+TG_API tg_tensor *tg_local_response_norm(tg_tape *tape, tg_tensor *x, int64_t size, double alpha, double beta, double k);
+
 /* -- convolution ------------------------------------------------------------------------------------------------------- */
 /* y[n, o, i] = bias[o] + Σ_c Σ_k weight[o, c, k]·x[n, c, i·stride − padding + k·dilation], x being 0 outside (cross-
  * correlation). x [N, C, *] or [C, *], weight [O, C/groups, *kernel], bias [O] or NULL, of one dtype, f32 or f64, with as
@@ -70,20 +84,7 @@ TG_API tg_tensor *tg_conv_transpose3d(tg_tape *tape, tg_tensor *x, tg_tensor *we
                                       const int64_t *stride, const int64_t *padding, const int64_t *output_padding,
                                       int64_t groups, const int64_t *dilation);
 
-/* The same with the statistics of each sample's `groups` groups of channels of x [N, C, *], C a multiple of groups; weight
- * and bias [C], or NULL. torch.nn.functional.group_norm. */
-TG_API tg_tensor *tg_group_norm(tg_tape *tape, tg_tensor *x, int64_t groups, tg_tensor *weight, tg_tensor *bias,
-                                double eps);
-/* Each channel of each sample of x [N, C, *] by itself: group_norm with C groups; TG_ESHAPE for one value a channel, as in
- * torch. With running statistics it is tg_batch_norm_eval. torch.nn.functional.instance_norm, use_input_stats. */
-TG_API tg_tensor *tg_instance_norm(tg_tape *tape, tg_tensor *x, tg_tensor *weight, tg_tensor *bias, double eps);
-/* x/√(mean(x²) + eps)·weight over the last normalized_ndim dims, weight of those dims or NULL. With g = gy·weight and r the
- * root's reciprocal: x̄ = r·(g − x·r·mean(g·x·r)). torch.nn.functional.rms_norm, whose eps is by default the dtype's. */
-TG_API tg_tensor *tg_rms_norm(tg_tape *tape, tg_tensor *x, size_t normalized_ndim, tg_tensor *weight, double eps);
-/* x/(k + alpha·m)^beta, m the mean of x² over `size` channels around each of x [N, C, *], zeros beyond; of an even size one
- * more before than behind. torch.nn.functional.local_response_norm: alpha 1e-4, beta 0.75, k 1. */
-TG_API tg_tensor *tg_local_response_norm(tg_tape *tape, tg_tensor *x, int64_t size, double alpha, double beta, double k);
-
+/* -- padding ----------------------------------------------------------------------------------------------------------- */
 typedef enum tg_pad_mode { TG_PAD_CONSTANT, TG_PAD_REFLECT, TG_PAD_REPLICATE, TG_PAD_CIRCULAR } tg_pad_mode;
 /* x with more at its ends: pad[0] before and pad[1] after along the last dim, pad[2] and pad[3] along the one before, …, n
  * entries; negative: so many elements less. With `value`; or with x's elements: mirrored at the last one, that one again, or
