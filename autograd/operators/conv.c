@@ -488,6 +488,7 @@ static const tg_operator row_affine = {
     .infer = infer_affine,
     .vjp = affine_vjp,
     .samples = samples_affine,
+    .multiply_adds = count_convolution,
 };
 static const tg_operator row_backward_data =
     ROW("convolution_backward_data", "convolution transposed in x, + bias", 3, TG_OP_IN(2), backward_data);
