@@ -9,6 +9,7 @@
 #include <tapegrad/backend_abi.h>
 #include <tapegrad/layer_class.h>
 #include <tapegrad/memory.h>
+#include <tapegrad/op_attrs.h>
 #include <tapegrad/operator.h>
 #include <tapegrad/ops.h>
 
@@ -408,6 +409,9 @@ typedef struct tg_conv_after {
 tg_tensor *tg_conv_then(tg_tape *tape, const char *what, size_t n, tg_tensor *x, tg_tensor *weight, tg_tensor *bias,
                         const int64_t *stride, const int64_t *padding, const int64_t *dilation, int64_t groups,
                         const tg_conv_after *after);
+
+/* -- operators/recurrent.c: the row recurrence (op_attrs.h) of its seven inputs. Returns y; last: the last h and c ----- */
+tg_tensor *tg_recurrence(tg_tape *tape, tg_recurrence_kind kind, bool reverse, tg_tensor *const in[7], tg_tensor *last[2]);
 
 /* -- replay.c: what ran once runs again inside a rule ----------------------------------------------------- */
 /* Fills out[0 … n_out) anew from what the node knows. */

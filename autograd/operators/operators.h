@@ -40,6 +40,7 @@ extern const tg_operator *const tg_ops_pool[];
 extern const tg_operator *const tg_ops_group_norm[];
 extern const tg_operator *const tg_ops_conv[];
 extern const tg_operator *const tg_ops_pad[];
+extern const tg_operator *const tg_ops_recurrent[];
 
 /* What layers stage, and draw with a number of their own. */
 extern const tg_operator tg_row_embedding_renorm_, tg_row_rand_like;

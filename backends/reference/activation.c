@@ -10,6 +10,7 @@ TG_REF_MAP2(sigmoid_backward, , y = a * b * (1 - b))
 TG_REF_MAP2(tanh_backward, , y = a * (1 - b * b))
 
 TG_REF_MAP1(relu, , y = x <= 0 ? 0 : x)
+const tg_ref_map_fn tg_ref_sigmoid[2] = {sigmoid_f32, sigmoid_f64}, tg_ref_relu[2] = {relu_f32, relu_f64};
 TG_REF_MAP2(relu_backward, , y = b <= 0 ? 0 : a)
 
 TG_REF_MAP1(leaky_relu, const T slope = (T)k[0], y = x > 0 ? x : x * slope)

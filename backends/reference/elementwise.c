@@ -13,6 +13,7 @@ TG_REF_MAP1(reciprocal, , y = 1 / x)
 TG_REF_MAP1(sin, , y = SIN(x))
 TG_REF_MAP1(cos, , y = COS(x))
 TG_REF_MAP1(tanh, , y = TANH(x))
+const tg_ref_map_fn tg_ref_tanh[2] = {tanh_f32, tanh_f64};
 TG_REF_MAP1(erf, , y = ERF(x))
 TG_REF_MAP1(add_scalar, const T s = (T)k[0], y = x + s)
 TG_REF_MAP1(mul_scalar, const T s = (T)k[0], y = x * s)

@@ -20,6 +20,9 @@ tg_status tg_ref_map(const tg_call *c, const tg_run *r, tg_ref_map_fn fn);
 /* Picks by the first input's dtype; NULL: the dtype is refused. */
 tg_status tg_ref_map_float(const tg_call *c, const tg_run *r, tg_ref_map_fn f32, tg_ref_map_fn f64);
 
+/* For kernels that have such a function within: of f32, of f64. */
+extern const tg_ref_map_fn tg_ref_tanh[2], tg_ref_sigmoid[2], tg_ref_relu[2];
+
 /* TG_REF_MAP1(name, SET-UP, STATEMENT): name_f32 and name_f64, where STATEMENT computes y from x, both of
  * type T, and SET-UP may read the run-time scalars k[]; and run_name, the kernel. */
 #define TG_REF_LOOP1(name, suffix, TYPE, setup, ...)                                                         \

@@ -481,6 +481,33 @@ typedef struct tg_convolution_affine_attrs {
     int64_t relu;
 } tg_convolution_affine_attrs;
 
+/* -- recurrent --------------------------------------------------------------------------------------------------------- */
+/* All steps of a recurrent layer in one direction, of N sequences; G is 4 for an LSTM, 3 for a GRU, else 1. Inputs are
+ * row-major; where weight_hr is absent, P is H.
+ * recurrence: in [x (T, N, G·H): W_ih·input and biases, weight W (G·H, P) or absent where T is 1, first (N, G·H) or absent,
+ *   state (N, H) or absent, bias b (G·H) or absent, weight_hr R (P, H) or absent, lengths (N, i64, 1 … T) or absent] → [y
+ *   (T, N, P), last_h (N, P), last_c (N, H; (0) but for LSTM), kept (T, N, K·H; (0) without keep)]. With p = first, or zeros,
+ *   at the first step of a sequence and W·h of the step before at others:
+ *   tanh, relu (K = 0): h = f(x + p)
+ *   lstm (K = 6): i, f, o = σ, g = tanh of x + p in the order i, f, g, o; c = f·c + i·g, at first c is state;
+ *     h = o·tanh(c), or R·that; kept: i, f, g, o, the c before, tanh(c)
+ *   gru (K = 5): r, z = σ(x + p + b), q = p + b, n = tanh(x + r·q) in the order r, z, n; h = n + z·(h − n), at first h is
+ *     state; kept: r, z, n, q, the h before. Only a GRU has b, and it has no W·state: that is first.
+ *   A sequence ends after `lengths` steps: what is behind is 0, and the last h and c are those of its end. reverse: it begins
+ *   there and runs towards step 0.
+ * recurrence_backward: in [gy (T, N, P), the gradients of last_h (N, P) and last_c (N, H), weight, weight_hr, kept (y where
+ *   K is 0), lengths], only kept always given → [dx (T, N, G·H), dp (T, N, G·H; (0) but for GRU: dx is it), dfirst (N,
+ *   G·H), dstate (N, H; (0) where K is 0), dh (T, N, P; (0) without R): what arrives at R·…]. */
+typedef enum tg_recurrence_kind {
+    TG_RECURRENCE_TANH,
+    TG_RECURRENCE_RELU,
+    TG_RECURRENCE_LSTM,
+    TG_RECURRENCE_GRU
+} tg_recurrence_kind;
+typedef struct tg_recurrence_attrs {
+    int64_t kind, reverse, keep;
+} tg_recurrence_attrs;
+
 /* constant_pad_nd: [x] → x with before[d] and after[d] constants (one scalar) at the ends of each dim d; negative: so many
  * elements less. Any dtype, any strides. */
 typedef struct tg_pad_attrs {

@@ -19,7 +19,7 @@ typedef struct tg_kernel tg_kernel; /* backend_abi.h */
 TG_API tg_status tg_fail(tg_tape *tape, tg_status status, const char *format, ...) TG_PRINTF(3, 4);
 
 /* -- samples: a row's own proof -------------------------------------------------------------------------------- */
-#define TG_SAMPLE_IN 6
+#define TG_SAMPLE_IN 8
 
 enum {
     TG_SAMPLE_NO_GRAD = 1u,  /* this input is not differentiated                                             */

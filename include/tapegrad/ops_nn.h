@@ -178,6 +178,18 @@ TG_API tg_tensor *tg_adaptive_avg_pool(tg_tape *tape, tg_tensor *x, size_t n, co
 TG_API tg_tensor *tg_fractional_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const int64_t *kernel, const int64_t *size,
                                          tg_tensor *samples, tg_tensor **indices);
 
+/* -- recurrent cells ---------------------------------------------------------------------------------------------------- */
+/* One step: x [N, in] or [in], h (and c) [N, H] or [H], weight_ih [G·H, in], weight_hh [G·H, H], biases [G·H] or NULL; the
+ * gates' order and formulae are torch's, which are RNN's, LSTM's and GRU's in layers_recurrent.h. Return the next h, of h's
+ * shape. torch.rnn_tanh_cell (rnn_relu_cell), torch.lstm_cell, torch.gru_cell. TG_ESHAPE, TG_EDTYPE. */
+TG_API tg_tensor *tg_rnn_cell(tg_tape *tape, tg_tensor *x, tg_tensor *h, tg_tensor *weight_ih, tg_tensor *weight_hh,
+                              tg_tensor *bias_ih, tg_tensor *bias_hh, bool relu);
+/* *next_c (unless NULL): the next c. */
+TG_API tg_tensor *tg_lstm_cell(tg_tape *tape, tg_tensor *x, tg_tensor *h, tg_tensor *c, tg_tensor *weight_ih,
+                               tg_tensor *weight_hh, tg_tensor *bias_ih, tg_tensor *bias_hh, tg_tensor **next_c);
+TG_API tg_tensor *tg_gru_cell(tg_tape *tape, tg_tensor *x, tg_tensor *h, tg_tensor *weight_ih, tg_tensor *weight_hh,
+                              tg_tensor *bias_ih, tg_tensor *bias_hh);
+
 /* -- random: one draw of the tape's generator each ----------------------------------------------------------------------- */
 /* Train mode: each element is kept with probability 1 − p and scaled by 1/(1 − p), else 0, selected: a dropped ∞ or
  * NaN is 0. The gradient drops the same elements. Eval, or p = 0: x itself, no node, no draw. p = 1: zeros, and a gradient

@@ -85,6 +85,9 @@ static const struct {
     {"max_all", "ne", 1, -1, -1, "asked only where there are NaN: test_extrema.c has them"},
     {"min_all", "ne", 1, -1, -1, "as max_all"},
     {"max_pool_src_backward", "max_pool", 0, -1, -1, "the values: the rule reads the places alone"},
+    {"recurrence", NULL, -1, 1, -1,
+     "its steps run again and are swept through at once: a node refuses a value that was altered behind it, which is no "
+     "wrong gradient; test_recurrent.c has the steps against the row"},
     {NULL, NULL, 0, 0, 0, NULL},
 };
 
@@ -290,7 +293,7 @@ static bool is_equivalent(const mutator *m, const term *t)
 {
     for (size_t i = 0; equivalent[i].target; i++)
         if (!strcmp(equivalent[i].target, m->target->name) && t->op &&
-            !strcmp(equivalent[i].applied, t->op->name) && t->o == 0 &&
+            (!equivalent[i].applied || !strcmp(equivalent[i].applied, t->op->name)) && t->o == 0 &&
             (equivalent[i].k < 0 || (unsigned)equivalent[i].k == t->k) &&
             (equivalent[i].recorded < 0 || equivalent[i].recorded == t->recorded) &&
             (equivalent[i].mutation < 0 || equivalent[i].mutation == m->mutation))

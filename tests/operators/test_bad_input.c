@@ -352,6 +352,10 @@ static void *nn(cursor *c, tg_tape *on, tg_tensor *const *t)
     CALL(im2col, "f1233", tg_im2col(on, t[0], (const int64_t[]){2, 2}, NULL, NULL, NULL))
     CALL(col2im, "f184",
          tg_col2im(on, t[0], (const int64_t[]){3, 3}, (const int64_t[]){2, 2}, NULL, NULL, NULL))
+    CALL(rnn_cell, "f23 f24 f43 f44 f4? f4?", tg_rnn_cell(on, t[0], t[1], t[2], t[3], t[4], t[5], false))
+    CALL(lstm_cell, "f23 f22 f22 f83 f82 f8? f8?",
+         tg_lstm_cell(on, t[0], t[1], t[2], t[3], t[4], t[5], t[6], NULL))
+    CALL(gru_cell, "f23 f22 f63 f62 f6? f6?", tg_gru_cell(on, t[0], t[1], t[2], t[3], t[4], t[5]))
     CALL(dropout, "f23", tg_dropout(on, t[0], 0.5, TG_TRAIN))
     CALL(dropout1d, "f23", tg_dropout1d(on, t[0], 0.5, TG_TRAIN))
     CALL(dropout2d, "f23", tg_dropout2d(on, t[0], 0.5, TG_TRAIN))
