@@ -17,6 +17,7 @@ typedef struct drawn {
 typedef struct row_call {
     const tg_operator *op;
     const tg_sample *sample;
+    tg_sample_inputs inputs;
     tg_observer outer; /* was there before */
 } row_call;
 
@@ -161,9 +162,9 @@ static tg_status apply(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n
     return status;
 }
 
-static bool wants_gradient(const tg_sample *s)
+static bool wants_gradient(const tg_sample_inputs *s)
 {
-    for (uint32_t i = 0; i < s->n_in; i++)
+    for (uint32_t i = 0; i < s->n; i++)
         if (s->in[i].dtype == TG_F32 && !(s->in[i].flags & (TG_SAMPLE_NO_GRAD | TG_SAMPLE_ABSENT)))
             return true;
     return false;
@@ -239,18 +240,18 @@ static tg_status check_sample(tg_tape *tape, row_call *c, tg_gradcheck_options o
     drawn d = {.rt = tape->rt, .seed = o.seed + 7};
     size_t n_out = 0;
     tg_status status = TG_OK;
-    for (uint32_t i = 0; i < c->sample->n_in && i < TG_SAMPLE_IN && !status; i++)
-        if (!(c->sample->in[i].flags & TG_SAMPLE_ABSENT))
-            status = draw_input(&d, i, &c->sample->in[i]);
+    for (uint32_t i = 0; i < c->inputs.n && !status; i++)
+        if (!(c->inputs.in[i].flags & TG_SAMPLE_ABSENT))
+            status = draw_input(&d, i, &c->inputs.in[i]);
     for (size_t i = 0; i < c->op->n_out; i++)
         n_out += is_result(c->op, i);
-    o.rtol = fmax(o.rtol, (double)c->sample->tolerance);
-    o.atol = fmax(o.atol, 0.01 * (double)c->sample->tolerance);
+    o.rtol = fmax(o.rtol, (double)c->inputs.tolerance);
+    o.atol = fmax(o.atol, 0.01 * (double)c->inputs.tolerance);
     const tg_observer watch = {.applied = applied, .arg = c, .rule = rule, .rule_ran = rule_ran};
     c->outer = tape->observer;
     tape->observer = watch;
     if (!status)
-        status = tg_gradcheck(tape, apply, c, d.in, c->sample->n_in, n_out, &o);
+        status = tg_gradcheck(tape, apply, c, d.in, c->inputs.n, n_out, &o);
     tape->observer = c->outer;
     drop(&d);
     return status ? blame(tape, c, status) : TG_OK;
@@ -277,7 +278,8 @@ tg_status tg_gradcheck_operator(tg_tape *tape, const char *name, const tg_gradch
     tg_status status = TG_OK;
     for (size_t i = 0; i < n && !status; i++) {
         row_call c = {.op = op, .sample = &samples[i]};
-        if (!wants_gradient(c.sample))
+        status = tg_sample_read(c.sample, &c.inputs);
+        if (status || !wants_gradient(&c.inputs))
             continue;
         status = check_sample(tape, &c, o);
         checked++;

@@ -12,14 +12,16 @@ static tg_status check_samples(const tg_operator *op)
     if (!s || !n)
         return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: it has no samples", op->name);
     for (size_t i = 0; i < n; i++) {
-        if (!s[i].label || s[i].n_in > TG_SAMPLE_IN || (s[i].n_in && !s[i].in))
+        tg_sample_inputs inputs;
+        if (!s[i].label || tg_sample_read(&s[i], &inputs))
             return tg_fail(NULL, TG_EINVAL,
-                           "operator '%s' cannot register: sample %zu needs a label, and at most %d inputs", op->name,
-                           i, TG_SAMPLE_IN);
-        if (op->n_in != TG_OP_VARIADIC && s[i].n_in != op->n_in)
+                           "operator '%s' cannot register: sample %zu needs a label, and at most %d inputs in the form of "
+                           "operator.h",
+                           op->name, i, TG_SAMPLE_IN);
+        if (op->n_in != TG_OP_VARIADIC && inputs.n != op->n_in)
             return tg_fail(NULL, TG_EINVAL,
                            "operator '%s' cannot register: its sample '%s' has %u inputs, the row takes %u", op->name,
-                           s[i].label, (unsigned)s[i].n_in, (unsigned)op->n_in);
+                           s[i].label, (unsigned)inputs.n, (unsigned)op->n_in);
         if ((op->attrs_size && !s[i].attrs) || (op->n_scalars && !s[i].scalars))
             return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: its sample '%s' lacks the row's %s",
                            op->name, s[i].label, op->attrs_size && !s[i].attrs ? "attributes" : "scalars");

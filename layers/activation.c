@@ -225,19 +225,19 @@ static const tg_attr_spec rrelu_specs[] = {NAMED("lower", REAL, 0, min_val, 1.0 
 #undef S
 
 /* Away from the points where the function, or its derivative, has a bend. */
-#define SMOOTH .ndim = 2, .dim = {3, 4}, .low = -3, .high = 3
-#define BENT SMOOTH, .n_kinks = 1, .kinks = {0}, .distance = 0.1
+#define SMOOTH [3, 4], -3 : 3
+#define BENT SMOOTH, away 0.1 from [0]
 #define SAMPLE(LABEL, ATTRS, ...)                                                                            \
     {                                                                                                        \
-        .label = LABEL, .n_in = 1, .in = TG_SAMPLE_INPUTS({__VA_ARGS__}), .attrs = ATTRS                                     \
+        .label = LABEL, .in = TG_SAMPLE_INPUTS({__VA_ARGS__}), .attrs = ATTRS                                                \
     }
 
 static const tg_sample smooth_table[] = {SAMPLE("2-D", NULL, SMOOTH),
-                                         SAMPLE("scalar", NULL, .ndim = 0, .low = -2, .high = 2)};
+                                         SAMPLE("scalar", NULL, [], -2 : 2)};
 TG_SAMPLES(smooth, smooth_table)
 static const tg_sample bent_table[] = {
-    SAMPLE("2-D", NULL, BENT), SAMPLE("strided", NULL, BENT, .flags = TG_SAMPLE_STRIDED),
-    SAMPLE("scalar", NULL, .ndim = 0, .low = -2, .high = 2, .n_kinks = 1, .kinks = {0}, .distance = 0.1)};
+    SAMPLE("2-D", NULL, BENT), SAMPLE("strided", NULL, BENT, strided),
+    SAMPLE("scalar", NULL, [], -2 : 2, away 0.1 from [0])};
 TG_SAMPLES(bent, bent_table)
 static const activation_options steep_leak = {.negative_slope = 0.5};
 static const tg_sample leaky_table[] = {SAMPLE("2-D", NULL, BENT), SAMPLE("steep", &steep_leak, BENT)};
@@ -251,30 +251,30 @@ TG_SAMPLES(gelu_samples, gelu_table)
 static const activation_options low_threshold = {.beta = 2, .threshold = 1};
 static const tg_sample softplus_table[] = {
     SAMPLE("2-D", NULL, SMOOTH),
-    SAMPLE("with a threshold", &low_threshold, SMOOTH, .n_kinks = 1, .kinks = {0.5}, .distance = 0.1)};
+    SAMPLE("with a threshold", &low_threshold, SMOOTH, away 0.1 from [0.5])};
 TG_SAMPLES(softplus_samples, softplus_table)
 static const activation_options narrow = {.min_val = -0.5, .max_val = 2};
 static const tg_sample hardtanh_table[] = {
-    SAMPLE("2-D", NULL, SMOOTH, .n_kinks = 2, .kinks = {-1, 1}, .distance = 0.1),
-    SAMPLE("other bounds", &narrow, SMOOTH, .n_kinks = 2, .kinks = {-0.5, 2}, .distance = 0.1)};
+    SAMPLE("2-D", NULL, SMOOTH, away 0.1 from [-1, 1]),
+    SAMPLE("other bounds", &narrow, SMOOTH, away 0.1 from [-0.5, 2])};
 TG_SAMPLES(hardtanh_samples, hardtanh_table)
-static const tg_sample relu6_table[] = {SAMPLE("2-D", NULL, .ndim = 2, .dim = {3, 4}, .low = -3, .high = 9,
-                                               .n_kinks = 2, .kinks = {0, 6}, .distance = 0.1)};
+static const tg_sample relu6_table[] = {SAMPLE("2-D", NULL, [3, 4], -3 : 9,
+                                               away 0.1 from [0, 6])};
 TG_SAMPLES(relu6_samples, relu6_table)
 static const activation_options last_dim = {.dim = -1};
 static const activation_options first_dim = {.dim = 0};
 static const tg_sample dim_table[] = {
     SAMPLE("dim None", NULL, SMOOTH), SAMPLE("dim −1", &last_dim, SMOOTH),
     SAMPLE("dim 0", &first_dim, SMOOTH),
-    SAMPLE("3-D, dim None", NULL, .ndim = 3, .dim = {2, 3, 2}, .low = -3, .high = 3)};
+    SAMPLE("3-D, dim None", NULL, [2, 3, 2], -3 : 3)};
 TG_SAMPLES(dim_samples, dim_table)
 
-static const tg_sample plane_table[] = {SAMPLE("3-D", NULL, .ndim = 3, .dim = {3, 1, 2}, .low = -3, .high = 3)};
+static const tg_sample plane_table[] = {SAMPLE("3-D", NULL, [3, 1, 2], -3 : 3)};
 TG_SAMPLES(planes, plane_table)
 /* What bends at −3 and 3. */
 static const activation_options threes = {.threshold = 3, .alpha = 3};
 static const tg_sample hard_table[] = {
-    SAMPLE("2-D", &threes, .ndim = 2, .dim = {3, 4}, .low = -5, .high = 5, .n_kinks = 2, .kinks = {-3, 3}, .distance = 0.1)};
+    SAMPLE("2-D", &threes, [3, 4], -5 : 5, away 0.1 from [-3, 3])};
 TG_SAMPLES(hard, hard_table)
 static const activation_options four_slopes = {.dim = 4};
 static const tg_sample prelu_table[] = {SAMPLE("one slope", NULL, BENT), SAMPLE("channels", &four_slopes, BENT)};

@@ -312,11 +312,11 @@ static const char *const input_names[] = {"query", "key", "value", "key_padding_
 
 #define IN(...)                                                                                              \
     {                                                                                                        \
-        .ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, .low = -1, .high = 1       \
+        [__VA_ARGS__], -1 : 1                                                                                \
     }
 #define NONE                                                                                                 \
     {                                                                                                        \
-        .flags = TG_SAMPLE_ABSENT | TG_SAMPLE_NO_GRAD                                                        \
+        absent constant                                                                                      \
     }
 #define TWO_HEADS .embed_dim = 4, .num_heads = 2, .kdim = TG_NONE_INT, .vdim = TG_NONE_INT
 static const options self = {TWO_HEADS, .bias = true, .average_attn_weights = true};
@@ -330,9 +330,8 @@ static const options other = {.embed_dim = 2,
                               .is_causal = true,
                               .dropout = 0.3};
 static const tg_sample samples[] = {
-    {.label = "self", .n_in = 1, .in = TG_SAMPLE_INPUTS(IN(3, 2, 4)), .attrs = &self},
+    {.label = "self", .in = TG_SAMPLE_INPUTS(IN(3, 2, 4)), .attrs = &self},
     {.label = "with all that there is",
-     .n_in = 5,
      .in = TG_SAMPLE_INPUTS(IN(1, 2, 2), IN(1, 3, 3), IN(1, 3, 1), IN(1, 3), IN(2, 3)),
      .attrs = &other},
 };

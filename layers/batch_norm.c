@@ -203,19 +203,19 @@ static const S no_statistics = {
 /* The same options for each rank. */
 #define ROW(LABEL, ATTRS, ...)                                                                               \
     {                                                                                                        \
-        .label = LABEL, .n_in = 1, .in = TG_SAMPLE_INPUTS({__VA_ARGS__, .low = -2, .high = 2}), .attrs = &ATTRS              \
+        .label = LABEL, .in = TG_SAMPLE_INPUTS({__VA_ARGS__, -2 : 2}), .attrs = &ATTRS                                       \
     }
 #define ROWS(...)                                                                                            \
     ROW("plain", plain, __VA_ARGS__), ROW("momentum None", average, __VA_ARGS__),                            \
         ROW("affine False", no_affine, __VA_ARGS__), ROW("bias False", no_bias, __VA_ARGS__),                \
         ROW("track_running_stats False", no_statistics, __VA_ARGS__)
 static const tg_sample samples_1d[] = {
-    ROWS(.ndim = 2, .dim = {4, 3}),
-    ROW("3-D", plain, .ndim = 3, .dim = {2, 3, 4}),
-    ROW("3-D strided", no_statistics, .ndim = 3, .dim = {2, 3, 4}, .flags = TG_SAMPLE_STRIDED),
+    ROWS([4, 3]),
+    ROW("3-D", plain, [2, 3, 4]),
+    ROW("3-D strided", no_statistics, [2, 3, 4], strided),
 };
-static const tg_sample samples_2d[] = {ROWS(.ndim = 4, .dim = {2, 3, 2, 2})};
-static const tg_sample samples_3d[] = {ROWS(.ndim = 5, .dim = {2, 3, 1, 2, 2})};
+static const tg_sample samples_2d[] = {ROWS([2, 3, 2, 2])};
+static const tg_sample samples_3d[] = {ROWS([2, 3, 1, 2, 2])};
 TG_SAMPLES(batch_norm_1d_samples, samples_1d)
 TG_SAMPLES(batch_norm_2d_samples, samples_2d)
 TG_SAMPLES(batch_norm_3d_samples, samples_3d)

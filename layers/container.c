@@ -10,7 +10,7 @@ static tg_status container_forward(tg_module *m, tg_tape *tape, tg_tensor *const
 }
 
 static const char *const input_names[] = {"input"};
-static const tg_sample samples[] = {{.label = "no forward", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 1, .dim = {1}})}};
+static const tg_sample samples[] = {{.label = "no forward", .in = TG_SAMPLE_INPUTS({[1]})}};
 TG_SAMPLES(container_samples, samples)
 
 #define CLASS(NAME, DOC)                                                                                     \

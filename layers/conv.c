@@ -177,31 +177,31 @@ static const char *const input_names[] = {"input"};
         .output_padding = more_                                                                              \
     }
 #define INPUT(...)                                                                                           \
-    TG_SAMPLE_INPUTS({.ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, .low = -2, .high = 2})
+    TG_SAMPLE_INPUTS({[__VA_ARGS__], -2 : 2})
 static const tg_sample samples1[] = {
-    {.label = "no batch, same", .n_in = 1, .in = INPUT(2, 5),
+    {.label = "no batch, same", .in = INPUT(2, 5),
      .attrs = OPTIONS(LIST(2), LIST(1), LIST(TG_PADDING_SAME), LIST(1), 1, true, 0, LIST(0))},
-    {.label = "reflected", .n_in = 1, .in = INPUT(2, 2, 4),
+    {.label = "reflected", .in = INPUT(2, 2, 4),
      .attrs = OPTIONS(LIST(3), LIST(1), LIST(2), LIST(1), 1, true, 1, LIST(0))},
 };
 static const tg_sample samples2[] = {
-    {.label = "strided, grouped", .n_in = 1, .in = INPUT(2, 2, 4, 5),
+    {.label = "strided, grouped", .in = INPUT(2, 2, 4, 5),
      .attrs = OPTIONS(LIST(3, 2), LIST(2), LIST(1, 0), LIST(1), 2, true, 0, LIST(0))},
 };
 static const tg_sample samples3[] = {
-    {.label = "dilated, no bias", .n_in = 1, .in = INPUT(1, 2, 2, 3, 4),
+    {.label = "dilated, no bias", .in = INPUT(1, 2, 2, 3, 4),
      .attrs = OPTIONS(LIST(1, 2, 2), LIST(1), LIST(0), LIST(1, 2, 3), 1, false, 0, LIST(0))},
 };
 static const tg_sample transposed1[] = {
-    {.label = "no batch", .n_in = 1, .in = INPUT(2, 3),
+    {.label = "no batch", .in = INPUT(2, 3),
      .attrs = OPTIONS(LIST(2), LIST(2), LIST(0), LIST(1), 1, true, 0, LIST(1))},
 };
 static const tg_sample transposed2[] = {
-    {.label = "strided, grouped", .n_in = 1, .in = INPUT(1, 2, 2, 3),
+    {.label = "strided, grouped", .in = INPUT(1, 2, 2, 3),
      .attrs = OPTIONS(LIST(3, 2), LIST(2, 1), LIST(1, 0), LIST(1), 2, true, 0, LIST(0))},
 };
 static const tg_sample transposed3[] = {
-    {.label = "dilated, no bias", .n_in = 1, .in = INPUT(1, 2, 1, 2, 2),
+    {.label = "dilated, no bias", .in = INPUT(1, 2, 1, 2, 2),
      .attrs = OPTIONS(LIST(1, 2, 1), LIST(1), LIST(0), LIST(1, 2, 1), 1, false, 0, LIST(0))},
 };
 

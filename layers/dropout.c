@@ -40,15 +40,15 @@ static const char *const input_names[] = {"input"};
 static const dropout_options third = {.p = 0.3}, none = {.p = 0}, all = {.p = 1};
 #define SAMPLE(LABEL, ATTRS, ...)                                                                            \
     {                                                                                                        \
-        .label = LABEL, .n_in = 1, .attrs = ATTRS, .in = TG_SAMPLE_INPUTS({__VA_ARGS__, .low = -2, .high = 2}) \
+        .label = LABEL, .attrs = ATTRS, .in = TG_SAMPLE_INPUTS({__VA_ARGS__, -2 : 2})                          \
     }
 static const tg_sample element_table[] = {
-    SAMPLE("p = 0.5", NULL, .ndim = 2, .dim = {3, 5}), SAMPLE("p = 0.3", &third, .ndim = 3, .dim = {2, 3, 4}),
-    SAMPLE("p = 0", &none, .ndim = 2, .dim = {3, 5}), SAMPLE("p = 1", &all, .ndim = 2, .dim = {3, 5})};
-static const tg_sample channel_table[] = {SAMPLE("batch", NULL, .ndim = 3, .dim = {3, 4, 2}),
-                                          SAMPLE("p = 1", &all, .ndim = 2, .dim = {3, 5})};
-static const tg_sample block_table[] = {SAMPLE("batch", &third, .ndim = 5, .dim = {2, 4, 1, 1, 2}),
-                                        SAMPLE("no batch", NULL, .ndim = 4, .dim = {6, 1, 2, 1})};
+    SAMPLE("p = 0.5", NULL, [3, 5]), SAMPLE("p = 0.3", &third, [2, 3, 4]),
+    SAMPLE("p = 0", &none, [3, 5]), SAMPLE("p = 1", &all, [3, 5])};
+static const tg_sample channel_table[] = {SAMPLE("batch", NULL, [3, 4, 2]),
+                                          SAMPLE("p = 1", &all, [3, 5])};
+static const tg_sample block_table[] = {SAMPLE("batch", &third, [2, 4, 1, 1, 2]),
+                                        SAMPLE("no batch", NULL, [6, 1, 2, 1])};
 TG_SAMPLES(elements, element_table)
 TG_SAMPLES(channels, channel_table)
 TG_SAMPLES(blocks, block_table)

@@ -159,25 +159,23 @@ static const S plain = OPTIONS(.padding_idx = TG_NONE_INT),
 #undef S
 #define ROWS(...)                                                                                            \
     {                                                                                                        \
-        .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, .low = 0, .high = 4, __VA_ARGS__                        \
+        i64, constant, 0 : 4, __VA_ARGS__                                                                    \
     }
 #define NO_INPUT                                                                                             \
     {                                                                                                        \
-        .flags = TG_SAMPLE_ABSENT | TG_SAMPLE_NO_GRAD                                                        \
+        absent constant                                                                                      \
     }
 static const tg_sample embedding_table[] = {
-    {.label = "rows", .n_in = 1, .attrs = &plain, .in = TG_SAMPLE_INPUTS(ROWS(.ndim = 2, .dim = {2, 3}))}};
+    {.label = "rows", .attrs = &plain, .in = TG_SAMPLE_INPUTS(ROWS([2, 3]))}};
 static const tg_sample bag_table[] = {
     {.label = "weighted sums",
-     .n_in = 3,
      .attrs = &sums,
-     .in = TG_SAMPLE_INPUTS(ROWS(.ndim = 2, .dim = {2, 3}), NO_INPUT, {.ndim = 2, .dim = {2, 3}, .low = -1, .high = 1})},
+     .in = TG_SAMPLE_INPUTS(ROWS([2, 3]), NO_INPUT, {[2, 3], -1 : 1})},
     {.label = "means of offsets",
-     .n_in = 2,
      .attrs = &means,
-     .in = TG_SAMPLE_INPUTS(ROWS(.ndim = 1, .dim = {5}),
-                            {.dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, .low = 0, .high = 1, .ndim = 1, .dim = {2}})},
-    {.label = "maxima", .n_in = 1, .attrs = &maxima, .in = TG_SAMPLE_INPUTS(ROWS(.ndim = 2, .dim = {2, 3}))}};
+     .in = TG_SAMPLE_INPUTS(ROWS([5]),
+                            {i64, constant, 0 : 1, [2]})},
+    {.label = "maxima", .attrs = &maxima, .in = TG_SAMPLE_INPUTS(ROWS([2, 3]))}};
 TG_SAMPLES(embedding_samples, embedding_table)
 TG_SAMPLES(bag_samples, bag_table)
 

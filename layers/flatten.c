@@ -53,13 +53,11 @@ static const char *const input_names[] = {"input"};
 
 static const flatten_options middle = {.start_dim = 1, .end_dim = 2};
 static const tg_sample flatten_table[] = {
-    {.label = "1 to −1", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 3, .dim = {2, 3, 2}, .low = -2, .high = 2})},
+    {.label = "1 to −1", .in = TG_SAMPLE_INPUTS({[2, 3, 2], -2 : 2})},
     {.label = "strided",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({.ndim = 3, .dim = {2, 3, 2}, .low = -2, .high = 2, .flags = TG_SAMPLE_STRIDED})},
+     .in = TG_SAMPLE_INPUTS({[2, 3, 2], -2 : 2, strided})},
     {.label = "1 to 2",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({.ndim = 4, .dim = {2, 3, 2, 2}, .low = -2, .high = 2}),
+     .in = TG_SAMPLE_INPUTS({[2, 3, 2, 2], -2 : 2}),
      .attrs = &middle},
 };
 TG_SAMPLES(flatten_samples, flatten_table)
@@ -72,11 +70,11 @@ static const tg_attr_spec unflatten_specs[] = {
 };
 static const unflatten_options into_two = {.dim = 1, .unflattened_size = {2, {2, -1}}};
 static const tg_sample unflatten_table[] = {
-    {.label = "into two", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {3, 4}, .low = -2, .high = 2}), .attrs = &into_two}};
+    {.label = "into two", .in = TG_SAMPLE_INPUTS({[3, 4], -2 : 2}), .attrs = &into_two}};
 TG_SAMPLES(unflatten_samples, unflatten_table)
 
 static const tg_sample identity_table[] = {
-    {.label = "2-D", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {2, 3}, .low = -2, .high = 2})},
+    {.label = "2-D", .in = TG_SAMPLE_INPUTS({[2, 3], -2 : 2})},
 };
 TG_SAMPLES(identity_samples, identity_table)
 

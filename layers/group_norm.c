@@ -290,7 +290,7 @@ static const tg_attr_spec response_specs[] = {
 
 /* clang-format off */
 #define SAMPLE(LABEL, ATTRS, ...)                                                                            \
-    {.label = LABEL, .n_in = 1, .in = TG_SAMPLE_INPUTS({.low = -2, .high = 2, __VA_ARGS__}), .attrs = &ATTRS}
+    {.label = LABEL, .in = TG_SAMPLE_INPUTS({-2 : 2, __VA_ARGS__}), .attrs = &ATTRS}
 static const S halves = {.num_groups = 2, .num_channels = 4, .eps = 1e-3, .affine = true, .bias = true},
     one = {.num_groups = 1, .num_channels = 4, .eps = 1e-3},
     plain = {.num_features = 2, .eps = 1e-3, .momentum = 0.1},
@@ -300,16 +300,16 @@ static const S halves = {.num_groups = 2, .num_channels = 4, .eps = 1e-3, .affin
     three = {.size = 3, .alpha = 0.5, .beta = 0.75, .k = 1}, even = {.size = 2, .alpha = 0.5, .beta = 0.5, .k = 2};
 #undef S
 static const tg_sample group_table[] = {
-    SAMPLE("two groups", halves, .ndim = 3, .dim = {2, 4, 3}), SAMPLE("affine False", one, .ndim = 2, .dim = {2, 4})};
+    SAMPLE("two groups", halves, [2, 4, 3]), SAMPLE("affine False", one, [2, 4])};
 static const tg_sample table_1d[] = {
-    SAMPLE("plain", plain, .ndim = 3, .dim = {2, 2, 4}), SAMPLE("tracked", tracked, .ndim = 3, .dim = {2, 2, 4}),
-    SAMPLE("no batch", tracked, .ndim = 2, .dim = {2, 4}, .flags = TG_SAMPLE_STRIDED)};
-static const tg_sample table_2d[] = {SAMPLE("tracked", tracked, .ndim = 4, .dim = {2, 2, 2, 2})};
-static const tg_sample table_3d[] = {SAMPLE("tracked", tracked, .ndim = 5, .dim = {2, 2, 1, 2, 2})};
+    SAMPLE("plain", plain, [2, 2, 4]), SAMPLE("tracked", tracked, [2, 2, 4]),
+    SAMPLE("no batch", tracked, [2, 4], strided)};
+static const tg_sample table_2d[] = {SAMPLE("tracked", tracked, [2, 2, 2, 2])};
+static const tg_sample table_3d[] = {SAMPLE("tracked", tracked, [2, 2, 1, 2, 2])};
 static const tg_sample rms_table[] = {
-    SAMPLE("learned", learned, .ndim = 2, .dim = {3, 4}), SAMPLE("two dims", two_dims, .ndim = 3, .dim = {2, 3, 4})};
+    SAMPLE("learned", learned, [3, 4]), SAMPLE("two dims", two_dims, [2, 3, 4])};
 static const tg_sample response_table[] = {
-    SAMPLE("three", three, .ndim = 3, .dim = {2, 4, 2}), SAMPLE("two", even, .ndim = 4, .dim = {1, 3, 2, 2})};
+    SAMPLE("three", three, [2, 4, 2]), SAMPLE("two", even, [1, 3, 2, 2])};
 /* clang-format on */
 TG_SAMPLES(group_samples, group_table)
 TG_SAMPLES(samples_1d, table_1d)

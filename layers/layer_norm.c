@@ -77,18 +77,15 @@ static const S no_bias = {.normalized_shape = {1, {4}}, .eps = 1e-5, .elementwis
 static const S no_affine = {.normalized_shape = {1, {4}}, .eps = 1e-5};
 #undef S
 static const tg_sample samples[] = {
-    {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {3, 4}, .low = -2, .high = 2}), .attrs = &plain},
+    {.label = "rows", .in = TG_SAMPLE_INPUTS({[3, 4], -2 : 2}), .attrs = &plain},
     {.label = "two dims",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({.ndim = 3, .dim = {2, 3, 4}, .low = -2, .high = 2}),
+     .in = TG_SAMPLE_INPUTS({[2, 3, 4], -2 : 2}),
      .attrs = &two_dims},
     {.label = "bias False",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({.ndim = 3, .dim = {2, 2, 4}, .low = -2, .high = 2}),
+     .in = TG_SAMPLE_INPUTS({[2, 2, 4], -2 : 2}),
      .attrs = &no_bias},
     {.label = "elementwise_affine False",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {3, 4}, .low = -2, .high = 2}),
+     .in = TG_SAMPLE_INPUTS({[3, 4], -2 : 2}),
      .attrs = &no_affine},
 };
 TG_SAMPLES(layer_norm_samples, samples)

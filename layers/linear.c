@@ -53,20 +53,16 @@ static const tg_linear_options four_three = {.in_features = 4, .out_features = 3
 static const tg_linear_options no_bias = {.in_features = 4, .out_features = 3, .bias = false};
 static const tg_sample samples[] = {
     {.label = "rows",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {5, 4}, .low = -2, .high = 2}),
+     .in = TG_SAMPLE_INPUTS({[5, 4], -2 : 2}),
      .attrs = &four_three},
     {.label = "no bias",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {5, 4}, .low = -2, .high = 2}),
+     .in = TG_SAMPLE_INPUTS({[5, 4], -2 : 2}),
      .attrs = &no_bias},
     {.label = "one row without a batch",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({.ndim = 1, .dim = {4}, .low = -2, .high = 2}),
+     .in = TG_SAMPLE_INPUTS({[4], -2 : 2}),
      .attrs = &four_three},
     {.label = "3-D",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({.ndim = 3, .dim = {2, 3, 4}, .low = -2, .high = 2, .flags = TG_SAMPLE_STRIDED}),
+     .in = TG_SAMPLE_INPUTS({[2, 3, 4], -2 : 2, strided}),
      .attrs = &four_three},
 };
 TG_SAMPLES(linear_samples, samples)
@@ -140,9 +136,8 @@ static const tg_attr_spec bilinear_specs[] = {
 static const bilinear_options two_three = {.in1_features = 2, .in2_features = 3, .out_features = 2, .bias = true};
 static const tg_sample bilinear_table[] = {
     {.label = "rows",
-     .n_in = 2,
-     .in = TG_SAMPLE_INPUTS({.ndim = 3, .dim = {2, 1, 2}, .low = -2, .high = 2},
-                            {.ndim = 3, .dim = {2, 1, 3}, .low = -2, .high = 2}),
+     .in = TG_SAMPLE_INPUTS({[2, 1, 2], -2 : 2},
+                            {[2, 1, 3], -2 : 2}),
      .attrs = &two_three},
 };
 TG_SAMPLES(bilinear_samples, bilinear_table)

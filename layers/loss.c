@@ -246,35 +246,36 @@ static const tg_cross_entropy_options
 static const tg_nll_loss_options nll_sum = {.ignore_index = 1, .reduction = TG_REDUCE_SUM},
                                  nll_none = {.ignore_index = -100, .reduction = TG_REDUCE_NONE};
 
-#define DIMS(...) .ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}
-#define FROM(LOW, HIGH, ...) {DIMS(__VA_ARGS__), .low = LOW, .high = HIGH}
-#define LABELS(LOW, HIGH, ...) {DIMS(__VA_ARGS__), .low = LOW, .high = HIGH, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD}
-static const tg_sample_input numbers[] = {FROM(-2, 2, 4, 3), FROM(-2, 2, 4, 3), FROM(0.1f, 2, 4, 1)},
-    labelled[] = {FROM(-2, 2, 4, 3), LABELS(0, 3, 4)}, placed[] = {FROM(-2, 2, 2, 3, 2), LABELS(0, 3, 2, 2)},
-    shared[] = {FROM(0.1f, 0.9f, 4, 3), FROM(0.1f, 0.9f, 4, 3)},
-    counted[] = {FROM(0.1f, 2, 4, 3), {DIMS(4, 3), .low = 0.5f, .high = 4, .n_kinks = 1, .kinks = {1}, .distance = 0.1f}},
-    listed[] = {FROM(-2, 2, 4, 3), LABELS(-1, 2, 4, 3)}, ranked[] = {FROM(-2, 2, 8), FROM(-2, 2, 8), LABELS(-1, 2, 8)},
-    embedded[] = {FROM(-2, 2, 5, 3), FROM(-2, 2, 5, 3), LABELS(-1, 2, 5)},
+#define DIMS(...) [__VA_ARGS__]
+#define FROM(LOW, HIGH, ...) {DIMS(__VA_ARGS__), LOW : HIGH}
+#define LABELS(LOW, HIGH, ...) {DIMS(__VA_ARGS__), LOW : HIGH, i64, constant}
+#define TWO FROM(-2, 2, 4, 3), FROM(-2, 2, 4, 3)
+static const char two[] = TG_SAMPLE_INPUTS(TWO), three[] = TG_SAMPLE_INPUTS(TWO, FROM(0.1f, 2, 4, 1)),
+    labelled[] = TG_SAMPLE_INPUTS(FROM(-2, 2, 4, 3), LABELS(0, 3, 4)), placed[] = TG_SAMPLE_INPUTS(FROM(-2, 2, 2, 3, 2), LABELS(0, 3, 2, 2)),
+    shared[] = TG_SAMPLE_INPUTS(FROM(0.1f, 0.9f, 4, 3), FROM(0.1f, 0.9f, 4, 3)),
+    counted[] = TG_SAMPLE_INPUTS(FROM(0.1f, 2, 4, 3), {DIMS(4, 3), 0.5 : 4, away 0.1 from [1]}),
+    listed[] = TG_SAMPLE_INPUTS(FROM(-2, 2, 4, 3), LABELS(-1, 2, 4, 3)), ranked[] = TG_SAMPLE_INPUTS(FROM(-2, 2, 8), FROM(-2, 2, 8), LABELS(-1, 2, 8)),
+    embedded[] = TG_SAMPLE_INPUTS(FROM(-2, 2, 5, 3), FROM(-2, 2, 5, 3), LABELS(-1, 2, 5)),
     /* exp of these is nothing: CTC's derivative takes it for granted that probabilities add up to 1. */
-    aligned[] = {FROM(-30, -25, 6, 2, 4), LABELS(1, 4, 2, 2), LABELS(5, 7, 2), LABELS(1, 3, 2)};
-#define SAMPLE(LABEL, OPTIONS, N, INPUTS) {.label = LABEL, .n_in = N, .in = INPUTS, .attrs = OPTIONS}
-#define BOTH(N, INPUTS) SAMPLE("mean", &mean, N, INPUTS), SAMPLE("none", &each, N, INPUTS)
+    aligned[] = TG_SAMPLE_INPUTS(FROM(-30, -25, 6, 2, 4), LABELS(1, 4, 2, 2), LABELS(5, 7, 2), LABELS(1, 3, 2));
+#define SAMPLE(LABEL, OPTIONS, INPUTS) {.label = LABEL, .in = INPUTS, .attrs = OPTIONS}
+#define BOTH(INPUTS) SAMPLE("mean", &mean, INPUTS), SAMPLE("none", &each, INPUTS)
 #define TABLE(NAME, ...) static const tg_sample NAME##_table[] = {__VA_ARGS__}; TG_SAMPLES(NAME, NAME##_table)
-TABLE(cross_entropy_samples, SAMPLE("classes", NULL, 2, labelled), SAMPLE("sum, ignore_index", &ce_sum, 2, labelled),
-      SAMPLE("none, positions", &ce_none, 2, placed), SAMPLE("label smoothing", &ce_smooth, 2, labelled),
-      SAMPLE("probabilities", NULL, 2, shared))
-TABLE(nll_samples, SAMPLE("classes", NULL, 2, labelled), SAMPLE("sum, ignore_index", &nll_sum, 2, labelled),
-      SAMPLE("none, positions", &nll_none, 2, placed))
-TABLE(pairs, BOTH(2, numbers))
-TABLE(units, BOTH(2, shared))
-TABLE(counts, BOTH(2, counted))
-TABLE(variances, BOTH(3, numbers))
-TABLE(triplets, SAMPLE("none", &triplet, 3, numbers))
-TABLE(rankings, BOTH(3, ranked))
-TABLE(embeddings, BOTH(3, embedded))
-TABLE(single, BOTH(2, labelled))
-TABLE(several, BOTH(2, listed))
-TABLE(sequences, BOTH(4, aligned))
+TABLE(cross_entropy_samples, SAMPLE("classes", NULL, labelled), SAMPLE("sum, ignore_index", &ce_sum, labelled),
+      SAMPLE("none, positions", &ce_none, placed), SAMPLE("label smoothing", &ce_smooth, labelled),
+      SAMPLE("probabilities", NULL, shared))
+TABLE(nll_samples, SAMPLE("classes", NULL, labelled), SAMPLE("sum, ignore_index", &nll_sum, labelled),
+      SAMPLE("none, positions", &nll_none, placed))
+TABLE(pairs, BOTH(two))
+TABLE(units, BOTH(shared))
+TABLE(counts, BOTH(counted))
+TABLE(variances, BOTH(three))
+TABLE(triplets, SAMPLE("none", &triplet, three))
+TABLE(rankings, BOTH(ranked))
+TABLE(embeddings, BOTH(embedded))
+TABLE(single, BOTH(labelled))
+TABLE(several, BOTH(listed))
+TABLE(sequences, BOTH(aligned))
 
 /* -- classes -------------------------------------------------------------------------------------------- */
 

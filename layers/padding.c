@@ -55,11 +55,11 @@ static tg_status padding_forward(tg_module *m, tg_tape *tape, tg_tensor *const i
 static const padding_options ends1 = {{2, {1, 2}}, 0.5}, ends2 = {{4, {1, 0, 2, 1}}, 0.5}, all = {{1, {1}}, 0.5};
 #define SAMPLE(ATTRS, ...)                                                                                   \
     {                                                                                                        \
-        .label = #ATTRS, .n_in = 1, .attrs = &ATTRS, .in = TG_SAMPLE_INPUTS({__VA_ARGS__, .low = -2, .high = 2}) \
+        .label = #ATTRS, .attrs = &ATTRS, .in = TG_SAMPLE_INPUTS({__VA_ARGS__, -2 : 2})                          \
     }
-static const tg_sample lines[] = {SAMPLE(ends1, .ndim = 3, .dim = {2, 1, 4}), SAMPLE(all, .ndim = 2, .dim = {1, 3})};
-static const tg_sample planes[] = {SAMPLE(ends2, .ndim = 3, .dim = {1, 3, 3})};
-static const tg_sample blocks[] = {SAMPLE(all, .ndim = 5, .dim = {1, 1, 2, 3, 2})};
+static const tg_sample lines[] = {SAMPLE(ends1, [2, 1, 4]), SAMPLE(all, [1, 3])};
+static const tg_sample planes[] = {SAMPLE(ends2, [1, 3, 3])};
+static const tg_sample blocks[] = {SAMPLE(all, [1, 1, 2, 3, 2])};
 TG_SAMPLES(samples1, lines)
 TG_SAMPLES(samples2, planes)
 TG_SAMPLES(samples3, blocks)

@@ -275,30 +275,30 @@ static const tg_attr_spec unpool_specs[] = {KERNEL, STRIDE, PADDING, TG_ATTR_END
 
 /* clang-format off */
 /* The largest of a window must stay it; sums of an L_p pooling stay away from 0. */
-#define LINE .ndim = 3, .dim = {2, 2, 5}
-#define PLANE .ndim = 3, .dim = {2, 4, 5}
-#define BLOCK .ndim = 4, .dim = {2, 3, 3, 4}
-#define DISTINCT .low = -3, .high = 3, .flags = TG_SAMPLE_DISTINCT, .distance = 0.03f
-#define SAMPLE(LABEL, ATTRS, ...) {.label = LABEL, .n_in = 1, .in = TG_SAMPLE_INPUTS({__VA_ARGS__}), .attrs = &ATTRS}
+#define LINE [2, 2, 5]
+#define PLANE [2, 4, 5]
+#define BLOCK [2, 3, 3, 4]
+#define DISTINCT -3 : 3, distinct, apart 0.03
+#define SAMPLE(LABEL, ATTRS, ...) {.label = LABEL, .in = TG_SAMPLE_INPUTS({__VA_ARGS__}), .attrs = &ATTRS}
 #define PLACED(ATTRS, HIGH, ...)                                                                                       \
-    {.label = "places", .n_in = 2, .attrs = &ATTRS,                                                                    \
-     .in = TG_SAMPLE_INPUTS({__VA_ARGS__, .low = -2, .high = 2},                                                       \
-                            {__VA_ARGS__, .low = 0, .high = HIGH, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD})}
+    {.label = "places", .attrs = &ATTRS,                                                                               \
+     .in = TG_SAMPLE_INPUTS({__VA_ARGS__, -2 : 2},                                                                     \
+                            {__VA_ARGS__, 0 : HIGH, i64, constant})}
 static const S two = {.kernel_size = {1, {2}}, .output_size = {1, {2}}, .norm_type = 3, .divisor_override = TG_NONE_INT, .count_include_pad = true},
     over = {.kernel_size = {1, {3}}, .stride = {1, {2}}, .padding = {1, {1}}, .dilation = {1, {1}},
             .output_size = {1, {TG_NONE_INT}}, .divisor_override = 3, .ceil_mode = true};
 static const tg_sample max1[] = {SAMPLE("kernel 2", two, LINE, DISTINCT), SAMPLE("padded", over, LINE, DISTINCT)};
 static const tg_sample max2[] = {SAMPLE("kernel 2", two, PLANE, DISTINCT), SAMPLE("padded", over, PLANE, DISTINCT)};
 static const tg_sample max3[] = {SAMPLE("kernel 2", two, BLOCK, DISTINCT), SAMPLE("padded", over, BLOCK, DISTINCT)};
-static const tg_sample lp1[] = {SAMPLE("cubes", two, LINE, .low = 0.5, .high = 2)};
-static const tg_sample lp2[] = {SAMPLE("cubes", two, PLANE, .low = 0.5, .high = 2)};
-static const tg_sample lp3[] = {SAMPLE("cubes", two, BLOCK, .low = 0.5, .high = 2)};
+static const tg_sample lp1[] = {SAMPLE("cubes", two, LINE, 0.5 : 2)};
+static const tg_sample lp2[] = {SAMPLE("cubes", two, PLANE, 0.5 : 2)};
+static const tg_sample lp3[] = {SAMPLE("cubes", two, BLOCK, 0.5 : 2)};
 static const tg_sample to1[] = {SAMPLE("2", two, LINE, DISTINCT), SAMPLE("None", over, LINE, DISTINCT)};
 static const tg_sample to2[] = {SAMPLE("2", two, PLANE, DISTINCT)};
 static const tg_sample to3[] = {SAMPLE("2", two, BLOCK, DISTINCT)};
-static const tg_sample un1[] = {PLACED(two, 2, .ndim = 3, .dim = {3, 2, 1})};
-static const tg_sample un2[] = {PLACED(two, 4, .ndim = 4, .dim = {3, 1, 1, 1})};
-static const tg_sample un3[] = {PLACED(two, 8, .ndim = 5, .dim = {2, 2, 1, 1, 1})};
+static const tg_sample un1[] = {PLACED(two, 2, [3, 2, 1])};
+static const tg_sample un2[] = {PLACED(two, 4, [3, 1, 1, 1])};
+static const tg_sample un3[] = {PLACED(two, 8, [2, 2, 1, 1, 1])};
 /* clang-format on */
 #undef S
 TG_SAMPLES(max1_samples, max1)

@@ -288,34 +288,34 @@ static const tg_attr_spec cell_specs[] = {SIZES, BIAS, TG_ATTR_END};
 static const options small = {.input_size = 2, .hidden_size = 2, .num_layers = 1, .bias = true};
 static const options deep = {.input_size = 2, .hidden_size = 3, .num_layers = 2, .bidirectional = true, .batch_first = true};
 static const options projected = {.input_size = 2, .hidden_size = 3, .num_layers = 2, .bias = true, .proj_size = 2, .dropout = 0.3};
-#define RANGE .low = -1, .high = 1
+#define RANGE -1 : 1
 #define IN(...)                                                                                              \
     {                                                                                                        \
-        .ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, RANGE                      \
+        [__VA_ARGS__], RANGE                                                                                 \
     }
 #define LENGTHS                                                                                              \
     {                                                                                                        \
-        .ndim = 1, .dim = {2}, .dtype = TG_I64, .low = 1, .high = 4, .flags = TG_SAMPLE_NO_GRAD              \
+        [2], i64, 1 : 4, constant                                                                            \
     }
-#define SAMPLE(label_, n, attrs_, ...)                                                                       \
+#define SAMPLE(label_, attrs_, ...)                                                                          \
     {                                                                                                        \
-        .label = label_, .n_in = n, .attrs = &attrs_, .in = TG_SAMPLE_INPUTS(__VA_ARGS__)                    \
+        .label = label_, .attrs = &attrs_, .in = TG_SAMPLE_INPUTS(__VA_ARGS__)                               \
     }
 static const tg_sample samples[] = {
-    SAMPLE("with a state", 2, small, IN(2, 2, 2), IN(1, 2, 2)),
-    SAMPLE("two layers, both directions, lengths", 3, deep, IN(2, 3, 2), IN(4, 2, 3), LENGTHS),
+    SAMPLE("with a state", small, IN(2, 2, 2), IN(1, 2, 2)),
+    SAMPLE("two layers, both directions, lengths", deep, IN(2, 3, 2), IN(4, 2, 3), LENGTHS),
 };
 static const tg_sample lstm_samples[] = {
-    SAMPLE("one sequence", 1, small, IN(3, 2)),
-    SAMPLE("two layers, both directions, lengths", 4, deep, IN(2, 3, 2), IN(4, 2, 3), IN(4, 2, 3), LENGTHS),
-    SAMPLE("projected, dropout", 1, projected, IN(2, 2, 2)),
+    SAMPLE("one sequence", small, IN(3, 2)),
+    SAMPLE("two layers, both directions, lengths", deep, IN(2, 3, 2), IN(4, 2, 3), IN(4, 2, 3), LENGTHS),
+    SAMPLE("projected, dropout", projected, IN(2, 2, 2)),
 };
 static const tg_sample cell_samples[] = {
-    SAMPLE("a batch", 2, small, IN(3, 2), IN(3, 2)),
-    SAMPLE("without a state", 1, small, IN(2)),
+    SAMPLE("a batch", small, IN(3, 2), IN(3, 2)),
+    SAMPLE("without a state", small, IN(2)),
 };
 static const tg_sample lstm_cell_samples[] = {
-    SAMPLE("a batch", 3, small, IN(3, 2), IN(3, 2), IN(3, 2)),
+    SAMPLE("a batch", small, IN(3, 2), IN(3, 2), IN(3, 2)),
 };
 TG_SAMPLES(of_layers, samples)
 TG_SAMPLES(of_lstm, lstm_samples)

@@ -198,16 +198,16 @@ static const fold_options windows = {{2, {2, 3}}, {1, {2}}, {1, {1}}, {1, {0}}, 
 static const shuffle_options two = {2};
 #define SAMPLE(ATTRS, ...)                                                                                   \
     {                                                                                                        \
-        .label = #ATTRS, .n_in = 1, .attrs = &ATTRS, .in = TG_SAMPLE_INPUTS({__VA_ARGS__, .low = -2, .high = 2}) \
+        .label = #ATTRS, .attrs = &ATTRS, .in = TG_SAMPLE_INPUTS({__VA_ARGS__, -2 : 2})                          \
     }
-static const tg_sample upsample_table[] = {SAMPLE(to_five, .ndim = 3, .dim = {1, 2, 3}),
-                                           SAMPLE(smooth, .ndim = 4, .dim = {1, 1, 2, 3})};
-static const tg_sample plane_table[] = {SAMPLE(smooth, .ndim = 4, .dim = {1, 1, 2, 3})};
-static const tg_sample unfold_table[] = {SAMPLE(windows, .ndim = 4, .dim = {1, 2, 3, 2})};
-static const tg_sample fold_table[] = {SAMPLE(windows, .ndim = 3, .dim = {1, 4, 2})};
-static const tg_sample up_table[] = {SAMPLE(two, .ndim = 3, .dim = {4, 1, 2})};
-static const tg_sample down_table[] = {SAMPLE(two, .ndim = 4, .dim = {1, 1, 2, 4})};
-static const tg_sample group_table[] = {SAMPLE(two, .ndim = 3, .dim = {1, 4, 2})};
+static const tg_sample upsample_table[] = {SAMPLE(to_five, [1, 2, 3]),
+                                           SAMPLE(smooth, [1, 1, 2, 3])};
+static const tg_sample plane_table[] = {SAMPLE(smooth, [1, 1, 2, 3])};
+static const tg_sample unfold_table[] = {SAMPLE(windows, [1, 2, 3, 2])};
+static const tg_sample fold_table[] = {SAMPLE(windows, [1, 4, 2])};
+static const tg_sample up_table[] = {SAMPLE(two, [4, 1, 2])};
+static const tg_sample down_table[] = {SAMPLE(two, [1, 1, 2, 4])};
+static const tg_sample group_table[] = {SAMPLE(two, [1, 4, 2])};
 TG_SAMPLES(upsample_samples, upsample_table)
 TG_SAMPLES(plane_samples, plane_table)
 TG_SAMPLES(unfold_samples, unfold_table)

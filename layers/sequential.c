@@ -19,7 +19,7 @@ static tg_status sequential_forward(tg_module *m, tg_tape *tape, tg_tensor *cons
 static const char *const input_names[] = {"input"};
 
 static const tg_sample samples[] = {
-    {.label = "without children", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {2, 3}, .low = -2, .high = 2})},
+    {.label = "without children", .in = TG_SAMPLE_INPUTS({[2, 3], -2 : 2})},
 };
 TG_SAMPLES(sequential_samples, samples)
 

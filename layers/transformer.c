@@ -279,7 +279,7 @@ static const char *const transformer_inputs[] = {"src",
 
 #define IN(...)                                                                                              \
     {                                                                                                        \
-        .ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, .low = -1, .high = 1       \
+        [__VA_ARGS__], -1 : 1                                                                                \
     }
 #define SMALL                                                                                                \
     .d_model = 4, .nhead = 2, .dim_feedforward = 3, .layer_norm_eps = 0.1, .activation = TG_TRANSFORMER_GELU
@@ -289,14 +289,13 @@ static const options before = {
 static const options behind = {SMALL, .bias = true, .src_is_causal = true, .tgt_is_causal = true,
                                .num_layers = 1};
 static const tg_sample encoder_table[] = {
-    {.label = "norm_first", .n_in = 1, .in = TG_SAMPLE_INPUTS(IN(1, 2, 4)), .attrs = &before},
-    {.label = "causal, norm behind", .n_in = 1, .in = TG_SAMPLE_INPUTS(IN(3, 4)), .attrs = &behind},
+    {.label = "norm_first", .in = TG_SAMPLE_INPUTS(IN(1, 2, 4)), .attrs = &before},
+    {.label = "causal, norm behind", .in = TG_SAMPLE_INPUTS(IN(3, 4)), .attrs = &behind},
 };
 TG_SAMPLES(encoder_samples, encoder_table)
 static const tg_sample pair_table[] = {
-    {.label = "norm_first", .n_in = 2, .in = TG_SAMPLE_INPUTS(IN(1, 2, 4), IN(1, 3, 4)), .attrs = &before},
+    {.label = "norm_first", .in = TG_SAMPLE_INPUTS(IN(1, 2, 4), IN(1, 3, 4)), .attrs = &before},
     {.label = "causal, norm behind",
-     .n_in = 2,
      .in = TG_SAMPLE_INPUTS(IN(2, 1, 4), IN(1, 1, 4)),
      .attrs = &behind},
 };

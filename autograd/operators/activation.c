@@ -7,32 +7,27 @@
 #define SAMPLES1(name, attrs_, scalars_, ...)                                                                \
     TG_SAMPLES(name,                                                                                         \
                {.label = "matrix",                                                                           \
-                .n_in = 1,                                                                                   \
                 .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), __VA_ARGS__}),                                                        \
                 .attrs = attrs_,                                                                             \
                 .scalars = scalars_},                                                                        \
-               {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({__VA_ARGS__}), .attrs = attrs_, .scalars = scalars_},  \
+               {.label = "scalar", .in = TG_SAMPLE_INPUTS({__VA_ARGS__}), .attrs = attrs_, .scalars = scalars_},             \
                {.label = "strided",                                                                          \
-                .n_in = 1,                                                                                   \
-                .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}),                            \
+                .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), strided, __VA_ARGS__}),                               \
                 .attrs = attrs_,                                                                             \
                 .scalars = scalars_})
 #define SAMPLES2(name, attrs_, scalars_, ...)                                                                \
     TG_SAMPLES(name,                                                                                         \
                {.label = "matrix",                                                                           \
-                .n_in = 2,                                                                                   \
                 .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_RANGE(-2, 2)}, {TG_DIM2(3, 4), __VA_ARGS__}),                      \
                 .attrs = attrs_,                                                                             \
                 .scalars = scalars_},                                                                        \
                {.label = "scalar",                                                                           \
-                .n_in = 2,                                                                                   \
                 .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}, {__VA_ARGS__}),                                                    \
                 .attrs = attrs_,                                                                             \
                 .scalars = scalars_},                                                                        \
                {.label = "strided",                                                                          \
-                .n_in = 2,                                                                                   \
-                .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, TG_RANGE(-2, 2)},                         \
-                       {TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}),                            \
+                .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), strided, TG_RANGE(-2, 2)},                            \
+                       {TG_DIM2(5, 3), strided, __VA_ARGS__}),                                               \
                 .attrs = attrs_,                                                                             \
                 .scalars = scalars_})
 #define SAMPLES(name, attrs_, scalars_, ...)                                                                 \
@@ -47,27 +42,26 @@ SAMPLES(kinked, NULL, NULL, TG_RANGE(-2, 2), TG_AWAY(0, 0.2))
 SAMPLES(leaky, NULL, leaky_scalars, TG_RANGE(-2, 2), TG_AWAY(0, 0.2))
 SAMPLES(elu, NULL, elu_scalars, TG_RANGE(-2, 2), TG_AWAY(0, 0.2))
 SAMPLES(softplus, NULL, softplus_scalars, TG_RANGE(-3, 3), TG_AWAY(2, 0.2))
-SAMPLES(bounded, NULL, bounds, TG_RANGE(-2, 2), .n_kinks = 2, .kinks = {-1, 1.25}, .distance = 0.1)
+SAMPLES(bounded, NULL, bounds, TG_RANGE(-2, 2), away 0.1 from [-1, 1.25])
 SAMPLES2(unit_pairs, NULL, NULL, TG_RANGE(-0.9, 0.9))
 
-#define GELU_SAMPLES(name, N, ...)                                                                           \
+#define NONE(...)
+#define ANOTHER(...) , {__VA_ARGS__}
+#define GELU_SAMPLES(name, SECOND, ...)                                                                      \
     TG_SAMPLES(                                                                                              \
         name,                                                                                                \
         {.label = "erf",                                                                                     \
-         .n_in = N,                                                                                          \
-         .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), __VA_ARGS__}, {TG_DIM2(3, 4), __VA_ARGS__}),                                 \
+         .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), __VA_ARGS__} SECOND(TG_DIM2(3, 4), __VA_ARGS__)),            \
          .attrs = &gelu_exact},                                                                              \
         {.label = "tanh",                                                                                    \
-         .n_in = N,                                                                                          \
-         .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), __VA_ARGS__}, {TG_DIM2(3, 4), __VA_ARGS__}),                                 \
+         .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), __VA_ARGS__} SECOND(TG_DIM2(3, 4), __VA_ARGS__)),            \
          .attrs = &gelu_tanh},                                                                               \
-        {.label = "scalar", .n_in = N, .in = TG_SAMPLE_INPUTS({__VA_ARGS__}, {__VA_ARGS__}), .attrs = &gelu_exact},          \
+        {.label = "scalar", .in = TG_SAMPLE_INPUTS({__VA_ARGS__} SECOND(__VA_ARGS__)), .attrs = &gelu_exact},                \
         {.label = "strided",                                                                                 \
-         .n_in = N,                                                                                          \
-         .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}, {TG_DIM2(5, 3), __VA_ARGS__}),     \
+         .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), strided, __VA_ARGS__} SECOND(TG_DIM2(5, 3), __VA_ARGS__)),   \
          .attrs = &gelu_tanh})
-GELU_SAMPLES(gelu_values, 1, TG_RANGE(-3, 3))
-GELU_SAMPLES(gelu_pairs, 2, TG_RANGE(-3, 3))
+GELU_SAMPLES(gelu_values, NONE, TG_RANGE(-3, 3))
+GELU_SAMPLES(gelu_pairs, ANOTHER, TG_RANGE(-3, 3))
 
 /* -- shorthands for rules ------------------------------------------------------------------------------- */
 
@@ -316,7 +310,7 @@ TG_RULE(hardswish)
     return tg_tape_status(tape);
 }
 
-SAMPLES1(hardswish_values, NULL, NULL, TG_RANGE(-5, 5), .n_kinks = 2, .kinks = {-3, 3}, .distance = 0.1)
+SAMPLES1(hardswish_values, NULL, NULL, TG_RANGE(-5, 5), away 0.1 from [-3, 3])
 
 static const tg_operator row_hardswish = {
     TG_ROW("hardswish", "x*min(max(x + 3, 0), 6)/6"),
@@ -363,8 +357,7 @@ TG_RULE(prelu)
 
 TG_SAMPLES(weighted,
            {.label = "strided, a weight a column",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, TG_RANGE(-2, 2), TG_AWAY(0, 0.2)},
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), strided, TG_RANGE(-2, 2), TG_AWAY(0, 0.2)},
                                    {TG_DIM2(1, 3), TG_RANGE(0, 1)})})
 
 static const tg_operator row_prelu = {

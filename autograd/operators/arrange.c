@@ -110,28 +110,26 @@ TG_RULE(slice_scatter)
 
 #define MATRIX TG_DIM2(3, 4), TG_RANGE(-2, 2)
 #define CUBE TG_DIM3(2, 3, 4), TG_RANGE(-2, 2)
-#define STRIDED .flags = TG_SAMPLE_STRIDED
+#define STRIDED strided
 static const tg_flip_attrs flip_rows = {1}, flip_outer = {5};
 TG_SAMPLES(flips,
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &flip_rows},
-           {.label = "two dims", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &flip_outer})
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &flip_rows},
+           {.label = "two dims", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &flip_outer})
 static const tg_dims_attrs roll_columns = {{2, {0, 1}}}, roll_all = {{3, {1, 2, 3}}};
 TG_SAMPLES(rolls,
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &roll_columns},
-           {.label = "every dim", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &roll_all})
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &roll_columns},
+           {.label = "every dim", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &roll_all})
 static const tg_triangle_attrs main_diagonal = {0}, above = {1}, below = {-1};
 TG_SAMPLES(triangles,
-           {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &main_diagonal},
-           {.label = "strided, above", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &above},
-           {.label = "batch, below", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &below})
+           {.label = "matrix", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &main_diagonal},
+           {.label = "strided, above", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &above},
+           {.label = "batch, below", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &below})
 static const tg_slice_attrs columns = {1, 1, 2, 2}, row = {0, 2, 1, 1};
 TG_SAMPLES(scatters,
            {.label = "columns",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({MATRIX}, {TG_DIM2(3, 2), TG_RANGE(-2, 2), STRIDED}),
             .attrs = &columns},
            {.label = "row, strided",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}, {TG_DIM2(1, 4), TG_RANGE(-2, 2)}),
             .attrs = &row})
 

@@ -5,21 +5,19 @@
 #define POSITIVE TG_RANGE(0.5, 2)
 #define FAR TG_RANGE(2.2, 3.8)
 #define NOT_ZERO TG_RANGE(-2, 2), TG_AWAY(0, 0.4)
-#define LOW_OR_HIGH TG_RANGE(-2, 2), .n_kinks = 1, .kinks = {0}, .distance = 0.6
+#define LOW_OR_HIGH TG_RANGE(-2, 2), away 0.6 from [0]
 #define MIDDLE TG_RANGE(-0.4, 0.4)
 TG_BINARY_SAMPLES(pairs, REAL, REAL)
 TG_BINARY_SAMPLES(not_zeros, NOT_ZERO, NOT_ZERO)
 TG_BINARY_SAMPLES(no_ties, LOW_OR_HIGH, MIDDLE)
 TG_BINARY_SAMPLES(to_positive, REAL, POSITIVE)
 /* a/b lies between −1 and 1, so no small step crosses a jump. */
-#define DIVISORS .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(1, 4)
+#define DIVISORS i64, constant, TG_RANGE(1, 4)
 TG_SAMPLES(quotients,
            {.label = "row and column",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), NOT_ZERO}, {TG_DIM3(2, 1, 4), FAR})},
            {.label = "strided, i64",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD | TG_SAMPLE_STRIDED,
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), i64, constant strided,
                                     TG_RANGE(-5, 6)},
                                    {TG_DIM1(3), DIVISORS})})
 
@@ -242,22 +240,19 @@ tg_tensor *tg_ldexp(tg_tape *tape, tg_tensor *x, tg_tensor *exponent)
 static const double factor[] = {1.5};
 TG_SAMPLES(triples,
            {.label = "broadcast",
-            .n_in = 3,
             .in = TG_SAMPLE_INPUTS({TG_DIM1(4), REAL}, {TG_DIM2(3, 1), REAL}, {TG_NO_DIMS, NOT_ZERO}),
             .scalars = factor},
            {.label = "strided",
-            .n_in = 3,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, REAL}, {TG_DIM1(3), REAL},
-                                   {TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, NOT_ZERO}),
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), strided, REAL}, {TG_DIM1(3), REAL},
+                                   {TG_DIM2(4, 3), strided, NOT_ZERO}),
             .scalars = factor})
-#define CUT .n_kinks = 2, .kinks = {-0.5, 0.5}, .distance = 0.2, TG_RANGE(-2, 2)
+#define CUT away 0.2 from [-0.5, 0.5], TG_RANGE(-2, 2)
 #define UNDER TG_RANGE(-0.6, -0.4)
 #define OVER TG_RANGE(0.4, 0.6)
 TG_SAMPLES(bounds,
            {.label = "strided",
-            .n_in = 3,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 5), .flags = TG_SAMPLE_STRIDED, CUT}, {TG_DIM1(5), UNDER}, {TG_NO_DIMS, OVER})},
-           {.label = "crossed", .n_in = 3, .in = TG_SAMPLE_INPUTS({TG_DIM1(7), CUT}, {TG_NO_DIMS, OVER}, {TG_DIM1(7), UNDER})})
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 5), strided, CUT}, {TG_DIM1(5), UNDER}, {TG_NO_DIMS, OVER})},
+           {.label = "crossed", .in = TG_SAMPLE_INPUTS({TG_DIM1(7), CUT}, {TG_NO_DIMS, OVER}, {TG_DIM1(7), UNDER})})
 
 /* The three-input rows promote and broadcast all. */
 #define TERNARY(name_, n, infer_, saved, table, text)                                                        \

@@ -78,35 +78,35 @@ static inline tg_tensor *apply_first(tg_tape *tape, const tg_operator *op, tg_te
 }
 
 /* Inputs of samples: values from [low, high), then the dims. */
-#define DRAWN_DIMS(...) .ndim = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), .dim = {__VA_ARGS__}
+#define DRAWN_DIMS(...) [__VA_ARGS__]
 #define DRAWN(low_, high_, ...)                                                                              \
     {                                                                                                        \
-        .low = (low_), .high = (high_), DRAWN_DIMS(__VA_ARGS__)                                              \
+        low_ : high_, DRAWN_DIMS(__VA_ARGS__)                                                                \
     }
 #define STRIDED(low_, high_, ...)                                                                            \
     {                                                                                                        \
-        .low = (low_), .high = (high_), .flags = TG_SAMPLE_STRIDED, DRAWN_DIMS(__VA_ARGS__)                  \
+        low_ : high_, strided, DRAWN_DIMS(__VA_ARGS__)                                                       \
     }
 #define CONSTANT(low_, high_, ...)                                                                           \
     {                                                                                                        \
-        .low = (low_), .high = (high_), .flags = TG_SAMPLE_NO_GRAD, DRAWN_DIMS(__VA_ARGS__)                  \
+        low_ : high_, constant, DRAWN_DIMS(__VA_ARGS__)                                                      \
     }
 #define LABELS(low_, high_, ...)                                                                             \
     {                                                                                                        \
-        .low = (low_), .high = (high_), .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, DRAWN_DIMS(__VA_ARGS__) \
+        low_ : high_, i64, constant, DRAWN_DIMS(__VA_ARGS__)                                                 \
     }
 #define STRIDED_LABELS(low_, high_, ...)                                                                     \
     {                                                                                                        \
-        .low = (low_), .high = (high_), .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD | TG_SAMPLE_STRIDED,     \
+        low_ : high_, i64, constant strided,                                                                 \
         DRAWN_DIMS(__VA_ARGS__)                                                                              \
     }
 #define DRAWN_SCALAR(low_, high_)                                                                            \
     {                                                                                                        \
-        .low = (low_), .high = (high_)                                                                       \
+        low_ : high_                                                                                         \
     }
 #define ABSENT                                                                                               \
     {                                                                                                        \
-        .flags = TG_SAMPLE_ABSENT | TG_SAMPLE_NO_GRAD                                                        \
+        absent constant                                                                                      \
     }
 
 #endif

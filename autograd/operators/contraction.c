@@ -35,12 +35,10 @@ TG_RULE(cross)
 static const tg_cross_attrs along_last = {1}, along_first = {0};
 TG_SAMPLES(crosses,
            {.label = "last",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), TG_RANGE(-2, 2)}, {TG_DIM2(1, 3), TG_RANGE(-2, 2)}),
             .attrs = &along_last},
            {.label = "first, strided",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 2), TG_RANGE(-2, 2), .flags = TG_SAMPLE_STRIDED},
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 2), TG_RANGE(-2, 2), strided},
                                    {TG_DIM2(3, 2), TG_RANGE(-2, 2)}),
             .attrs = &along_first})
 static const tg_attr_spec cross_specs[] = {

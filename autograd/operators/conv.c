@@ -348,23 +348,18 @@ TG_RULE(backward_weights)
 TG_SAMPLES(
     samples_convolution,
     {.label = "one dim",
-     .n_in = 3,
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 2, 6), DRAWN(-2, 2, 3, 2, 3), DRAWN(-2, 2, 3)),
      .attrs = WINDOWS(LIST(1), LIST(1), LIST(1), NO_LIST, 1)},
     {.label = "strided, dilated, asymmetric",
-     .n_in = 3,
      .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 1, 6, 5), STRIDED(-2, 2, 2, 1, 3, 2), STRIDED(-2, 2, 2)),
      .attrs = WINDOWS(LIST(2, 1), LIST(1, 0), LIST(1, 3), NO_LIST, 1)},
     {.label = "grouped, no bias",
-     .n_in = 3,
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 1, 4, 4, 3), DRAWN(-2, 2, 6, 2, 2, 1), ABSENT),
      .attrs = WINDOWS(LIST(1, 2), LIST(0, 1), LIST(2, 1), NO_LIST, 2)},
     {.label = "depthwise, three dims",
-     .n_in = 3,
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 1, 2, 2, 3, 4), DRAWN(-2, 2, 2, 1, 2, 1, 3), DRAWN(-2, 2, 2)),
      .attrs = WINDOWS(LIST(1, 2, 1), LIST(1, 0, 1), LIST(1, 1, 1), NO_LIST, 2)},
     {.label = "no batch",
-     .n_in = 3,
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 2, 4), DRAWN(-2, 2, 3, 2, 3), DRAWN(-2, 2, 3)),
      .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), NO_LIST, 1)})
 
@@ -372,62 +367,50 @@ TG_SAMPLES(
 TG_SAMPLES(
     samples_affine,
     {.label = "with relu",
-     .n_in = 5,
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 2, 4, 3), DRAWN(-1, 1, 16, 2, 2, 2), DRAWN(-1, 1, 16), DRAWN(-2, 2, 16),
                             DRAWN(-1, 1, 16)),
      .attrs = AFFINE(1, LIST(1, 2), LIST(1, 0), LIST(1, 1), NO_LIST, 1)},
     {.label = "grouped, no bias, no relu",
-     .n_in = 5,
      .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 2, 5), DRAWN(-2, 2, 4, 1, 3), ABSENT, DRAWN(-2, 2, 4), ABSENT),
      .attrs = AFFINE(0, LIST(1), LIST(1), LIST(1), NO_LIST, 2)},
     {.label = "no scale",
-     .n_in = 5,
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 1, 2, 4), DRAWN(-2, 2, 2, 2, 3), ABSENT, ABSENT, DRAWN(-2, 2, 2)),
      .attrs = AFFINE(1, LIST(1), LIST(0), LIST(1), NO_LIST, 1)})
 
 #define LARGE(low_, high_, ...)                                                                              \
     {                                                                                                        \
-        .low = (low_), .high = (high_), .flags = TG_SAMPLE_NO_GRAD | TG_SAMPLE_FIRST_ORDER, DRAWN_DIMS(__VA_ARGS__) \
+        low_ : high_, constant first_order, DRAWN_DIMS(__VA_ARGS__)                                                 \
     }
 
 TG_SAMPLES(
     samples_backward_data,
     {.label = "strided, with a rest",
-     .n_in = 3,
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 3, 2, 2), DRAWN(-2, 2, 2)),
      .attrs = WINDOWS(LIST(3), LIST(1), LIST(2), LIST(9), 1)},
     {.label = "grouped, stride and dilation not coprime",
-     .n_in = 3,
      .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 1, 2, 2, 3), STRIDED(-2, 2, 2, 1, 3, 2), ABSENT),
      .attrs = WINDOWS(LIST(4, 2), LIST(1, 1), LIST(2, 1), LIST(8, 5), 2)},
     {.label = "three dims",
-     .n_in = 3,
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 1, 2, 2, 3, 2), DRAWN(-2, 2, 2, 1, 2, 1, 2), DRAWN(-2, 2, 1)),
      .attrs = WINDOWS(LIST(1, 1, 2), LIST(0, 1, 0), LIST(1, 1, 1), LIST(3, 1, 4), 1)},
     {.label = "no batch",
-     .n_in = 3,
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 2, 3), DRAWN(-2, 2, 2, 2, 2), DRAWN(-2, 2, 2)),
      .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), LIST(4), 1)},
     {.label = "large enough for any backend",
-     .n_in = 3,
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 1, 1, 20), LARGE(-2, 2, 1, 56, 500), ABSENT),
      .attrs = WINDOWS(LIST(1), LIST(249), LIST(1), LIST(21), 1)})
 
 TG_SAMPLES(samples_backward_weights,
            {.label = "strided, with a rest",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 2, 9)),
             .attrs = WINDOWS(LIST(3), LIST(1), LIST(2), LIST(2), 1)},
            {.label = "grouped, dilated",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 2, 2, 3), STRIDED(-2, 2, 2, 4, 8, 5)),
             .attrs = WINDOWS(LIST(4, 2), LIST(1, 1), LIST(2, 1), LIST(3, 2), 2)},
            {.label = "no batch",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 2, 3), DRAWN(-2, 2, 0, 2, 4)),
             .attrs = WINDOWS(LIST(1), LIST(0), LIST(1), LIST(2), 1)},
            {.label = "large enough for any backend",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS(LARGE(-2, 2, 1, 8, 260), DRAWN(-2, 2, 1, 1, 21)),
             .attrs = WINDOWS(LIST(1), LIST(244), LIST(1), LIST(250), 1)})
 

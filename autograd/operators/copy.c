@@ -173,42 +173,41 @@ TG_RULE(cat)
 /* -- rows ----------------------------------------------------------------------------------------------- */
 
 #define MATRIX TG_DIM2(3, 4), TG_RANGE(-2, 2)
-#define STRIDED .flags = TG_SAMPLE_STRIDED
+#define STRIDED strided
 static const tg_slice_backward_attrs back_rows = {0, 1, 1, 5}, back_columns = {1, 1, 2, 9};
-TG_SAMPLES(slices_back, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &back_rows},
-           {.label = "every second column", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &back_columns},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &back_columns})
+TG_SAMPLES(slices_back, {.label = "rows", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &back_rows},
+           {.label = "every second column", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &back_columns},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &back_columns})
 #define PLANES TG_DIM4(2, 3, 2, 2), TG_RANGE(-2, 2)
-TG_SAMPLES(copies, {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX})},
-           {.label = "planes", .n_in = 1, .in = TG_SAMPLE_INPUTS({PLANES})},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED})},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)})})
+TG_SAMPLES(copies, {.label = "matrix", .in = TG_SAMPLE_INPUTS({MATRIX})},
+           {.label = "planes", .in = TG_SAMPLE_INPUTS({PLANES})},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED})},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)})})
 static const tg_reorder_attrs first_layout = {0};
 TG_SAMPLES(reorders,
-           {.label = "planes", .n_in = 1, .in = TG_SAMPLE_INPUTS({PLANES}), .attrs = &first_layout},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &first_layout})
+           {.label = "planes", .in = TG_SAMPLE_INPUTS({PLANES}), .attrs = &first_layout},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &first_layout})
 static const tg_cat_attrs along_rows = {0}, along_columns = {1};
 TG_SAMPLES(
     joins,
-    {.label = "rows", .n_in = 2, .in = TG_SAMPLE_INPUTS({MATRIX}, {TG_DIM2(2, 4), TG_RANGE(-2, 2)}), .attrs = &along_rows},
+    {.label = "rows", .in = TG_SAMPLE_INPUTS({MATRIX}, {TG_DIM2(2, 4), TG_RANGE(-2, 2)}), .attrs = &along_rows},
     {.label = "columns, strided",
-     .n_in = 3,
      .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}, {TG_DIM2(3, 1), TG_RANGE(-2, 2)}, {TG_DIM2(3, 2), TG_RANGE(-2, 2)}),
      .attrs = &along_columns},
-    {.label = "one", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM1(4), TG_RANGE(-2, 2)}), .attrs = &along_rows})
+    {.label = "one", .in = TG_SAMPLE_INPUTS({TG_DIM1(4), TG_RANGE(-2, 2)}), .attrs = &along_rows})
 static const tg_full_attrs full_matrix = {TG_F64, {2, {3, 4}}}, full_scalar = {TG_F32, {0, {0}}};
 static const double seven[] = {7};
-TG_SAMPLES(constants, {.label = "matrix", .n_in = 0, .attrs = &full_matrix, .scalars = seven},
-           {.label = "scalar", .n_in = 0, .attrs = &full_scalar, .scalars = seven})
-TG_SAMPLES(in_place, {.label = "matrix", .n_in = 2, .in = TG_SAMPLE_INPUTS({MATRIX}, {MATRIX})},
-           {.label = "strided", .n_in = 2, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}, {MATRIX})},
-           {.label = "scalar", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}, {TG_RANGE(-2, 2)})})
-TG_SAMPLES(in_place_broadcast, {.label = "matrix", .n_in = 2, .in = TG_SAMPLE_INPUTS({MATRIX}, {MATRIX})},
-           {.label = "row into strided", .n_in = 2, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}, {TG_DIM1(4), TG_RANGE(-2, 2)})},
-           {.label = "scalar", .n_in = 2, .in = TG_SAMPLE_INPUTS({MATRIX}, {TG_RANGE(-2, 2)})})
-TG_SAMPLES(in_place_fill, {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .scalars = seven},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .scalars = seven},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .scalars = seven})
+TG_SAMPLES(constants, {.label = "matrix", .attrs = &full_matrix, .scalars = seven},
+           {.label = "scalar", .attrs = &full_scalar, .scalars = seven})
+TG_SAMPLES(in_place, {.label = "matrix", .in = TG_SAMPLE_INPUTS({MATRIX}, {MATRIX})},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}, {MATRIX})},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}, {TG_RANGE(-2, 2)})})
+TG_SAMPLES(in_place_broadcast, {.label = "matrix", .in = TG_SAMPLE_INPUTS({MATRIX}, {MATRIX})},
+           {.label = "row into strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}, {TG_DIM1(4), TG_RANGE(-2, 2)})},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS({MATRIX}, {TG_RANGE(-2, 2)})})
+TG_SAMPLES(in_place_fill, {.label = "matrix", .in = TG_SAMPLE_INPUTS({MATRIX}), .scalars = seven},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .scalars = seven},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .scalars = seven})
 
 static const tg_attr_spec slice_backward_specs[] = {
     {.name = "dim",

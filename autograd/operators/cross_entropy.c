@@ -236,13 +236,13 @@ TG_RULE(cross_entropy_backward)
 
 /* clang-format off */
 TG_SAMPLES(samples_label_range,
-           {.label = "all in range", .n_in = 1, .in = TG_SAMPLE_INPUTS(LABELS(0, 4, 9)),
+           {.label = "all in range", .in = TG_SAMPLE_INPUTS(LABELS(0, 4, 9)),
             .attrs = &(const tg_label_range_attrs){-100, 4}},
-           {.label = "some ignored, some wrong", .n_in = 1, .in = TG_SAMPLE_INPUTS(LABELS(-2, 6, 3, 7)),
+           {.label = "some ignored, some wrong", .in = TG_SAMPLE_INPUTS(LABELS(-2, 6, 3, 7)),
             .attrs = &(const tg_label_range_attrs){-1, 4}},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS(STRIDED_LABELS(0, 6, 5, 4)),
+           {.label = "strided", .in = TG_SAMPLE_INPUTS(STRIDED_LABELS(0, 6, 5, 4)),
             .attrs = &(const tg_label_range_attrs){5, 4}},
-           {.label = "none", .n_in = 1, .in = TG_SAMPLE_INPUTS(LABELS(0, 4, 0)),
+           {.label = "none", .in = TG_SAMPLE_INPUTS(LABELS(0, 4, 0)),
             .attrs = &(const tg_label_range_attrs){-100, 4}})
 
 #define NLL(how, ignore, smoothing) &(const tg_nll_loss_attrs){ignore, TG_REDUCE_##how, smoothing}
@@ -250,22 +250,22 @@ TG_SAMPLES(samples_label_range,
 /* Labels of −1 are ignored in these. */
 #define NLL_SAMPLES(name, from, to, smoothing)                                                               \
     TG_SAMPLES(name,                                                                                         \
-               {.label = "mean", .n_in = 3, .attrs = NLL(MEAN, -100, smoothing),                             \
+               {.label = "mean", .attrs = NLL(MEAN, -100, smoothing),                                        \
                 .in = TG_SAMPLE_INPUTS(DRAWN(from, to, 5, 3), LABELS(0, 3, 5), ABSENT)},                                     \
-               {.label = "sum, weights, some ignored", .n_in = 3, .attrs = NLL(SUM, -1, 0),                  \
+               {.label = "sum, weights, some ignored", .attrs = NLL(SUM, -1, 0),                             \
                 .in = TG_SAMPLE_INPUTS(DRAWN(from, to, 7, 4), LABELS(-1, 4, 7), CONSTANT(0.5, 2, 4))},                       \
-               {.label = "none, strided", .n_in = 3, .attrs = NLL(NONE, -1, smoothing),                      \
+               {.label = "none, strided", .attrs = NLL(NONE, -1, smoothing),                                 \
                 .in = TG_SAMPLE_INPUTS(STRIDED(from, to, 6, 3), LABELS(-1, 3, 6), ABSENT)},                                  \
-               {.label = "mean, weights, images", .n_in = 3, .attrs = NLL(MEAN, -1, smoothing),              \
+               {.label = "mean, weights, images", .attrs = NLL(MEAN, -1, smoothing),                         \
                 .in = TG_SAMPLE_INPUTS(DRAWN(from, to, 2, 3, 2, 3), LABELS(-1, 3, 2, 2, 3), CONSTANT(0.5, 2, 3))},           \
-               {.label = "none, weights, sequences", .n_in = 3, .attrs = NLL(NONE, 1, 0),                    \
+               {.label = "none, weights, sequences", .attrs = NLL(NONE, 1, 0),                               \
                 .in = TG_SAMPLE_INPUTS(STRIDED(from, to, 2, 4, 3), STRIDED_LABELS(0, 4, 2, 3), CONSTANT(0.5, 2, 4))},        \
-               {.label = "one sample", .n_in = 3, .attrs = NLL(MEAN, -100, smoothing),                       \
-                .in = TG_SAMPLE_INPUTS(DRAWN(from, to, 5), {.high = 5, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD},         \
+               {.label = "one sample", .attrs = NLL(MEAN, -100, smoothing),                                  \
+                .in = TG_SAMPLE_INPUTS(DRAWN(from, to, 5), {0 : 5, i64, constant},                           \
                        CONSTANT(0.5, 2, 5))},                                                                \
-               {.label = "past one vector", .n_in = 3, .attrs = NLL(MEAN, -1, smoothing),                    \
+               {.label = "past one vector", .attrs = NLL(MEAN, -1, smoothing),                               \
                 .in = TG_SAMPLE_INPUTS(DRAWN(from, to, 3, 19), LABELS(0, 19, 3), CONSTANT(0.5, 2, 19))},                     \
-               {.label = "no samples", .n_in = 3, .attrs = NLL(SUM, -100, smoothing),                        \
+               {.label = "no samples", .attrs = NLL(SUM, -100, smoothing),                                   \
                 .in = TG_SAMPLE_INPUTS(DRAWN(from, to, 0, 3), LABELS(0, 3, 0), ABSENT)})
 
 NLL_SAMPLES(samples_nll_loss, -3, 0, 0)
@@ -275,26 +275,26 @@ NLL_SAMPLES(samples_cross_entropy, -2, 2, 0.2)
     &(const tg_nll_loss_backward_attrs){ignore, TG_REDUCE_##how, n_classes, smoothing}
 
 TG_SAMPLES(samples_nll_loss_backward,
-           {.label = "mean", .n_in = 3, .attrs = BACK(MEAN, -100, 3, 0),
+           {.label = "mean", .attrs = BACK(MEAN, -100, 3, 0),
             .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), LABELS(0, 3, 5), ABSENT)},
-           {.label = "mean, weights, some ignored, smoothed", .n_in = 3, .attrs = BACK(MEAN, -1, 4, 0.3),
+           {.label = "mean, weights, some ignored, smoothed", .attrs = BACK(MEAN, -1, 4, 0.3),
             .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), LABELS(-1, 4, 7), CONSTANT(0.5, 2, 4))},
-           {.label = "none, images", .n_in = 3, .attrs = BACK(NONE, -1, 3, 0.1),
+           {.label = "none, images", .attrs = BACK(NONE, -1, 3, 0.1),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 2, 3), STRIDED_LABELS(-1, 3, 2, 2, 3), CONSTANT(0.5, 2, 3))},
-           {.label = "one sample", .n_in = 3, .attrs = BACK(SUM, -100, 5, 0),
-            .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), {.high = 5, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD}, ABSENT)})
+           {.label = "one sample", .attrs = BACK(SUM, -100, 5, 0),
+            .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), {0 : 5, i64, constant}, ABSENT)})
 
 TG_SAMPLES(samples_cross_entropy_backward,
-           {.label = "mean", .n_in = 4, .attrs = BACK(MEAN, -100, 3, 0),
+           {.label = "mean", .attrs = BACK(MEAN, -100, 3, 0),
             .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN(-2, 0, 5, 3), LABELS(0, 3, 5), ABSENT)},
-           {.label = "mean, weights, some ignored, smoothed", .n_in = 4, .attrs = BACK(MEAN, -1, 4, 0.3),
+           {.label = "mean, weights, some ignored, smoothed", .attrs = BACK(MEAN, -1, 4, 0.3),
             .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN(-2, 0, 7, 4), LABELS(-1, 4, 7), CONSTANT(0.5, 2, 4))},
-           {.label = "none, images", .n_in = 4, .attrs = BACK(NONE, -1, 3, 0.1),
+           {.label = "none, images", .attrs = BACK(NONE, -1, 3, 0.1),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 2, 3), STRIDED(-2, 0, 2, 3, 2, 3), STRIDED_LABELS(-1, 3, 2, 2, 3),
                    CONSTANT(0.5, 2, 3))},
-           {.label = "one sample", .n_in = 4, .attrs = BACK(SUM, -100, 5, 0),
+           {.label = "one sample", .attrs = BACK(SUM, -100, 5, 0),
             .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2),
-                   DRAWN(-2, 0, 5), {.high = 5, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD},
+                   DRAWN(-2, 0, 5), {0 : 5, i64, constant},
                    ABSENT)})
 /* clang-format on */
 

@@ -67,12 +67,14 @@ TG_RULE(ctc_loss_backward)
 #define LOG_PROBS(...) DRAWN(-30, -25, __VA_ARGS__)
 #define CTC(BLANK, ZERO) &(const tg_ctc_loss_attrs){BLANK, ZERO}
 TG_SAMPLES(samples_ctc_loss,
-           {.label = "three of five", .n_in = 4, .attrs = CTC(0, 0), .tolerance = 1e-5f,
-            .in = TG_SAMPLE_INPUTS(LOG_PROBS(6, 2, 4), LABELS(1, 3, 2, 2), LABELS(5, 7, 2), LABELS(1, 3, 2))},
-           {.label = "infeasible ones", .n_in = 4, .attrs = CTC(2, 1), .tolerance = 1e-5f,
-            .in = TG_SAMPLE_INPUTS(LOG_PROBS(3, 4, 3), LABELS(0, 2, 4, 3), LABELS(1, 4, 4), LABELS(0, 4, 4))})
+           {.label = "three of five", .attrs = CTC(0, 0),
+            .in = TG_SAMPLE_INPUTS(LOG_PROBS(6, 2, 4), LABELS(1, 3, 2, 2), LABELS(5, 7, 2), LABELS(1, 3, 2),
+                                   tolerance 1e-5)},
+           {.label = "infeasible ones", .attrs = CTC(2, 1),
+            .in = TG_SAMPLE_INPUTS(LOG_PROBS(3, 4, 3), LABELS(0, 2, 4, 3), LABELS(1, 4, 4), LABELS(0, 4, 4),
+                                   tolerance 1e-5)})
 TG_SAMPLES(samples_ctc_loss_backward,
-           {.label = "of gy", .n_in = 5, .attrs = CTC(0, 0),
+           {.label = "of gy", .attrs = CTC(0, 0),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2), CONSTANT(-3, 0, 6, 2, 4), LABELS(1, 3, 2, 2), LABELS(5, 7, 2),
                                    LABELS(1, 3, 2))})
 /* clang-format on */

@@ -194,46 +194,42 @@ TG_RULE(cummin)
 
 #define MATRIX TG_DIM2(4, 5), TG_RANGE(-2, 2)
 #define CUBE TG_DIM3(2, 3, 3), TG_RANGE(-2, 2)
-#define STRIDED .flags = TG_SAMPLE_STRIDED
-#define WHOLE .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD | TG_SAMPLE_STRIDED
+#define STRIDED strided
+#define WHOLE i64, constant strided
 static const tg_scan_attrs down = {0, 0}, across = {1, 0}, up = {0, 1}, back = {1, 1};
-TG_SAMPLES(series, {.label = "across", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &across},
-           {.label = "strided, down", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &down},
-           {.label = "middle, from the end", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &back},
-           {.label = "zeros", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM1(3)}), .attrs = &down},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &down},
-           {.label = "i64", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE, WHOLE}), .attrs = &up})
-TG_SAMPLES(logs, {.label = "across", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &across},
-           {.label = "strided, down", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &down},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &down})
-#define APART .flags = TG_SAMPLE_DISTINCT, .distance = 0.05
-TG_SAMPLES(records, {.label = "across", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, APART}), .attrs = &across},
+TG_SAMPLES(series, {.label = "across", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &across},
+           {.label = "strided, down", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &down},
+           {.label = "middle, from the end", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &back},
+           {.label = "zeros", .in = TG_SAMPLE_INPUTS({TG_DIM1(3)}), .attrs = &down},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &down},
+           {.label = "i64", .in = TG_SAMPLE_INPUTS({CUBE, WHOLE}), .attrs = &up})
+TG_SAMPLES(logs, {.label = "across", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &across},
+           {.label = "strided, down", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &down},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &down})
+#define APART distinct, apart 0.05
+TG_SAMPLES(records, {.label = "across", .in = TG_SAMPLE_INPUTS({MATRIX, APART}), .attrs = &across},
            {.label = "strided, down",
-            .n_in = 1,
-            .in = TG_SAMPLE_INPUTS({MATRIX, .flags = TG_SAMPLE_DISTINCT | TG_SAMPLE_STRIDED,
-                                    .distance = 0.05}),
+            .in = TG_SAMPLE_INPUTS({MATRIX, distinct strided,
+                                    apart 0.05}),
             .attrs = &down},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &down},
-           {.label = "i64", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE, WHOLE}), .attrs = &across})
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &down},
+           {.label = "i64", .in = TG_SAMPLE_INPUTS({CUBE, WHOLE}), .attrs = &across})
 TG_SAMPLES(recurrences,
-           {.label = "across", .n_in = 2, .in = TG_SAMPLE_INPUTS({MATRIX}, {MATRIX}), .attrs = &across},
+           {.label = "across", .in = TG_SAMPLE_INPUTS({MATRIX}, {MATRIX}), .attrs = &across},
            {.label = "strided, from the end",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}, {MATRIX, STRIDED}),
             .attrs = &up},
            {.label = "scalar",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}, {TG_RANGE(-2, 2)}),
             .attrs = &down})
 static const tg_argmax_attrs rows = {0, 0}, columns_kept = {1, 1};
-TG_SAMPLES(factors, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &rows},
+TG_SAMPLES(factors, {.label = "rows", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &rows},
            {.label = "strided, columns, kept",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}),
             .attrs = &columns_kept},
-           {.label = "zeros", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM1(2)}), .attrs = &rows},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &rows},
-           {.label = "i64", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE, WHOLE}), .attrs = &columns_kept})
+           {.label = "zeros", .in = TG_SAMPLE_INPUTS({TG_DIM1(2)}), .attrs = &rows},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &rows},
+           {.label = "i64", .in = TG_SAMPLE_INPUTS({CUBE, WHOLE}), .attrs = &columns_kept})
 
 static const tg_attr_spec scan_specs[] = {
     {.name = "dim", .type = TG_ATTR_INT, .offset = offsetof(tg_scan_attrs, dim), .doc = "along this dim"},

@@ -176,23 +176,23 @@ TG_RULE(cdist_backward)
     }
 #define OFF_ZERO_STRIDED                                                                                     \
     {                                                                                                        \
-        TG_DIM2(4, 3), TG_RANGE(-2, 2), TG_AWAY(0, 0.3), .flags = TG_SAMPLE_STRIDED                          \
+        TG_DIM2(4, 3), TG_RANGE(-2, 2), TG_AWAY(0, 0.3), strided                                             \
     }
 #define APART                                                                                                \
     {                                                                                                        \
-        TG_DIM2(3, 4), TG_RANGE(0.5, 2), .flags = TG_SAMPLE_DISTINCT, .distance = 0.05                       \
+        TG_DIM2(3, 4), TG_RANGE(0.5, 2), distinct, apart 0.05                                                \
     }
 TG_SAMPLES(
-    norms, {.label = "p 2, rows", .n_in = 1, .in = TG_SAMPLE_INPUTS(OFF_ZERO), .attrs = P(1, 0, 2)},
-    {.label = "p 2, strided, all", .n_in = 1, .in = TG_SAMPLE_INPUTS(OFF_ZERO_STRIDED), .attrs = P(3, 0, 2)},
-    {.label = "p 1, columns, kept", .n_in = 1, .in = TG_SAMPLE_INPUTS(OFF_ZERO), .attrs = P(2, 1, 1)},
-    {.label = "p 0", .n_in = 1, .in = TG_SAMPLE_INPUTS(OFF_ZERO), .attrs = P(2, 0, 0)},
-    {.label = "p 3, strided", .n_in = 1, .in = TG_SAMPLE_INPUTS(OFF_ZERO_STRIDED), .attrs = P(1, 0, 3)},
-    {.label = "p 0.5", .n_in = 1, .in = TG_SAMPLE_INPUTS(OFF_ZERO), .attrs = P(2, 0, 0.5)},
-    {.label = "p -1.5", .n_in = 1, .in = TG_SAMPLE_INPUTS(OFF_ZERO), .attrs = P(3, 0, -1.5)},
-    {.label = "p inf", .n_in = 1, .in = TG_SAMPLE_INPUTS(APART), .attrs = P(2, 0, (double)INFINITY)},
-    {.label = "p -inf", .n_in = 1, .in = TG_SAMPLE_INPUTS(APART), .attrs = P(1, 0, -(double)INFINITY)},
-    {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(0.5, 2)}), .attrs = P(0, 0, 2)})
+    norms, {.label = "p 2, rows", .in = TG_SAMPLE_INPUTS(OFF_ZERO), .attrs = P(1, 0, 2)},
+    {.label = "p 2, strided, all", .in = TG_SAMPLE_INPUTS(OFF_ZERO_STRIDED), .attrs = P(3, 0, 2)},
+    {.label = "p 1, columns, kept", .in = TG_SAMPLE_INPUTS(OFF_ZERO), .attrs = P(2, 1, 1)},
+    {.label = "p 0", .in = TG_SAMPLE_INPUTS(OFF_ZERO), .attrs = P(2, 0, 0)},
+    {.label = "p 3, strided", .in = TG_SAMPLE_INPUTS(OFF_ZERO_STRIDED), .attrs = P(1, 0, 3)},
+    {.label = "p 0.5", .in = TG_SAMPLE_INPUTS(OFF_ZERO), .attrs = P(2, 0, 0.5)},
+    {.label = "p -1.5", .in = TG_SAMPLE_INPUTS(OFF_ZERO), .attrs = P(3, 0, -1.5)},
+    {.label = "p inf", .in = TG_SAMPLE_INPUTS(APART), .attrs = P(2, 0, (double)INFINITY)},
+    {.label = "p -inf", .in = TG_SAMPLE_INPUTS(APART), .attrs = P(1, 0, -(double)INFINITY)},
+    {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(0.5, 2)}), .attrs = P(0, 0, 2)})
 
 #define D(p_)                                                                                                \
     &(const tg_cdist_attrs)                                                                                  \
@@ -209,28 +209,26 @@ TG_SAMPLES(
     }
 #define FAR_STRIDED(...)                                                                                     \
     {                                                                                                        \
-        TG_RANGE(1.5, 2.5), .flags = TG_SAMPLE_STRIDED, DRAWN_DIMS(__VA_ARGS__)                              \
+        TG_RANGE(1.5, 2.5), strided, DRAWN_DIMS(__VA_ARGS__)                                                 \
     }
 TG_SAMPLES(
-    distances, {.label = "p 2", .n_in = 2, .in = TG_SAMPLE_INPUTS(NEAR(3, 2), FAR(4, 2)), .attrs = D(2)},
+    distances, {.label = "p 2", .in = TG_SAMPLE_INPUTS(NEAR(3, 2), FAR(4, 2)), .attrs = D(2)},
     {.label = "p 1, strided",
-     .n_in = 2,
      .in = TG_SAMPLE_INPUTS(NEAR(2, 2), FAR_STRIDED(3, 2)),
      .attrs = D(1)},
-    {.label = "p 3, batches", .n_in = 2, .in = TG_SAMPLE_INPUTS(NEAR(2, 2, 2), FAR(2, 3, 2)), .attrs = D(3)},
-    {.label = "p 0.5", .n_in = 2, .in = TG_SAMPLE_INPUTS(NEAR(2, 2), FAR(2, 2)), .attrs = D(0.5)},
+    {.label = "p 3, batches", .in = TG_SAMPLE_INPUTS(NEAR(2, 2, 2), FAR(2, 3, 2)), .attrs = D(3)},
+    {.label = "p 0.5", .in = TG_SAMPLE_INPUTS(NEAR(2, 2), FAR(2, 2)), .attrs = D(0.5)},
     {.label = "p inf",
-     .n_in = 2,
      .in = TG_SAMPLE_INPUTS(NEAR(2, 2), FAR(3, 2)),
      .attrs = D((double)INFINITY)},
-    {.label = "p 0", .n_in = 2, .in = TG_SAMPLE_INPUTS(NEAR(2, 2), FAR(3, 2)), .attrs = D(0)})
+    {.label = "p 0", .in = TG_SAMPLE_INPUTS(NEAR(2, 2), FAR(3, 2)), .attrs = D(0)})
 #define BACK(...)                                                                                            \
     TG_SAMPLE_INPUTS({TG_RANGE(-1, 1), DRAWN_DIMS(2, 3)}, NEAR(2, 2), FAR(3, 2),                             \
                      {TG_RANGE(1, 2), __VA_ARGS__ DRAWN_DIMS(2, 3)})
-TG_SAMPLES(distances_back, {.label = "p 2", .n_in = 4, .in = BACK(), .attrs = D(2)},
-           {.label = "p 3, strided", .n_in = 4, .in = BACK(.flags = TG_SAMPLE_STRIDED, ), .attrs = D(3)},
-           {.label = "p 1", .n_in = 4, .in = BACK(), .attrs = D(1)},
-           {.label = "p 0.5", .n_in = 4, .in = BACK(), .attrs = D(0.5)})
+TG_SAMPLES(distances_back, {.label = "p 2", .in = BACK(), .attrs = D(2)},
+           {.label = "p 3, strided", .in = BACK(strided, ), .attrs = D(3)},
+           {.label = "p 1", .in = BACK(), .attrs = D(1)},
+           {.label = "p 0.5", .in = BACK(), .attrs = D(0.5)})
 
 static const tg_attr_spec norm_specs[] = {
     {.name = "dims",

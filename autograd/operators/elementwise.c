@@ -49,81 +49,66 @@ const tg_sample *tg_samples_not_zero(size_t *n)
 
 TG_SAMPLES(with_scalar,
            {.label = "strided",
-            .n_in = 1,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, TG_RANGE(-2, 2)}),
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), strided, TG_RANGE(-2, 2)}),
             .scalars = one_scalar},
            {.label = "i64",
-            .n_in = 1,
-            .in = TG_SAMPLE_INPUTS({TG_DIM1(5), .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(-4, 5)}),
+            .in = TG_SAMPLE_INPUTS({TG_DIM1(5), i64, constant, TG_RANGE(-4, 5)}),
             .scalars = cubic})
 TG_SAMPLES(
     powers,
-    {.label = "power 1.75", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_RANGE(0.5, 2)}), .scalars = one_scalar},
-    {.label = "cube", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM1(5), TG_RANGE(-2, 2), TG_AWAY(0, 0.3)}), .scalars = cubic},
+    {.label = "power 1.75", .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_RANGE(0.5, 2)}), .scalars = one_scalar},
+    {.label = "cube", .in = TG_SAMPLE_INPUTS({TG_DIM1(5), TG_RANGE(-2, 2), TG_AWAY(0, 0.3)}), .scalars = cubic},
     {.label = "strided, power -0.5",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), TG_RANGE(0.5, 2), .flags = TG_SAMPLE_STRIDED}),
+     .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), TG_RANGE(0.5, 2), strided}),
      .scalars = minus_half})
 
 #define REAL TG_RANGE(-2, 2)
-#define INTEGERS .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(-4, 5)
+#define INTEGERS i64, constant, TG_RANGE(-4, 5)
 #define POSITIVE TG_RANGE(0.5, 2)
 #define NOT_ZERO TG_RANGE(-2, 2), TG_AWAY(0, 0.4)
-TG_SAMPLES(pairs, {.label = "same dims", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), REAL}, {TG_DIM2(3, 4), REAL})},
+TG_SAMPLES(pairs, {.label = "same dims", .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), REAL}, {TG_DIM2(3, 4), REAL})},
            {.label = "row and column",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), REAL}, {TG_DIM3(2, 1, 4), REAL})},
-           {.label = "scalar", .n_in = 2, .in = TG_SAMPLE_INPUTS({TG_DIM1(5), REAL}, {TG_NO_DIMS, REAL})},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_DIM1(5), REAL}, {TG_NO_DIMS, REAL})},
            {.label = "strided",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, REAL}, {TG_DIM1(3), REAL})},
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), strided, REAL}, {TG_DIM1(3), REAL})},
            {.label = "i64",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), INTEGERS}, {TG_DIM1(3), INTEGERS})})
 TG_BINARY_SAMPLES(quotients, REAL, NOT_ZERO)
 /* Where the formula is 0·∞, too: the bases, then the exponents, are all 0. */
 TG_SAMPLES(powers_of_two,
            {.label = "strided",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, POSITIVE}, {TG_DIM1(3), REAL})},
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), strided, POSITIVE}, {TG_DIM1(3), REAL})},
            {.label = "base 0",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS({TG_DIM1(3), .flags = TG_SAMPLE_NO_GRAD}, {TG_DIM1(3), TG_RANGE(0.5, 2)})},
+            .in = TG_SAMPLE_INPUTS({TG_DIM1(3), constant}, {TG_DIM1(3), TG_RANGE(0.5, 2)})},
            {.label = "base and exponent 0",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS({TG_DIM1(3)}, {TG_DIM1(3), .flags = TG_SAMPLE_NO_GRAD})})
+            .in = TG_SAMPLE_INPUTS({TG_DIM1(3)}, {TG_DIM1(3), constant})})
 /* Ranges that interleave without touching: no ties between the operands. */
-#define LOW_OR_HIGH TG_RANGE(-2, 2), .n_kinks = 1, .kinks = {0}, .distance = 0.6
+#define LOW_OR_HIGH TG_RANGE(-2, 2), away 0.6 from [0]
 #define MIDDLE TG_RANGE(-0.4, 0.4)
 TG_BINARY_SAMPLES(no_ties, LOW_OR_HIGH, MIDDLE)
 
-#define CONDITION .dtype = TG_BOOL, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(0, 2)
+#define CONDITION boolean, constant, TG_RANGE(0, 2)
 TG_SAMPLES(choices,
            {.label = "same dims",
-            .n_in = 3,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), CONDITION}, {TG_DIM2(3, 4), REAL}, {TG_DIM2(3, 4), REAL})},
            {.label = "broadcast",
-            .n_in = 3,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), CONDITION}, {TG_DIM1(4), REAL}, {TG_NO_DIMS, REAL})},
            {.label = "strided",
-            .n_in = 3,
             .in = TG_SAMPLE_INPUTS({TG_DIM1(3), CONDITION},
-                   {TG_DIM2(4, 3), REAL, .flags = TG_SAMPLE_STRIDED},
+                   {TG_DIM2(4, 3), REAL, strided},
                    {TG_DIM2(4, 3), REAL})})
 
 static const tg_to_attrs to_f64 = {TG_F64}, to_f32 = {TG_F32}, to_bool = {TG_BOOL};
-TG_SAMPLES(conversions, {.label = "to f64", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), REAL}), .attrs = &to_f64},
+TG_SAMPLES(conversions, {.label = "to f64", .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), REAL}), .attrs = &to_f64},
            {.label = "strided, to f64",
-            .n_in = 1,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), REAL, .flags = TG_SAMPLE_STRIDED}),
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), REAL, strided}),
             .attrs = &to_f64},
            {.label = "bool to f32",
-            .n_in = 1,
-            .in = TG_SAMPLE_INPUTS({TG_DIM1(5), .dtype = TG_BOOL, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(0, 2)}),
+            .in = TG_SAMPLE_INPUTS({TG_DIM1(5), boolean, constant, TG_RANGE(0, 2)}),
             .attrs = &to_f32},
            {.label = "i64 to bool",
-            .n_in = 1,
-            .in = TG_SAMPLE_INPUTS({TG_NO_DIMS, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(-2, 3)}),
+            .in = TG_SAMPLE_INPUTS({TG_NO_DIMS, i64, constant, TG_RANGE(-2, 3)}),
             .attrs = &to_bool})
 
 /* -- one input ------------------------------------------------------------------------------------------ */

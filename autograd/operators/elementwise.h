@@ -71,13 +71,11 @@ const tg_sample *tg_samples_not_zero(size_t *n);
 /* Samples: a matrix with gaps. */
 #define TG_UNARY_SAMPLES(name, ...)                                                                          \
     TG_SAMPLES(name, {.label = "strided",                                                                    \
-                      .n_in = 1,                                                                             \
-                      .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__})})
+                      .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), strided, __VA_ARGS__})})
 
 /* Each operand with its own range, B the second's; both are broadcast. */
 #define TG_BINARY_SAMPLES(name, A, B)                                                                        \
     TG_SAMPLES(name, {.label = "strided, broadcast",                                                         \
-                      .n_in = 2,                                                                             \
-                      .in = TG_SAMPLE_INPUTS({TG_DIM3(4, 1, 3), .flags = TG_SAMPLE_STRIDED, A}, {TG_DIM2(2, 1), B})})
+                      .in = TG_SAMPLE_INPUTS({TG_DIM3(4, 1, 3), strided, A}, {TG_DIM2(2, 1), B})})
 
 #endif

@@ -118,32 +118,30 @@ TG_RULE(min)
 
 #define MATRIX TG_DIM2(3, 4), TG_RANGE(-2, 2)
 #define CUBE TG_DIM3(2, 3, 4), TG_RANGE(-2, 2)
-#define APART .flags = TG_SAMPLE_DISTINCT, .distance = 0.05
-#define APART_STRIDED .flags = TG_SAMPLE_DISTINCT | TG_SAMPLE_STRIDED, .distance = 0.05
-#define WHOLE .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD | TG_SAMPLE_STRIDED
-#define TRUTH .dtype = TG_BOOL, .flags = TG_SAMPLE_NO_GRAD
+#define APART distinct, apart 0.05
+#define APART_STRIDED distinct strided, apart 0.05
+#define WHOLE i64, constant strided
+#define TRUTH boolean, constant
 static const tg_reduce_attrs nothing = {0, 0}, rows = {1, 0}, columns = {2, 0}, both_kept = {3, 1},
                              ends = {5, 0};
-TG_SAMPLES(extrema, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, APART}), .attrs = &rows},
+TG_SAMPLES(extrema, {.label = "rows", .in = TG_SAMPLE_INPUTS({MATRIX, APART}), .attrs = &rows},
            {.label = "strided, columns",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS({MATRIX, APART_STRIDED}),
             .attrs = &columns},
-           {.label = "first and last dim", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE, APART}), .attrs = &ends},
-           {.label = "all, kept", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, APART}), .attrs = &both_kept},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &nothing},
-           {.label = "i64", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE, WHOLE}), .attrs = &ends},
-           {.label = "bool", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, TRUTH}), .attrs = &columns})
+           {.label = "first and last dim", .in = TG_SAMPLE_INPUTS({CUBE, APART}), .attrs = &ends},
+           {.label = "all, kept", .in = TG_SAMPLE_INPUTS({MATRIX, APART}), .attrs = &both_kept},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &nothing},
+           {.label = "i64", .in = TG_SAMPLE_INPUTS({CUBE, WHOLE}), .attrs = &ends},
+           {.label = "bool", .in = TG_SAMPLE_INPUTS({MATRIX, TRUTH}), .attrs = &columns})
 static const tg_argmax_attrs along_columns = {1, 0}, along_rows = {0, 1};
 TG_SAMPLES(arguments,
-           {.label = "columns", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, APART}), .attrs = &along_columns},
+           {.label = "columns", .in = TG_SAMPLE_INPUTS({MATRIX, APART}), .attrs = &along_columns},
            {.label = "strided, rows, kept",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS({MATRIX, APART_STRIDED}),
             .attrs = &along_rows},
-           {.label = "middle", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE, APART}), .attrs = &along_columns},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &along_rows},
-           {.label = "i64", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE, WHOLE}), .attrs = &along_columns})
+           {.label = "middle", .in = TG_SAMPLE_INPUTS({CUBE, APART}), .attrs = &along_columns},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &along_rows},
+           {.label = "i64", .in = TG_SAMPLE_INPUTS({CUBE, WHOLE}), .attrs = &along_columns})
 
 static const tg_attr_spec argmax_specs[] = {
     {.name = "dim", .type = TG_ATTR_INT, .offset = offsetof(tg_argmax_attrs, dim), .doc = "along this dim"},

@@ -240,33 +240,33 @@ TG_RULE(rms_norm)
 /* clang-format off */
 #define GROUPS(n) &(const tg_group_norm_attrs){.groups = n, .eps = 1e-3}
 TG_SAMPLES(samples_group_norm,
-           {.label = "images", .n_in = 3, .attrs = GROUPS(2),
+           {.label = "images", .attrs = GROUPS(2),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 4, 3, 2), DRAWN(0.5, 2, 4), DRAWN(-1, 1, 4))},
-           {.label = "rows, strided", .n_in = 3, .attrs = GROUPS(1),
+           {.label = "rows, strided", .attrs = GROUPS(1),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 3, 4), STRIDED(0.5, 2, 4), ABSENT)},
-           {.label = "instances, past one vector", .n_in = 3, .attrs = GROUPS(2),
+           {.label = "instances, past one vector", .attrs = GROUPS(2),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 2, 19), ABSENT, DRAWN(-1, 1, 2))},
-           {.label = "empty batch", .n_in = 3, .attrs = GROUPS(2),
+           {.label = "empty batch", .attrs = GROUPS(2),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 4), DRAWN(0.5, 2, 4), DRAWN(-1, 1, 4))})
 #define GROUPS_BACK(n, set) &(const tg_group_norm_backward_attrs){.groups = n, .want = set}
 TG_SAMPLES(samples_group_norm_backward,
-           {.label = "all", .n_in = 5, .attrs = GROUPS_BACK(2, 7),
+           {.label = "all", .attrs = GROUPS_BACK(2, 7),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 4, 3), DRAWN(-2, 2, 2, 4, 3), DRAWN(0.5, 2, 4), DRAWN(-1, 1, 2, 2),
                    DRAWN(0.5, 2, 2, 2))},
-           {.label = "source, rows, strided", .n_in = 5, .attrs = GROUPS_BACK(1, 1),
+           {.label = "source, rows, strided", .attrs = GROUPS_BACK(1, 1),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 3), STRIDED(-2, 2, 2, 3), ABSENT, DRAWN(-1, 1, 2, 1),
                    DRAWN(0.5, 2, 2, 1))})
 #define LAST(n) &(const tg_layer_norm_attrs){.normalized_ndim = n, .eps = 1e-3}
 TG_SAMPLES(samples_rms_norm,
-           {.label = "rows", .n_in = 2, .attrs = LAST(1), .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(0.5, 2, 5))},
-           {.label = "two dims, strided", .n_in = 2, .attrs = LAST(2),
+           {.label = "rows", .attrs = LAST(1), .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(0.5, 2, 5))},
+           {.label = "two dims, strided", .attrs = LAST(2),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 3, 2, 3), STRIDED(0.5, 2, 2, 3))},
-           {.label = "all dims, plain", .n_in = 2, .attrs = LAST(1), .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 19), ABSENT)})
+           {.label = "all dims, plain", .attrs = LAST(1), .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 19), ABSENT)})
 #define LAST_BACK(n, set) &(const tg_layer_norm_backward_attrs){.normalized_ndim = n, .want = set}
 TG_SAMPLES(samples_rms_norm_backward,
-           {.label = "all", .n_in = 4, .attrs = LAST_BACK(1, 3),
+           {.label = "all", .attrs = LAST_BACK(1, 3),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5), DRAWN(0.5, 2, 5), DRAWN(0.5, 2, 3, 1))},
-           {.label = "source", .n_in = 4, .attrs = LAST_BACK(2, 1),
+           {.label = "source", .attrs = LAST_BACK(2, 1),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 3, 7), DRAWN(-2, 2, 2, 3, 7), ABSENT, DRAWN(0.5, 2, 2, 1, 1))})
 /* clang-format on */
 

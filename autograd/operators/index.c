@@ -256,48 +256,40 @@ TG_RULE(embedding)
 /* -- rows ----------------------------------------------------------------------------------------------- */
 
 #define VALUES TG_RANGE(-2, 2)
-#define STRIDED .flags = TG_SAMPLE_STRIDED
+#define STRIDED strided
 static const tg_index_attrs first = {0}, second = {1};
 TG_SAMPLES(gathers,
            {.label = "rows",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES}, {TG_DIM2(5, 4), TG_INDEX(3)}),
             .attrs = &first},
            {.label = "strided, columns",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM2(2, 3), TG_INDEX(4)}),
             .attrs = &second})
 TG_SAMPLES(selections,
            {.label = "rows",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES}, {TG_DIM1(5), TG_INDEX(3)}),
             .attrs = &first},
            {.label = "strided, columns",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM1(3), TG_INDEX(4)}),
             .attrs = &second})
-TG_SAMPLES(indices, {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_INDEX(10)})},
-           {.label = "one", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM1(1), TG_INDEX(10)})})
+TG_SAMPLES(indices, {.label = "matrix", .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_INDEX(10)})},
+           {.label = "one", .in = TG_SAMPLE_INPUTS({TG_DIM1(1), TG_INDEX(10)})})
 /* padding_idx and scale_grad_by_freq change the gradient of what they leave as it is: no sample can show
  * them. */
 static const tg_embedding_attrs plain = {-1, 0};
 TG_SAMPLES(lookups,
            {.label = "matrix",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), VALUES}, {TG_DIM2(2, 3), TG_INDEX(4)}),
             .attrs = &plain},
            {.label = "one",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), VALUES, STRIDED}, {TG_NO_DIMS, TG_INDEX(4)}),
             .attrs = &plain})
 static const double renorm_2[] = {1, 2}, renorm_1[] = {1, 1, 0.5, 3};
 TG_SAMPLES(renorms,
            {.label = "Euclidean",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), VALUES}, {TG_DIM1(3), TG_INDEX(4)}),
             .scalars = renorm_2},
            {.label = "absolute, and another table",
-            .n_in = 4,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), VALUES, STRIDED}, {TG_DIM1(3), TG_INDEX(4)}, {TG_DIM2(2, 2), VALUES},
                                    {TG_DIM1(1), TG_INDEX(2)}),
             .scalars = renorm_1})

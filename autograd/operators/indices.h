@@ -43,6 +43,6 @@ bool tg_is_index(tg_tape *tape, const char *what, const char *argument, const tg
 /* An index of one dim as [1, …, n, …, 1] along dim of `ndim`, expanded to the dims of `to` but there. */
 tg_tensor *tg_wide_index(tg_tape *tape, tg_tensor *index, const tg_desc *to, int64_t dim);
 
-#define TG_INDEX(n) .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(0, n)
+#define TG_INDEX(n) i64, constant, TG_RANGE(0, n)
 
 #endif

@@ -2,15 +2,13 @@
 #include "autograd/operators/elementwise.h"
 
 /* Ranges that interleave. */
-#define LOW_OR_HIGH TG_RANGE(-2, 2), .n_kinks = 1, .kinks = {0}, .distance = 0.6
+#define LOW_OR_HIGH TG_RANGE(-2, 2), away 0.6 from [0]
 #define MIDDLE TG_RANGE(-0.4, 0.4)
-#define INTEGERS .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(-1, 2)
+#define INTEGERS i64, constant, TG_RANGE(-1, 2)
 TG_SAMPLES(pairs,
            {.label = "strided",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, LOW_OR_HIGH}, {TG_DIM1(3), MIDDLE})},
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), strided, LOW_OR_HIGH}, {TG_DIM1(3), MIDDLE})},
            {.label = "i64",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), INTEGERS}, {TG_NO_DIMS, INTEGERS})})
 
 static tg_status infer_logical(const tg_infer *q)
@@ -56,8 +54,7 @@ TG_UNARY_ROW(signbit, TG_OP_NONDIFF, tg_infer_test, NULL, 0, tg_samples_real, "x
 static const double closeness[] = {0.1, 0.2, 0};
 TG_SAMPLES(close_pairs,
            {.label = "strided",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), .flags = TG_SAMPLE_STRIDED, LOW_OR_HIGH}, {TG_DIM1(3), MIDDLE}),
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(4, 3), strided, LOW_OR_HIGH}, {TG_DIM1(3), MIDDLE}),
             .scalars = closeness})
 
 static const tg_operator row_isclose = {

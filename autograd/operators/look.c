@@ -9,11 +9,10 @@ static tg_status infer_nonfinite(const tg_infer *q)
 }
 
 TG_SAMPLES(nonfinite_values,
-           {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_RANGE(-1, 1)})},
+           {.label = "matrix", .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_RANGE(-1, 1)})},
            {.label = "strided",
-            .n_in = 1,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), TG_RANGE(-1, 1), .flags = TG_SAMPLE_STRIDED})},
-           {.label = "empty", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM1(0)})})
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), TG_RANGE(-1, 1), strided})},
+           {.label = "empty", .in = TG_SAMPLE_INPUTS({TG_DIM1(0)})})
 
 static const tg_operator row_nonfinite = {
     TG_ROW("nonfinite",

@@ -88,31 +88,31 @@ TG_RULE(binary_cross_entropy)
 #define REDUCED(how) &(const tg_mse_loss_attrs){.reduction = TG_REDUCE_##how}
 
 TG_SAMPLES(samples_mse_loss,
-           {.label = "mean", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5)),
+           {.label = "mean", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5)),
             .attrs = REDUCED(MEAN)},
-           {.label = "sum", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 37), DRAWN(-2, 2, 37)), .attrs = REDUCED(SUM)},
-           {.label = "none", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 3, 3)),
+           {.label = "sum", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 37), DRAWN(-2, 2, 37)), .attrs = REDUCED(SUM)},
+           {.label = "none", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 3, 3)),
             .attrs = REDUCED(NONE)},
-           {.label = "strided", .n_in = 2, .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3)),
+           {.label = "strided", .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3)),
             .attrs = REDUCED(MEAN)},
-           {.label = "scalar", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN_SCALAR(-2, 2)),
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN_SCALAR(-2, 2)),
             .attrs = REDUCED(MEAN)},
-           {.label = "empty", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 3), DRAWN(-2, 2, 0, 3)),
+           {.label = "empty", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 3), DRAWN(-2, 2, 0, 3)),
             .attrs = REDUCED(SUM)})
 
 TG_SAMPLES(samples_mse_loss_backward,
-           {.label = "mean", .n_in = 3, .attrs = REDUCED(MEAN),
+           {.label = "mean", .attrs = REDUCED(MEAN),
             .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5))},
-           {.label = "sum", .n_in = 3, .attrs = REDUCED(SUM),
+           {.label = "sum", .attrs = REDUCED(SUM),
             .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN(-2, 2, 19), DRAWN(-2, 2, 19))},
-           {.label = "none", .n_in = 3, .attrs = REDUCED(NONE),
+           {.label = "none", .attrs = REDUCED(NONE),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 3, 3), DRAWN(-2, 2, 2, 3, 3))},
-           {.label = "strided", .n_in = 3, .attrs = REDUCED(NONE),
+           {.label = "strided", .attrs = REDUCED(NONE),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3))})
 
 TG_SAMPLES(samples_binary_cross_entropy,
-           {.label = "same dims", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(0.1, 0.9, 3, 5), DRAWN(0.1, 0.9, 3, 5))},
-           {.label = "strided", .n_in = 2, .in = TG_SAMPLE_INPUTS(STRIDED(0.1, 0.9, 4, 3), DRAWN(0.1, 0.9, 3))})
+           {.label = "same dims", .in = TG_SAMPLE_INPUTS(DRAWN(0.1, 0.9, 3, 5), DRAWN(0.1, 0.9, 3, 5))},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS(STRIDED(0.1, 0.9, 4, 3), DRAWN(0.1, 0.9, 3))})
 /* clang-format on */
 
 /* -- rows ----------------------------------------------------------------------------------------------- */

@@ -106,31 +106,27 @@ TG_RULE(masked_scatter)
 /* -- rows ----------------------------------------------------------------------------------------------- */
 
 #define VALUES TG_RANGE(-2, 2)
-#define STRIDED .flags = TG_SAMPLE_STRIDED
-#define MASK(...) .dtype = TG_BOOL, .flags = TG_SAMPLE_NO_GRAD __VA_ARGS__
+#define STRIDED strided
+#define MASK(...) boolean, constant __VA_ARGS__
 static const tg_count_attrs five = {5};
-TG_SAMPLES(anything, {.label = "bool", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), MASK()})},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES, STRIDED})})
+TG_SAMPLES(anything, {.label = "bool", .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), MASK()})},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES, STRIDED})})
 TG_SAMPLES(
-    places, {.label = "bool", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), MASK()}), .attrs = &five},
-    {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES, STRIDED}), .attrs = &five})
+    places, {.label = "bool", .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), MASK()}), .attrs = &five},
+    {.label = "strided", .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES, STRIDED}), .attrs = &five})
 TG_SAMPLES(choices,
            {.label = "matrix",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES}, {TG_DIM2(3, 4), MASK()}),
             .attrs = &five},
            {.label = "strided",
-            .n_in = 2,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES, STRIDED},
-                                   {TG_DIM2(3, 4), MASK(| TG_SAMPLE_STRIDED)}),
+                                   {TG_DIM2(3, 4), MASK(strided)}),
             .attrs = &five})
 TG_SAMPLES(replacements,
            {.label = "matrix",
-            .n_in = 3,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES}, {TG_DIM2(3, 4), MASK()}, {TG_DIM1(5), VALUES}),
             .attrs = &five},
            {.label = "strided, more than needed",
-            .n_in = 3,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES, STRIDED}, {TG_DIM2(3, 4), MASK()},
                                    {TG_DIM2(2, 4), VALUES, STRIDED}),
             .attrs = &five})

@@ -163,42 +163,41 @@ static tg_status vjp_linear(tg_tape *tape, const tg_node *node, tg_tensor *const
 
 #define MATRIX(...)                                                                                          \
     {                                                                                                        \
-        .ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, .low = -2, .high = 2       \
+        [__VA_ARGS__], -2 : 2                                                                                \
     }
 #define STRIDED(...)                                                                                         \
     {                                                                                                        \
-        .ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int), .dim = {__VA_ARGS__}, .low = -2, .high = 2,      \
-        .flags = TG_SAMPLE_STRIDED                                                                           \
+        [__VA_ARGS__], -2 : 2,                                                                               \
+        strided                                                                                              \
     }
 #define ABSENT                                                                                               \
     {                                                                                                        \
-        .flags = TG_SAMPLE_ABSENT | TG_SAMPLE_NO_GRAD                                                        \
+        absent constant                                                                                      \
     }
 
 TG_SAMPLES(
-    samples_matmul, {.label = "odd sizes", .n_in = 2, .in = TG_SAMPLE_INPUTS(MATRIX(3, 5), MATRIX(5, 7))},
-    {.label = "both strided", .n_in = 2, .in = TG_SAMPLE_INPUTS(STRIDED(5, 3), STRIDED(3, 4))},
-    {.label = "one row", .n_in = 2, .in = TG_SAMPLE_INPUTS(MATRIX(1, 6), MATRIX(6, 3))},
-    {.label = "one column", .n_in = 2, .in = TG_SAMPLE_INPUTS(MATRIX(6, 3), MATRIX(3, 1))},
-    {.label = "outer product", .n_in = 2, .in = TG_SAMPLE_INPUTS(MATRIX(4, 1), MATRIX(1, 3))},
-    {.label = "past one register block", .n_in = 2, .in = TG_SAMPLE_INPUTS(MATRIX(9, 11), MATRIX(11, 17))},
-    {.label = "batch", .n_in = 2, .in = TG_SAMPLE_INPUTS(MATRIX(3, 2, 4), MATRIX(3, 4, 3))},
-    {.label = "strided batch", .n_in = 2, .in = TG_SAMPLE_INPUTS(STRIDED(2, 3, 4), STRIDED(2, 4, 2))},
-    {.label = "batch broadcast", .n_in = 2, .in = TG_SAMPLE_INPUTS(MATRIX(2, 1, 2, 3), MATRIX(3, 3, 2))},
-    {.label = "first without a batch", .n_in = 2, .in = TG_SAMPLE_INPUTS(MATRIX(2, 3), MATRIX(4, 3, 2))},
-    {.label = "nothing to sum", .n_in = 2, .in = TG_SAMPLE_INPUTS(MATRIX(2, 0), MATRIX(0, 3))},
-    {.label = "no batch", .n_in = 2, .in = TG_SAMPLE_INPUTS(MATRIX(0, 2, 3), MATRIX(0, 3, 2))})
+    samples_matmul, {.label = "odd sizes", .in = TG_SAMPLE_INPUTS(MATRIX(3, 5), MATRIX(5, 7))},
+    {.label = "both strided", .in = TG_SAMPLE_INPUTS(STRIDED(5, 3), STRIDED(3, 4))},
+    {.label = "one row", .in = TG_SAMPLE_INPUTS(MATRIX(1, 6), MATRIX(6, 3))},
+    {.label = "one column", .in = TG_SAMPLE_INPUTS(MATRIX(6, 3), MATRIX(3, 1))},
+    {.label = "outer product", .in = TG_SAMPLE_INPUTS(MATRIX(4, 1), MATRIX(1, 3))},
+    {.label = "past one register block", .in = TG_SAMPLE_INPUTS(MATRIX(9, 11), MATRIX(11, 17))},
+    {.label = "batch", .in = TG_SAMPLE_INPUTS(MATRIX(3, 2, 4), MATRIX(3, 4, 3))},
+    {.label = "strided batch", .in = TG_SAMPLE_INPUTS(STRIDED(2, 3, 4), STRIDED(2, 4, 2))},
+    {.label = "batch broadcast", .in = TG_SAMPLE_INPUTS(MATRIX(2, 1, 2, 3), MATRIX(3, 3, 2))},
+    {.label = "first without a batch", .in = TG_SAMPLE_INPUTS(MATRIX(2, 3), MATRIX(4, 3, 2))},
+    {.label = "nothing to sum", .in = TG_SAMPLE_INPUTS(MATRIX(2, 0), MATRIX(0, 3))},
+    {.label = "no batch", .in = TG_SAMPLE_INPUTS(MATRIX(0, 2, 3), MATRIX(0, 3, 2))})
 
 TG_SAMPLES(samples_linear,
-           {.label = "odd sizes", .n_in = 3, .in = TG_SAMPLE_INPUTS(MATRIX(3, 5), MATRIX(7, 5), MATRIX(7))},
-           {.label = "no bias", .n_in = 3, .in = TG_SAMPLE_INPUTS(MATRIX(4, 3), MATRIX(2, 3), ABSENT)},
-           {.label = "strided", .n_in = 3, .in = TG_SAMPLE_INPUTS(STRIDED(4, 3), STRIDED(5, 3), STRIDED(5))},
-           {.label = "one row", .n_in = 3, .in = TG_SAMPLE_INPUTS(MATRIX(1, 6), MATRIX(3, 6), MATRIX(3))},
+           {.label = "odd sizes", .in = TG_SAMPLE_INPUTS(MATRIX(3, 5), MATRIX(7, 5), MATRIX(7))},
+           {.label = "no bias", .in = TG_SAMPLE_INPUTS(MATRIX(4, 3), MATRIX(2, 3), ABSENT)},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS(STRIDED(4, 3), STRIDED(5, 3), STRIDED(5))},
+           {.label = "one row", .in = TG_SAMPLE_INPUTS(MATRIX(1, 6), MATRIX(3, 6), MATRIX(3))},
            {.label = "past one register block",
-            .n_in = 3,
             .in = TG_SAMPLE_INPUTS(MATRIX(9, 10), MATRIX(17, 10), MATRIX(17))},
-           {.label = "no features", .n_in = 3, .in = TG_SAMPLE_INPUTS(MATRIX(2, 0), MATRIX(3, 0), MATRIX(3))},
-           {.label = "no rows", .n_in = 3, .in = TG_SAMPLE_INPUTS(MATRIX(0, 3), MATRIX(2, 3), MATRIX(2))})
+           {.label = "no features", .in = TG_SAMPLE_INPUTS(MATRIX(2, 0), MATRIX(3, 0), MATRIX(3))},
+           {.label = "no rows", .in = TG_SAMPLE_INPUTS(MATRIX(0, 3), MATRIX(2, 3), MATRIX(2))})
 
 /* -- rows ------------------------------------------------------------------------------------------------ */
 

@@ -363,107 +363,106 @@ TG_RULE(layer_norm)
 #define EPS(value) &(const tg_batch_norm_attrs){.eps = value}
 
 TG_SAMPLES(samples_batch_norm_train,
-           {.label = "rows", .n_in = 3, .attrs = EPS(1e-5),
+           {.label = "rows", .attrs = EPS(1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 5, 3), DRAWN(0.5, 2, 3), DRAWN(-1, 1, 3))},
-           {.label = "plain", .n_in = 3, .attrs = EPS(1e-5), .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), ABSENT, ABSENT)},
-           {.label = "sequences", .n_in = 3, .attrs = EPS(1e-3),
+           {.label = "plain", .attrs = EPS(1e-5), .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), ABSENT, ABSENT)},
+           {.label = "sequences", .attrs = EPS(1e-3),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 2, 5), DRAWN(0.5, 2, 2), DRAWN(-1, 1, 2))},
-           {.label = "images, strided", .n_in = 3, .attrs = EPS(1e-5),
+           {.label = "images, strided", .attrs = EPS(1e-5),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 3, 3, 2), STRIDED(0.5, 2, 3), STRIDED(-1, 1, 3))},
-           {.label = "strided, no bias", .n_in = 3, .attrs = EPS(0.1),
+           {.label = "strided, no bias", .attrs = EPS(0.1),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 6, 2), DRAWN(0.5, 2, 2), ABSENT)},
-           {.label = "past one vector", .n_in = 3, .attrs = EPS(1e-5),
+           {.label = "past one vector", .attrs = EPS(1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 2, 19), DRAWN(0.5, 2, 2), DRAWN(-1, 1, 2))},
-           {.label = "empty batch", .n_in = 3, .attrs = EPS(1e-5),
+           {.label = "empty batch", .attrs = EPS(1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 3), DRAWN(0.5, 2, 3), DRAWN(-1, 1, 3))})
 
 TG_SAMPLES(samples_batch_norm_eval,
-           {.label = "rows", .n_in = 5, .attrs = EPS(1e-5),
+           {.label = "rows", .attrs = EPS(1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 5, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), DRAWN(0.5, 2, 3),
                    DRAWN(-1, 1, 3))},
-           {.label = "plain", .n_in = 5, .attrs = EPS(1e-5),
+           {.label = "plain", .attrs = EPS(1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), ABSENT, ABSENT)},
-           {.label = "images, strided", .n_in = 5, .attrs = EPS(1e-3),
+           {.label = "images, strided", .attrs = EPS(1e-3),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 3, 3, 2), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), STRIDED(0.5, 2, 3),
                    STRIDED(-1, 1, 3))},
-           {.label = "one sequence", .n_in = 5, .attrs = EPS(1e-5),
+           {.label = "one sequence", .attrs = EPS(1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 1, 2, 17), CONSTANT(-1, 1, 2), CONSTANT(0.5, 2, 2), DRAWN(0.5, 2, 2),
                    ABSENT)},
-           {.label = "empty batch", .n_in = 5, .attrs = EPS(1e-5),
+           {.label = "empty batch", .attrs = EPS(1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), DRAWN(0.5, 2, 3),
                    DRAWN(-1, 1, 3))})
 
 #define WANT(set, batch) &(const tg_batch_norm_backward_attrs){.want = set, .batch_stats = batch}
 
 TG_SAMPLES(samples_batch_norm_backward,
-           {.label = "all, batch statistics", .n_in = 5, .attrs = WANT(7, 1),
+           {.label = "all, batch statistics", .attrs = WANT(7, 1),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 5, 3), DRAWN(-2, 2, 5, 3), DRAWN(0.5, 2, 3), DRAWN(-1, 1, 3),
                    DRAWN(0.5, 2, 3))},
-           {.label = "source, constants", .n_in = 5, .attrs = WANT(1, 0),
+           {.label = "source, constants", .attrs = WANT(1, 0),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 4, 3), STRIDED(-2, 2, 4, 3), ABSENT, DRAWN(-1, 1, 3), DRAWN(0.5, 2, 3))},
-           {.label = "images", .n_in = 5, .attrs = WANT(7, 1),
+           {.label = "images", .attrs = WANT(7, 1),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 2, 3, 7), DRAWN(-2, 2, 2, 2, 3, 7), DRAWN(0.5, 2, 2), DRAWN(-1, 1, 2),
                    DRAWN(0.5, 2, 2))},
-           {.label = "parameters, constants", .n_in = 5, .attrs = WANT(6, 0),
+           {.label = "parameters, constants", .attrs = WANT(6, 0),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 2, 3), DRAWN(-2, 2, 2, 2, 3), DRAWN(0.5, 2, 2), DRAWN(-1, 1, 2),
                    DRAWN(0.5, 2, 2))})
 
 TG_SAMPLES(samples_batch_norm_relu_train,
-           {.label = "images", .n_in = 3, .attrs = EPS(1e-5),
+           {.label = "images", .attrs = EPS(1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 16, 2, 3), DRAWN(0.5, 2, 16), DRAWN(-1, 1, 16))},
-           {.label = "rows", .n_in = 3, .attrs = EPS(1e-5), .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), ABSENT, ABSENT)})
+           {.label = "rows", .attrs = EPS(1e-5), .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), ABSENT, ABSENT)})
 
 TG_SAMPLES(samples_batch_norm_relu_eval,
-           {.label = "sequences", .n_in = 5, .attrs = EPS(1e-3),
+           {.label = "sequences", .attrs = EPS(1e-3),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 8, 3), CONSTANT(-1, 1, 8), CONSTANT(0.5, 2, 8), DRAWN(0.5, 2, 8),
                    DRAWN(-1, 1, 8))},
-           {.label = "plain", .n_in = 5, .attrs = EPS(1e-5),
+           {.label = "plain", .attrs = EPS(1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), ABSENT, ABSENT)})
 
 TG_SAMPLES(samples_batch_norm_relu_backward,
-           {.label = "images", .n_in = 6, .attrs = WANT(7, 1),
+           {.label = "images", .attrs = WANT(7, 1),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 16, 3, 2), DRAWN(-2, 2, 2, 16, 3, 2), DRAWN(0.5, 2, 16),
                    DRAWN(-1, 1, 16), DRAWN(0.5, 2, 16), DRAWN(-1, 1, 2, 16, 3, 2))},
-           {.label = "source, constants", .n_in = 6, .attrs = WANT(1, 0),
+           {.label = "source, constants", .attrs = WANT(1, 0),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), DRAWN(-2, 2, 4, 3), ABSENT, DRAWN(-1, 1, 3), DRAWN(0.5, 2, 3),
                    DRAWN(-1, 1, 4, 3))})
 
-#define TRACKED {.low = 0, .high = 9, .dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD}
+#define TRACKED {0 : 9, i64, constant}
 
 TG_SAMPLES(samples_batch_norm_update,
-           {.label = "momentum", .n_in = 5, .scalars = (const double[]){0.1, 8.0},
+           {.label = "momentum", .scalars = (const double[]){0.1, 8.0},
             .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 3), CONSTANT(0.5, 2, 3), TRACKED, CONSTANT(-1, 1, 3),
                    CONSTANT(0.5, 2, 3))},
-           {.label = "plain average", .n_in = 5, .scalars = (const double[]){(double)NAN, 5.0},
+           {.label = "plain average", .scalars = (const double[]){(double)NAN, 5.0},
             .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 7), CONSTANT(0.5, 2, 7), TRACKED, CONSTANT(-1, 1, 7),
                    CONSTANT(0.5, 2, 7))})
 
 #define TRAILING(n_dims, value) &(const tg_layer_norm_attrs){.normalized_ndim = n_dims, .eps = value}
 
 TG_SAMPLES(samples_layer_norm,
-           {.label = "rows", .n_in = 3, .attrs = TRAILING(1, 1e-5),
+           {.label = "rows", .attrs = TRAILING(1, 1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(0.5, 2, 5), DRAWN(-1, 1, 5))},
-           {.label = "plain", .n_in = 3,
-            .attrs = TRAILING(1, 1e-5), .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 2, 4), ABSENT, ABSENT)},
-           {.label = "two dims, strided", .n_in = 3, .attrs = TRAILING(2, 1e-3),
+           {.label = "plain", .attrs = TRAILING(1, 1e-5), .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 2, 4), ABSENT, ABSENT)},
+           {.label = "two dims, strided", .attrs = TRAILING(2, 1e-3),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 3, 2, 3), STRIDED(0.5, 2, 2, 3), STRIDED(-1, 1, 2, 3))},
-           {.label = "all dims", .n_in = 3, .attrs = TRAILING(2, 1e-5),
+           {.label = "all dims", .attrs = TRAILING(2, 1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 4), DRAWN(0.5, 2, 3, 4), DRAWN(-1, 1, 3, 4))},
-           {.label = "past one vector, no bias", .n_in = 3, .attrs = TRAILING(1, 1e-5),
+           {.label = "past one vector, no bias", .attrs = TRAILING(1, 1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 21), DRAWN(0.5, 2, 21), ABSENT)},
-           {.label = "no rows", .n_in = 3, .attrs = TRAILING(1, 1e-5),
+           {.label = "no rows", .attrs = TRAILING(1, 1e-5),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 4), DRAWN(0.5, 2, 4), DRAWN(-1, 1, 4))})
 
 #define LAYER_WANT(n_dims, set) &(const tg_layer_norm_backward_attrs){.normalized_ndim = n_dims, .want = set}
 
 TG_SAMPLES(samples_layer_norm_backward,
-           {.label = "all", .n_in = 5, .attrs = LAYER_WANT(1, 7),
+           {.label = "all", .attrs = LAYER_WANT(1, 7),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5), DRAWN(0.5, 2, 5), DRAWN(-1, 1, 3, 1),
                    DRAWN(0.5, 2, 3, 1))},
-           {.label = "source, two dims, strided", .n_in = 5, .attrs = LAYER_WANT(2, 1),
+           {.label = "source, two dims, strided", .attrs = LAYER_WANT(2, 1),
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 3, 7), STRIDED(-2, 2, 2, 3, 7), ABSENT, DRAWN(-1, 1, 2, 1, 1),
                    DRAWN(0.5, 2, 2, 1, 1))},
-           {.label = "parameters", .n_in = 5, .attrs = LAYER_WANT(1, 6),
+           {.label = "parameters", .attrs = LAYER_WANT(1, 6),
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 19), DRAWN(-2, 2, 4, 19), DRAWN(0.5, 2, 19), DRAWN(-1, 1, 4, 1),
                    DRAWN(0.5, 2, 4, 1))})
 /* clang-format on */

@@ -82,15 +82,15 @@ static const tg_attr_spec rule_attrs[] = {
 /* -- samples --------------------------------------------------------------------------------------------- */
 #define VALUES(...)                                                                                          \
     {                                                                                                        \
-        .low = -2, .high = 2, .flags = TG_SAMPLE_NO_GRAD, __VA_ARGS__                                        \
+        -2 : 2, constant, __VA_ARGS__                                                                        \
     }
 #define SQUARES(...)                                                                                         \
     {                                                                                                        \
-        .low = 0, .high = 1, .flags = TG_SAMPLE_NO_GRAD, __VA_ARGS__                                         \
+        0 : 1, constant, __VA_ARGS__                                                                         \
     }
 #define STRIDED(...)                                                                                         \
     {                                                                                                        \
-        .low = -2, .high = 2, .flags = TG_SAMPLE_NO_GRAD | TG_SAMPLE_STRIDED, __VA_ARGS__                    \
+        -2 : 2, constant strided, __VA_ARGS__                                                                \
     }
 
 static const tg_sgd_attrs plain_sgd = {0}, nesterov_up = {.maximize = 1, .nesterov = 1};
@@ -99,36 +99,31 @@ static const tg_adam_attrs plain_adam = {0}, adam_up = {.maximize = 1};
 static const double one[] = {0.1, 0}, three[] = {0.1, 0.01, 0.2, 0, 0.3, 0.5};
 TG_SAMPLES(sgd_samples,
            {.label = "matrix",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7})),
+            .in = TG_SAMPLE_INPUTS(VALUES([5, 7]), VALUES([5, 7])),
             .attrs = &plain_sgd,
             .scalars = one},
            {.label = "three groups, decay, maximize, a strided gradient",
-            .n_in = 6,
-            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}),
-                                   VALUES(.ndim = 0), VALUES(.ndim = 0), VALUES(.ndim = 1, .dim = {19}),
-                                   VALUES(.ndim = 1, .dim = {19})),
+            .in = TG_SAMPLE_INPUTS(VALUES([3, 4]), STRIDED([3, 4]),
+                                   VALUES([]), VALUES([]), VALUES([19]),
+                                   VALUES([19])),
             .attrs = &nesterov_up,
             .scalars = three},
            {.label = "large",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {70, 521}), VALUES(.ndim = 2, .dim = {70, 521})),
+            .in = TG_SAMPLE_INPUTS(VALUES([70, 521]), VALUES([70, 521])),
             .attrs = &plain_sgd,
             .scalars = three})
 
 static const double two[] = {0.1, 0, 0.9, 0, 1, 0.2, 0.01, 0.8, 0.8, 0.7};
 TG_SAMPLES(momentum_samples,
            {.label = "first step and a later one",
-            .n_in = 6,
-            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
-                                   VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 1, .dim = {9}),
-                                   VALUES(.ndim = 1, .dim = {9}), VALUES(.ndim = 1, .dim = {9})),
+            .in = TG_SAMPLE_INPUTS(VALUES([5, 7]), VALUES([5, 7]),
+                                   VALUES([5, 7]), VALUES([9]),
+                                   VALUES([9]), VALUES([9])),
             .attrs = &plain_sgd,
             .scalars = two},
            {.label = "nesterov, maximize, a strided gradient",
-            .n_in = 3,
-            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}),
-                                   VALUES(.ndim = 2, .dim = {3, 4})),
+            .in = TG_SAMPLE_INPUTS(VALUES([3, 4]), STRIDED([3, 4]),
+                                   VALUES([3, 4])),
             .attrs = &nesterov_up,
             .scalars = two + 5})
 
@@ -137,30 +132,28 @@ static const double adam_scalars[] = {0.01, 1, 0.05, 0.9, 0.999, 0.0316, 1e-8};
 static const double decoupled[] = {0.01, 0.999, 0, 0.4, 0.99, 0.3, 1e-6};
 TG_SAMPLES(adam_samples,
            {.label = "matrix, decay",
-            .n_in = 4,
-            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {5, 7}), VALUES(.ndim = 2, .dim = {5, 7}),
-                                   VALUES(.ndim = 2, .dim = {5, 7}), SQUARES(.ndim = 2, .dim = {5, 7})),
+            .in = TG_SAMPLE_INPUTS(VALUES([5, 7]), VALUES([5, 7]),
+                                   VALUES([5, 7]), SQUARES([5, 7])),
             .attrs = &plain_adam,
             .scalars = adam_scalars},
            {.label = "decoupled decay, maximize, small beta1, a strided gradient",
-            .n_in = 4,
-            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {3, 4}), STRIDED(.ndim = 2, .dim = {3, 4}),
-                                   VALUES(.ndim = 2, .dim = {3, 4}), SQUARES(.ndim = 2, .dim = {3, 4})),
+            .in = TG_SAMPLE_INPUTS(VALUES([3, 4]), STRIDED([3, 4]),
+                                   VALUES([3, 4]), SQUARES([3, 4])),
             .attrs = &adam_up,
             .scalars = decoupled})
 
-#define STEP_DIM .ndim = 2, .dim = {5, 7}
-static const tg_sample_input step_in[] = {VALUES(STEP_DIM), STRIDED(STEP_DIM), SQUARES(STEP_DIM),
-                                          SQUARES(STEP_DIM), SQUARES(STEP_DIM)};
-#define LARGE_DIM .ndim = 2, .dim = {70, 521}
-static const tg_sample_input large_step_in[] = {VALUES(LARGE_DIM),
+#define STEP_DIM [5, 7]
+static const char step_in[] = TG_SAMPLE_INPUTS(VALUES(STEP_DIM), STRIDED(STEP_DIM), SQUARES(STEP_DIM),
+                                          SQUARES(STEP_DIM), SQUARES(STEP_DIM));
+#define LARGE_DIM [70, 521]
+static const char large_step_in[] = TG_SAMPLE_INPUTS(VALUES(LARGE_DIM),
                                                 VALUES(LARGE_DIM),
                                                 SQUARES(LARGE_DIM),
-                                                {.flags = TG_SAMPLE_ABSENT},
-                                                {.flags = TG_SAMPLE_ABSENT}};
+                                                {absent},
+                                                {absent});
 #define STEP(rule_, input)                                                                                   \
     {                                                                                                        \
-        .label = #rule_, .n_in = 5, .in = input, .attrs = &rules[TG_RULE_##rule_], .scalars = step_scalars   \
+        .label = #rule_, .in = input, .attrs = &rules[TG_RULE_##rule_], .scalars = step_scalars              \
     }
 #define RULE(rule_)                                                                                          \
     [TG_RULE_##rule_] = {.rule = TG_RULE_##rule_, .maximize = TG_RULE_##rule_ == TG_RULE_RMSPROP}
@@ -176,17 +169,15 @@ TG_SAMPLES(step_samples, STEP(RMSPROP, step_in), STEP(ADAGRAD, step_in), STEP(AD
 
 TG_SAMPLES(norm_samples,
            {.label = "three tensors, one strided",
-            .n_in = 3,
-            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {5, 7}), STRIDED(.ndim = 2, .dim = {4, 3}),
-                                   VALUES(.ndim = 0))},
-           {.label = "empty", .n_in = 1, .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 1, .dim = {0}))},
-           {.label = "large", .n_in = 1, .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {70, 521}))})
+            .in = TG_SAMPLE_INPUTS(VALUES([5, 7]), STRIDED([4, 3]),
+                                   VALUES([]))},
+           {.label = "empty", .in = TG_SAMPLE_INPUTS(VALUES([0]))},
+           {.label = "large", .in = TG_SAMPLE_INPUTS(VALUES([70, 521]))})
 
 static const double factors[] = {0.5, -1.25};
 TG_SAMPLES(scale_samples,
            {.label = "two tensors, one strided",
-            .n_in = 2,
-            .in = TG_SAMPLE_INPUTS(VALUES(.ndim = 2, .dim = {5, 7}), STRIDED(.ndim = 2, .dim = {4, 3})),
+            .in = TG_SAMPLE_INPUTS(VALUES([5, 7]), STRIDED([4, 3])),
             .scalars = factors})
 
 /* -- rows ------------------------------------------------------------------------------------------------ */

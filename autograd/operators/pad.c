@@ -33,17 +33,14 @@ TG_RULE(pad)
 #define PADS(...) &(const tg_pad_attrs){__VA_ARGS__}
 TG_SAMPLES(samples_pad,
            {.label = "larger",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 3)),
             .attrs = PADS({2, {1, 0}}, {2, {2, 1}}),
             .scalars = (const double[]){0.5}},
            {.label = "larger and smaller, strided",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 3, 4)),
             .attrs = PADS({3, {0, -1, 2}}, {3, {1, 0, -3}}),
             .scalars = (const double[]){-1}},
            {.label = "nothing left",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 2)),
             .attrs = PADS({2, {-4, 0}}, {2, {3, 0}}),
             .scalars = (const double[]){2}})

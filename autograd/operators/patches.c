@@ -155,27 +155,22 @@ TG_RULE(max_unpool)
     }
 TG_SAMPLES(images,
            {.label = "padded",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 3, 2), TG_RANGE(-2, 2)}),
             .attrs = WINDOWS(TWICE(3, 2), TWICE(2, 2), TWICE(1, 1), TWICE(0, 1), TWICE(1, 1))},
            {.label = "strided, dilated",
-            .n_in = 1,
-            .in = TG_SAMPLE_INPUTS({TG_DIM4(1, 2, 4, 3), TG_RANGE(-2, 2), .flags = TG_SAMPLE_STRIDED}),
+            .in = TG_SAMPLE_INPUTS({TG_DIM4(1, 2, 4, 3), TG_RANGE(-2, 2), strided}),
             .attrs = WINDOWS(TWICE(4, 3), TWICE(2, 1), TWICE(2, 1), TWICE(1, 0), TWICE(2, 2))})
 TG_SAMPLES(columns,
            {.label = "padded",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 4, 6), TG_RANGE(-2, 2)}),
             .attrs = WINDOWS(TWICE(3, 2), TWICE(2, 2), TWICE(1, 1), TWICE(0, 1), TWICE(1, 1))},
            {.label = "strided, dilated",
-            .n_in = 1,
-            .in = TG_SAMPLE_INPUTS({TG_DIM3(1, 4, 4), TG_RANGE(-2, 2), .flags = TG_SAMPLE_STRIDED}),
+            .in = TG_SAMPLE_INPUTS({TG_DIM3(1, 4, 4), TG_RANGE(-2, 2), strided}),
             .attrs = WINDOWS(TWICE(4, 3), TWICE(2, 1), TWICE(2, 1), TWICE(1, 0), TWICE(2, 2))})
 TG_SAMPLES(pools, {.label = "one place a row",
-                   .n_in = 2,
                    .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), TG_RANGE(-2, 2)},
-                                          {TG_DIM2(3, 1), TG_RANGE(0, 5), .dtype = TG_I64,
-                                           .flags = TG_SAMPLE_NO_GRAD}),
+                                          {TG_DIM2(3, 1), TG_RANGE(0, 5), i64,
+                                           constant}),
                    .attrs = &(const tg_max_unpool_attrs){5}})
 
 #define SPEC(field_, doc_)                                                                                   \

@@ -273,51 +273,50 @@ static const tg_pool_attrs
                                              .padding = {1, {0}}, .dilation = {1, {1}}};
 
 TG_SAMPLES(maxima,
-           {.label = "padded", .n_in = 1, .attrs = &padded, .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 2, 7), TG_RANGE(-4, 4), TG_DISTINCT(0.05f)})},
-           {.label = "ceil_mode, strided", .n_in = 1, .attrs = &up,
-            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 4, 5), TG_RANGE(-4, 4), .flags = TG_SAMPLE_DISTINCT | TG_SAMPLE_STRIDED, .distance = 0.05f})},
-           {.label = "dilated", .n_in = 1, .attrs = &apart,
-            .in = TG_SAMPLE_INPUTS({.ndim = 5, .dim = {1, 2, 2, 4, 3}, TG_RANGE(-4, 4), TG_DISTINCT(0.03f)})},
-           {.label = "no batch", .n_in = 1, .attrs = &padded, .in = TG_SAMPLE_INPUTS({TG_DIM3(0, 2, 7), TG_RANGE(-4, 4)})},
-           {.label = "values alone", .n_in = 1, .attrs = &valued,
+           {.label = "padded", .attrs = &padded, .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 2, 7), TG_RANGE(-4, 4), TG_DISTINCT(0.05f)})},
+           {.label = "ceil_mode, strided", .attrs = &up,
+            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 4, 5), TG_RANGE(-4, 4), distinct strided, apart 0.05})},
+           {.label = "dilated", .attrs = &apart,
+            .in = TG_SAMPLE_INPUTS({[1, 2, 2, 4, 3], TG_RANGE(-4, 4), TG_DISTINCT(0.03f)})},
+           {.label = "no batch", .attrs = &padded, .in = TG_SAMPLE_INPUTS({TG_DIM3(0, 2, 7), TG_RANGE(-4, 4)})},
+           {.label = "values alone", .attrs = &valued,
             .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 1, 7), TG_RANGE(-4, 4), TG_DISTINCT(0.05f)})},
-           {.label = "channels, values alone", .n_in = 1, .attrs = &overlapping,
+           {.label = "channels, values alone", .attrs = &overlapping,
             .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 16, 5, 4), TG_RANGE(-9, 9), TG_DISTINCT(0.01f)})})
 TG_SAMPLES(found,
-           {.label = "padded", .n_in = 2, .attrs = &padded,
+           {.label = "padded", .attrs = &padded,
             .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 2, 4), TG_RANGE(-2, 2)}, {TG_DIM3(2, 2, 7), TG_RANGE(-4, 4), TG_DISTINCT(0.05f)})},
-           {.label = "ceil_mode, strided", .n_in = 2, .attrs = &up,
-            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 2, 2), TG_RANGE(-2, 2), .flags = TG_SAMPLE_STRIDED},
-                                   {TG_DIM4(2, 1, 4, 5), TG_RANGE(-4, 4), .flags = TG_SAMPLE_DISTINCT | TG_SAMPLE_STRIDED, .distance = 0.05f})},
-           {.label = "dilated", .n_in = 2, .attrs = &apart,
-            .in = TG_SAMPLE_INPUTS({.ndim = 5, .dim = {1, 2, 2, 4, 2}, TG_RANGE(-2, 2)},
-                                   {.ndim = 5, .dim = {1, 2, 2, 4, 3}, TG_RANGE(-4, 4), TG_DISTINCT(0.03f)})},
-           {.label = "channels", .n_in = 2, .attrs = &overlapping,
+           {.label = "ceil_mode, strided", .attrs = &up,
+            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 2, 2), TG_RANGE(-2, 2), strided},
+                                   {TG_DIM4(2, 1, 4, 5), TG_RANGE(-4, 4), distinct strided, apart 0.05})},
+           {.label = "dilated", .attrs = &apart,
+            .in = TG_SAMPLE_INPUTS({[1, 2, 2, 4, 2], TG_RANGE(-2, 2)},
+                                   {[1, 2, 2, 4, 3], TG_RANGE(-4, 4), TG_DISTINCT(0.03f)})},
+           {.label = "channels", .attrs = &overlapping,
             .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 16, 3, 2), TG_RANGE(-2, 2)}, {TG_DIM4(2, 16, 5, 4), TG_RANGE(-9, 9), TG_DISTINCT(0.01f)})})
-#define PLACES(n, ...) {.dtype = TG_I64, .flags = TG_SAMPLE_NO_GRAD, TG_RANGE(0, n), __VA_ARGS__}
+#define PLACES(n, ...) {i64, constant, TG_RANGE(0, n), __VA_ARGS__}
 TG_SAMPLES(scattered,
-           {.label = "padded", .n_in = 2, .attrs = &padded,
+           {.label = "padded", .attrs = &padded,
             .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 2, 4), TG_RANGE(-2, 2)}, PLACES(7, TG_DIM3(2, 2, 4)))},
-           {.label = "any windows, strided", .n_in = 2, .attrs = &plain,
-            .in = TG_SAMPLE_INPUTS({TG_DIM4(1, 2, 3, 2), TG_RANGE(-2, 2), .flags = TG_SAMPLE_STRIDED}, PLACES(20, TG_DIM4(1, 2, 3, 2)))})
+           {.label = "any windows, strided", .attrs = &plain,
+            .in = TG_SAMPLE_INPUTS({TG_DIM4(1, 2, 3, 2), TG_RANGE(-2, 2), strided}, PLACES(20, TG_DIM4(1, 2, 3, 2)))})
 TG_SAMPLES(gathered,
-           {.label = "planes", .n_in = 2,
-            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 2, 3), TG_RANGE(-2, 2), .flags = TG_SAMPLE_STRIDED}, PLACES(6, TG_DIM4(2, 1, 1, 4)))})
+           {.label = "planes", .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 2, 3), TG_RANGE(-2, 2), strided}, PLACES(6, TG_DIM4(2, 1, 1, 4)))})
 TG_SAMPLES(averages,
-           {.label = "padded", .n_in = 1, .attrs = &padded, .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 2, 7), TG_RANGE(-2, 2)})},
-           {.label = "ceil_mode, strided", .n_in = 1, .attrs = &up,
-            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 4, 5), TG_RANGE(-2, 2), .flags = TG_SAMPLE_STRIDED})},
-           {.label = "divisor_override", .n_in = 1, .attrs = &divided,
-            .in = TG_SAMPLE_INPUTS({.ndim = 5, .dim = {1, 2, 2, 3, 3}, TG_RANGE(-2, 2)})})
+           {.label = "padded", .attrs = &padded, .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 2, 7), TG_RANGE(-2, 2)})},
+           {.label = "ceil_mode, strided", .attrs = &up,
+            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 4, 5), TG_RANGE(-2, 2), strided})},
+           {.label = "divisor_override", .attrs = &divided,
+            .in = TG_SAMPLE_INPUTS({[1, 2, 2, 3, 3], TG_RANGE(-2, 2)})})
 TG_SAMPLES(averages_back,
-           {.label = "padded", .n_in = 1, .attrs = &padded, .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 2, 4), TG_RANGE(-2, 2)})},
-           {.label = "ceil_mode, strided", .n_in = 1, .attrs = &up,
-            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 2, 2), TG_RANGE(-2, 2), .flags = TG_SAMPLE_STRIDED})},
-           {.label = "divisor_override", .n_in = 1, .attrs = &divided,
-            .in = TG_SAMPLE_INPUTS({.ndim = 5, .dim = {1, 2, 1, 4, 3}, TG_RANGE(-2, 2)})})
+           {.label = "padded", .attrs = &padded, .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 2, 4), TG_RANGE(-2, 2)})},
+           {.label = "ceil_mode, strided", .attrs = &up,
+            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 2, 2), TG_RANGE(-2, 2), strided})},
+           {.label = "divisor_override", .attrs = &divided,
+            .in = TG_SAMPLE_INPUTS({[1, 2, 1, 4, 3], TG_RANGE(-2, 2)})})
 TG_SAMPLES(adaptive,
-           {.label = "shrinks and grows", .n_in = 1, .attrs = &((const tg_adaptive_pool_attrs){{2, {5, 2}}, {2, {3, 3}}}),
-            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 5, 2), TG_RANGE(-4, 4), .flags = TG_SAMPLE_DISTINCT | TG_SAMPLE_STRIDED, .distance = 0.05f})})
+           {.label = "shrinks and grows", .attrs = &((const tg_adaptive_pool_attrs){{2, {5, 2}}, {2, {3, 3}}}),
+            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 5, 2), TG_RANGE(-4, 4), distinct strided, apart 0.05})})
 /* clang-format on */
 
 #define SPEC(struct_, field_, kind_, doc_)                                                                   \

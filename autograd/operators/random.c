@@ -40,28 +40,26 @@ TG_RULE(dropout)
 #define P(value) &(const tg_dropout_attrs){.p = value}
 
 TG_SAMPLES(samples_dropout,
-           {.label = "half", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 5, 7)), .attrs = P(0.5)},
-           {.label = "most, strided", .n_in = 1, .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 4, 3, 3)), .attrs = P(0.8)},
-           {.label = "few, past one batch of counters", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 131)),
+           {.label = "half", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 5, 7)), .attrs = P(0.5)},
+           {.label = "most, strided", .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 4, 3, 3)), .attrs = P(0.8)},
+           {.label = "few, past one batch of counters", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 131)),
             .attrs = P(0.1)},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2)), .attrs = P(0.3)},
-           {.label = "all", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 6)), .attrs = P(1)},
-           {.label = "none", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 6)), .attrs = P(0)},
-           {.label = "empty", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 3)), .attrs = P(0.5)})
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2)), .attrs = P(0.3)},
+           {.label = "all", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 6)), .attrs = P(1)},
+           {.label = "none", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 6)), .attrs = P(0)},
+           {.label = "empty", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 3)), .attrs = P(0.5)})
 
 TG_SAMPLES(samples_random_like,
-           {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 5, 7))},
-           {.label = "odd count", .n_in = 1, .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 131))},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-1, 1))},
-           {.label = "empty", .n_in = 1, .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 0, 3))})
+           {.label = "matrix", .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 5, 7))},
+           {.label = "odd count", .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 131))},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-1, 1))},
+           {.label = "empty", .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 0, 3))})
 
 TG_SAMPLES(samples_fill,
-           {.label = "matrix", .n_in = 1,
-            .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 5, 7)), .scalars = (const double[]){-1.0, 2.0}},
-           {.label = "strided", .n_in = 1, .scalars = (const double[]){0.0, 1.0},
-            .in = TG_SAMPLE_INPUTS({.low = -1, .high = 1, .flags = TG_SAMPLE_STRIDED | TG_SAMPLE_NO_GRAD, DRAWN_DIMS(3, 4)})},
-           {.label = "odd count", .n_in = 1,
-            .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 131)), .scalars = (const double[]){0.5, 0.25}})
+           {.label = "matrix", .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 5, 7)), .scalars = (const double[]){-1.0, 2.0}},
+           {.label = "strided", .scalars = (const double[]){0.0, 1.0},
+            .in = TG_SAMPLE_INPUTS({-1 : 1, strided constant, DRAWN_DIMS(3, 4)})},
+           {.label = "odd count", .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 131)), .scalars = (const double[]){0.5, 0.25}})
 /* clang-format on */
 
 /* -- rows

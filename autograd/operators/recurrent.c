@@ -289,39 +289,39 @@ TG_RULE(recurrence)
 
 #define IN(low_, high_, ...)                                                                                 \
     {                                                                                                        \
-        .low = low_, .high = high_, DRAWN_DIMS(__VA_ARGS__)                                                  \
+        low_ : high_, DRAWN_DIMS(__VA_ARGS__)                                                                \
     }
 #define LSTM_PARTS WEIGHT_IN(12, 2), IN(-1, 1, 2, 12), IN(-1, 1, 2, 3), ABSENT, WEIGHT_IN(2, 3), LABELS(1, 4, 2)
 /* Small enough for large ones not to be chaotic. */
 #define WEIGHT_IN(...) IN(-0.3f, 0.3f, __VA_ARGS__)
-#define SAMPLE(label_, n, attrs_, ...)                                                                       \
+#define SAMPLE(label_, attrs_, ...)                                                                          \
     {                                                                                                        \
-        .label = label_, .n_in = n, .attrs = &attrs_, .in = TG_SAMPLE_INPUTS(__VA_ARGS__)                    \
+        .label = label_, .attrs = &attrs_, .in = TG_SAMPLE_INPUTS(__VA_ARGS__)                               \
     }
 static const tg_recurrence_attrs plain = {TG_RECURRENCE_TANH, 0, 1}, back = {TG_RECURRENCE_TANH, 1, 1},
                                  relu = {TG_RECURRENCE_RELU, 0, 1}, lstm = {TG_RECURRENCE_LSTM, 0, 1},
                                  lstm_back = {TG_RECURRENCE_LSTM, 1, 1}, gru = {TG_RECURRENCE_GRU, 0, 1},
                                  gru_back = {TG_RECURRENCE_GRU, 1, 1};
 TG_SAMPLES(samples,
-           SAMPLE("tanh, in reverse", N_IN, back, IN(-1, 1, 3, 2, 2), WEIGHT_IN(2, 2), IN(-1, 1, 2, 2), ABSENT, ABSENT,
+           SAMPLE("tanh, in reverse", back, IN(-1, 1, 3, 2, 2), WEIGHT_IN(2, 2), IN(-1, 1, 2, 2), ABSENT, ABSENT,
                   ABSENT, ABSENT),
-           SAMPLE("relu", N_IN, relu, {TG_DIM3(2, 3, 2), TG_RANGE(-2, 2), TG_AWAY(0, 0.5)}, IN(-0.05, 0.05, 2, 2), ABSENT,
+           SAMPLE("relu", relu, {TG_DIM3(2, 3, 2), TG_RANGE(-2, 2), TG_AWAY(0, 0.5)}, IN(-0.05, 0.05, 2, 2), ABSENT,
                   ABSENT, ABSENT, ABSENT, LABELS(1, 3, 3)),
-           SAMPLE("LSTM, projected", N_IN, lstm, IN(-1, 1, 3, 2, 12), WEIGHT_IN(12, 2), ABSENT, ABSENT, ABSENT,
+           SAMPLE("LSTM, projected", lstm, IN(-1, 1, 3, 2, 12), WEIGHT_IN(12, 2), ABSENT, ABSENT, ABSENT,
                   WEIGHT_IN(2, 3), ABSENT),
-           SAMPLE("LSTM, projected, in reverse", N_IN, lstm_back, IN(-1, 1, 3, 2, 12), LSTM_PARTS),
-           SAMPLE("LSTM, one step", N_IN, lstm, IN(-1, 1, 1, 2, 8), ABSENT, IN(-1, 1, 2, 8), IN(-1, 1, 2, 2), ABSENT, ABSENT,
+           SAMPLE("LSTM, projected, in reverse", lstm_back, IN(-1, 1, 3, 2, 12), LSTM_PARTS),
+           SAMPLE("LSTM, one step", lstm, IN(-1, 1, 1, 2, 8), ABSENT, IN(-1, 1, 2, 8), IN(-1, 1, 2, 2), ABSENT, ABSENT,
                   ABSENT),
-           SAMPLE("GRU", N_IN, gru, IN(-1, 1, 3, 2, 6), WEIGHT_IN(6, 2), IN(-1, 1, 2, 6), IN(-1, 1, 2, 2), IN(-1, 1, 6),
+           SAMPLE("GRU", gru, IN(-1, 1, 3, 2, 6), WEIGHT_IN(6, 2), IN(-1, 1, 2, 6), IN(-1, 1, 2, 2), IN(-1, 1, 6),
                   ABSENT, LABELS(1, 4, 2)),
-           SAMPLE("GRU, in reverse", N_IN, gru_back, IN(-1, 1, 3, 2, 6), WEIGHT_IN(6, 2), ABSENT, ABSENT, ABSENT, ABSENT,
+           SAMPLE("GRU, in reverse", gru_back, IN(-1, 1, 3, 2, 6), WEIGHT_IN(6, 2), ABSENT, ABSENT, ABSENT, ABSENT,
                   LABELS(1, 4, 2)))
 TG_SAMPLES(backward_samples,
-           SAMPLE("tanh", N_BACK_IN, plain, IN(-1, 1, 3, 2, 2), ABSENT, ABSENT, IN(-1, 1, 2, 2), ABSENT, IN(-1, 1, 3, 2, 2),
+           SAMPLE("tanh", plain, IN(-1, 1, 3, 2, 2), ABSENT, ABSENT, IN(-1, 1, 2, 2), ABSENT, IN(-1, 1, 3, 2, 2),
                   ABSENT),
-           SAMPLE("LSTM, projected, in reverse", N_BACK_IN, lstm_back, IN(-1, 1, 3, 2, 2), IN(-1, 1, 2, 2),
+           SAMPLE("LSTM, projected, in reverse", lstm_back, IN(-1, 1, 3, 2, 2), IN(-1, 1, 2, 2),
                   IN(-1, 1, 2, 3), IN(-1, 1, 12, 2), IN(-1, 1, 2, 3), IN(0, 1, 3, 2, 18), LABELS(1, 4, 2)),
-           SAMPLE("GRU", N_BACK_IN, gru, ABSENT, IN(-1, 1, 2, 2), ABSENT, IN(-1, 1, 6, 2), ABSENT, IN(0, 1, 3, 2, 10),
+           SAMPLE("GRU", gru, ABSENT, IN(-1, 1, 2, 2), ABSENT, IN(-1, 1, 6, 2), ABSENT, IN(0, 1, 3, 2, 10),
                   ABSENT))
 
 /* -- rows ----------------------------------------------------------------------------------------------- */

@@ -200,56 +200,50 @@ TG_RULE(sum_to_size)
 
 #define MATRIX TG_DIM2(3, 4), TG_RANGE(-2, 2)
 #define CUBE TG_DIM3(2, 3, 4), TG_RANGE(-2, 2)
-#define STRIDED .flags = TG_SAMPLE_STRIDED
-#define CONSTANT_STRIDED TG_SAMPLE_STRIDED | TG_SAMPLE_NO_GRAD
+#define STRIDED strided
+#define CONSTANT_STRIDED strided constant
 static const tg_reduce_attrs nothing = {0, 0}, rows = {1, 0}, columns = {2, 0}, both_kept = {3, 1},
                              ends = {5, 0}, all3 = {7, 0}, planes = {12, 1};
 TG_SAMPLES(
-    sums, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &rows},
-    {.label = "strided, columns", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &columns},
-    {.label = "first and last dim", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &ends},
-    {.label = "all", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &all3},
-    {.label = "all, kept", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &both_kept},
-    {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &nothing},
+    sums, {.label = "rows", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &rows},
+    {.label = "strided, columns", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &columns},
+    {.label = "first and last dim", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &ends},
+    {.label = "all", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &all3},
+    {.label = "all, kept", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &both_kept},
+    {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &nothing},
     {.label = "i64",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({CUBE, .dtype = TG_I64, .flags = CONSTANT_STRIDED}),
+     .in = TG_SAMPLE_INPUTS({CUBE, i64, CONSTANT_STRIDED}),
      .attrs = &ends},
     {.label = "bool",
-     .n_in = 1,
-     .in = TG_SAMPLE_INPUTS({MATRIX, .dtype = TG_BOOL, .flags = TG_SAMPLE_NO_GRAD}),
+     .in = TG_SAMPLE_INPUTS({MATRIX, boolean, constant}),
      .attrs = &rows})
 TG_SAMPLES(
-    means, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &rows},
-    {.label = "strided, columns", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &columns},
-    {.label = "all, kept", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &both_kept},
-    {.label = "planes", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 3, 2, 2), TG_RANGE(-2, 2)}), .attrs = &planes},
-    {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &nothing})
-TG_SAMPLES(truths, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &rows},
+    means, {.label = "rows", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &rows},
+    {.label = "strided, columns", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &columns},
+    {.label = "all, kept", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &both_kept},
+    {.label = "planes", .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 3, 2, 2), TG_RANGE(-2, 2)}), .attrs = &planes},
+    {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &nothing})
+TG_SAMPLES(truths, {.label = "rows", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &rows},
            {.label = "i64",
-            .n_in = 1,
-            .in = TG_SAMPLE_INPUTS({CUBE, .dtype = TG_I64, .flags = CONSTANT_STRIDED}),
+            .in = TG_SAMPLE_INPUTS({CUBE, i64, CONSTANT_STRIDED}),
             .attrs = &ends},
            {.label = "bool",
-            .n_in = 1,
-            .in = TG_SAMPLE_INPUTS({MATRIX, .dtype = TG_BOOL, .flags = CONSTANT_STRIDED}),
+            .in = TG_SAMPLE_INPUTS({MATRIX, boolean, CONSTANT_STRIDED}),
             .attrs = &columns})
 static const tg_var_attrs var_rows = {1, 0, 1}, var_columns = {2, 1, 0}, var_ends = {5, 0, 1};
-TG_SAMPLES(variances, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &var_rows},
+TG_SAMPLES(variances, {.label = "rows", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &var_rows},
            {.label = "strided, columns, kept, biased",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}),
             .attrs = &var_columns},
-           {.label = "first and last dim", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &var_ends})
+           {.label = "first and last dim", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &var_ends})
 static const tg_dims_attrs to_row = {{1, {4}}}, to_column = {{2, {3, 1}}}, to_scalar = {{0, {0}}};
 TG_SAMPLES(
-    sizes, {.label = "to a row", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &to_row},
+    sizes, {.label = "to a row", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &to_row},
     {.label = "strided, to a column",
-     .n_in = 1,
      .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}),
      .attrs = &to_column},
-    {.label = "three dims to a column", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &to_column},
-    {.label = "to a scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &to_scalar})
+    {.label = "three dims to a column", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &to_column},
+    {.label = "to a scalar", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &to_scalar})
 
 const tg_attr_spec tg_reduce_specs[] = {
     {.name = "dims",

@@ -24,15 +24,15 @@
         return name##_table;                                                                                 \
     }
 
-/* One input of a sample. NONE: ndim 0. */
-#define TG_NO_DIMS .ndim = 0
-#define TG_DIM1(a) .ndim = 1, .dim = {a}
-#define TG_DIM2(a, b) .ndim = 2, .dim = {a, b}
-#define TG_DIM3(a, b, c) .ndim = 3, .dim = {a, b, c}
-#define TG_DIM4(a, b, c, d) .ndim = 4, .dim = {a, b, c, d}
-#define TG_RANGE(low_, high_) .low = low_, .high = high_
-#define TG_AWAY(kink, by) .n_kinks = 1, .kinks = {kink}, .distance = by
-#define TG_DISTINCT(by) .flags = TG_SAMPLE_DISTINCT, .distance = by
+/* Parts of a sample's inputs. */
+#define TG_NO_DIMS []
+#define TG_DIM1(a) [a]
+#define TG_DIM2(a, b) [a, b]
+#define TG_DIM3(a, b, c) [a, b, c]
+#define TG_DIM4(a, b, c, d) [a, b, c, d]
+#define TG_RANGE(low_, high_) low_ : high_
+#define TG_AWAY(kink, by) away by from [kink]
+#define TG_DISTINCT(by) distinct, apart by
 
 /* The one result of a row; NULL on failure. */
 static inline tg_tensor *tg_row1(tg_tape *tape, const tg_operator *op, tg_tensor *a, const void *attrs,

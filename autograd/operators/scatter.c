@@ -157,7 +157,7 @@ TG_RULE(scatter_reduce)
 /* -- rows ----------------------------------------------------------------------------------------------- */
 
 #define VALUES TG_RANGE(-2, 2)
-#define STRIDED .flags = TG_SAMPLE_STRIDED
+#define STRIDED strided
 #define ROWS                                                                                                 \
     {TG_DIM2(3, 4), VALUES}, {TG_DIM2(5, 4), TG_INDEX(3)},                                                   \
     {                                                                                                        \
@@ -185,26 +185,25 @@ static const tg_index_attrs first = {0}, second = {1};
     {                                                                                                        \
         TG_DIM2(3, 1), VALUES, STRIDED                                                                       \
     }
-TG_SAMPLES(apart, {.label = "row", .n_in = 3, .in = TG_SAMPLE_INPUTS(ROW), .attrs = &first},
-           {.label = "strided, column", .n_in = 3, .in = TG_SAMPLE_INPUTS(COLUMN), .attrs = &second})
-TG_SAMPLES(scatters, {.label = "rows", .n_in = 3, .in = TG_SAMPLE_INPUTS(ROWS), .attrs = &first},
-           {.label = "strided, columns", .n_in = 3, .in = TG_SAMPLE_INPUTS(COLUMNS), .attrs = &second})
+TG_SAMPLES(apart, {.label = "row", .in = TG_SAMPLE_INPUTS(ROW), .attrs = &first},
+           {.label = "strided, column", .in = TG_SAMPLE_INPUTS(COLUMN), .attrs = &second})
+TG_SAMPLES(scatters, {.label = "rows", .in = TG_SAMPLE_INPUTS(ROWS), .attrs = &first},
+           {.label = "strided, columns", .in = TG_SAMPLE_INPUTS(COLUMNS), .attrs = &second})
 static const tg_scatter_reduce_attrs sum_without = {1, TG_SCATTER_SUM, 0}, product = {0, TG_SCATTER_PROD, 1},
                                      product_without = {1, TG_SCATTER_PROD, 0},
                                      most = {0, TG_SCATTER_AMAX, 1}, most_without = {0, TG_SCATTER_AMAX, 0},
                                      least = {0, TG_SCATTER_AMIN, 1};
 TG_SAMPLES(
-    reductions, {.label = "sum without x", .n_in = 3, .in = TG_SAMPLE_INPUTS(COLUMNS), .attrs = &sum_without},
-    {.label = "product", .n_in = 3, .in = TG_SAMPLE_INPUTS(ROWS), .attrs = &product},
-    {.label = "product without x", .n_in = 3, .in = TG_SAMPLE_INPUTS(COLUMNS), .attrs = &product_without},
+    reductions, {.label = "sum without x", .in = TG_SAMPLE_INPUTS(COLUMNS), .attrs = &sum_without},
+    {.label = "product", .in = TG_SAMPLE_INPUTS(ROWS), .attrs = &product},
+    {.label = "product without x", .in = TG_SAMPLE_INPUTS(COLUMNS), .attrs = &product_without},
     {.label = "product with zeros",
-     .n_in = 3,
      .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), VALUES}, {TG_DIM2(1, 4), TG_INDEX(3)},
                             {TG_DIM2(1, 4), TG_RANGE(0, 0)}),
      .attrs = &product},
-    {.label = "maximum", .n_in = 3, .in = TG_SAMPLE_INPUTS(APART), .attrs = &most},
-    {.label = "maximum without x", .n_in = 3, .in = TG_SAMPLE_INPUTS(APART), .attrs = &most_without},
-    {.label = "minimum", .n_in = 3, .in = TG_SAMPLE_INPUTS(APART), .attrs = &least})
+    {.label = "maximum", .in = TG_SAMPLE_INPUTS(APART), .attrs = &most},
+    {.label = "maximum without x", .in = TG_SAMPLE_INPUTS(APART), .attrs = &most_without},
+    {.label = "minimum", .in = TG_SAMPLE_INPUTS(APART), .attrs = &least})
 
 static const tg_attr_spec scatter_specs[] = {
     {.name = "dim", .type = TG_ATTR_INT, .offset = offsetof(tg_index_attrs, dim), .doc = "along this dim"},

@@ -258,27 +258,27 @@ TG_RULE(slice)
 /* -- rows ----------------------------------------------------------------------------------------------- */
 
 #define MATRIX TG_DIM2(3, 4), TG_RANGE(-2, 2)
-#define STRIDED .flags = TG_SAMPLE_STRIDED
+#define STRIDED strided
 static const tg_dims_attrs view_6_2 = {{2, {6, 2}}}, view_2_2_3 = {{3, {2, 2, 3}}}, view_1 = {{1, {1}}},
                            swap = {{2, {1, 0}}}, turn = {{3, {2, 0, 1}}}, expand_3_4 = {{2, {3, 4}}},
                            expand_2_3_4 = {{3, {2, 3, 4}}};
-TG_SAMPLES(views, {.label = "two dims", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &view_6_2},
-           {.label = "three dims", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &view_2_2_3},
-           {.label = "of a scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &view_1})
-TG_SAMPLES(permutations, {.label = "transposed", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &swap},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &swap},
-           {.label = "three dims", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 3, 2), TG_RANGE(-2, 2)}), .attrs = &turn})
+TG_SAMPLES(views, {.label = "two dims", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &view_6_2},
+           {.label = "three dims", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &view_2_2_3},
+           {.label = "of a scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &view_1})
+TG_SAMPLES(permutations, {.label = "transposed", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &swap},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &swap},
+           {.label = "three dims", .in = TG_SAMPLE_INPUTS({TG_DIM3(2, 3, 2), TG_RANGE(-2, 2)}), .attrs = &turn})
 TG_SAMPLES(expansions,
-           {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM1(4), TG_RANGE(-2, 2)}), .attrs = &expand_3_4},
-           {.label = "column", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), TG_RANGE(-2, 2)}), .attrs = &expand_2_3_4},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &expand_2_3_4},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &expand_3_4})
+           {.label = "rows", .in = TG_SAMPLE_INPUTS({TG_DIM1(4), TG_RANGE(-2, 2)}), .attrs = &expand_3_4},
+           {.label = "column", .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), TG_RANGE(-2, 2)}), .attrs = &expand_2_3_4},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &expand_2_3_4},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS({TG_RANGE(-2, 2)}), .attrs = &expand_3_4})
 static const tg_slice_attrs slice_rows = {0, 1, 2, 1}, slice_columns = {1, 0, 2, 2},
                             slice_none = {0, 3, 0, 1};
-TG_SAMPLES(slices, {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &slice_rows},
-           {.label = "every second column", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &slice_columns},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &slice_columns},
-           {.label = "nothing", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &slice_none})
+TG_SAMPLES(slices, {.label = "rows", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &slice_rows},
+           {.label = "every second column", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &slice_columns},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &slice_columns},
+           {.label = "nothing", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &slice_none})
 static const tg_attr_spec dims_specs[] = {
     {.name = "dims",
      .type = TG_ATTR_INTS,

@@ -142,49 +142,49 @@ static tg_status vjp_logsumexp(tg_tape *tape, const tg_node *node, tg_tensor *co
 #define DIM(d) &(const tg_softmax_attrs){.dim = d}
 
 TG_SAMPLES(samples_forward,
-           {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 5, 7)), .attrs = DIM(1)},
-           {.label = "columns", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 5, 3)), .attrs = DIM(0)},
-           {.label = "middle of four, from the end", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 2, 3, 2, 3)),
+           {.label = "rows", .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 5, 7)), .attrs = DIM(1)},
+           {.label = "columns", .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 5, 3)), .attrs = DIM(0)},
+           {.label = "middle of four, from the end", .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 2, 3, 2, 3)),
             .attrs = DIM(-3)},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS(STRIDED(-3, 3, 4, 6)), .attrs = DIM(-1)},
-           {.label = "past one vector", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 2, 37)), .attrs = DIM(1)},
-           {.label = "one class", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 3, 1)), .attrs = DIM(1)},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-3, 3)), .attrs = DIM(0)},
-           {.label = "no rows", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 0, 4)), .attrs = DIM(1)})
+           {.label = "strided", .in = TG_SAMPLE_INPUTS(STRIDED(-3, 3, 4, 6)), .attrs = DIM(-1)},
+           {.label = "past one vector", .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 2, 37)), .attrs = DIM(1)},
+           {.label = "one class", .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 3, 1)), .attrs = DIM(1)},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-3, 3)), .attrs = DIM(0)},
+           {.label = "no rows", .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 0, 4)), .attrs = DIM(1)})
 
 TG_SAMPLES(samples_softmax_backward,
-           {.label = "rows", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(0.1, 0.9, 3, 5)), .attrs = DIM(1)},
-           {.label = "columns", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), DRAWN(0.1, 0.9, 4, 3)),
+           {.label = "rows", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(0.1, 0.9, 3, 5)), .attrs = DIM(1)},
+           {.label = "columns", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), DRAWN(0.1, 0.9, 4, 3)),
             .attrs = DIM(0)},
-           {.label = "strided", .n_in = 2, .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 3, 4), STRIDED(0.1, 0.9, 2, 3, 4)),
+           {.label = "strided", .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 3, 4), STRIDED(0.1, 0.9, 2, 3, 4)),
             .attrs = DIM(-2)},
-           {.label = "past one vector", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 35), DRAWN(0.1, 0.9, 2, 35)),
+           {.label = "past one vector", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 35), DRAWN(0.1, 0.9, 2, 35)),
             .attrs = DIM(1)},
-           {.label = "scalar", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN_SCALAR(0.1, 0.9)),
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN_SCALAR(0.1, 0.9)),
             .attrs = DIM(-1)})
 
 TG_SAMPLES(samples_log_softmax_backward,
-           {.label = "rows", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(-2, 0, 3, 5)), .attrs = DIM(1)},
-           {.label = "columns", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), DRAWN(-2, 0, 4, 3)), .attrs = DIM(0)},
-           {.label = "strided", .n_in = 2, .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 3, 4), STRIDED(-2, 0, 2, 3, 4)),
+           {.label = "rows", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(-2, 0, 3, 5)), .attrs = DIM(1)},
+           {.label = "columns", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 3), DRAWN(-2, 0, 4, 3)), .attrs = DIM(0)},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 3, 4), STRIDED(-2, 0, 2, 3, 4)),
             .attrs = DIM(-2)},
-           {.label = "past one vector", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 35), DRAWN(-2, 0, 2, 35)),
+           {.label = "past one vector", .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 35), DRAWN(-2, 0, 2, 35)),
             .attrs = DIM(1)},
-           {.label = "scalar", .n_in = 2, .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN_SCALAR(-2, 0)),
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-2, 2), DRAWN_SCALAR(-2, 0)),
             .attrs = DIM(-1)})
 
 #define OVER(keep, count, ...)                                                                               \
     &(const tg_logsumexp_attrs){.keepdim = keep, .dims = {.n = count, .v = {__VA_ARGS__}}}
 
 TG_SAMPLES(samples_logsumexp,
-           {.label = "rows", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 3, 5)), .attrs = OVER(0, 1, 1)},
-           {.label = "columns, kept", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 4, 3)), .attrs = OVER(1, 1, 0)},
-           {.label = "two dims apart", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 2, 3, 4)), .attrs = OVER(0, 2, -1, 0)},
-           {.label = "all", .n_in = 1, .in = TG_SAMPLE_INPUTS(STRIDED(-3, 3, 3, 4)), .attrs = OVER(0, 0, 0)},
-           {.label = "all, kept", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 3, 4)), .attrs = OVER(1, 0, 0)},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS(STRIDED(-3, 3, 4, 3)), .attrs = OVER(0, 1, -1)},
-           {.label = "scalar", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-3, 3)), .attrs = OVER(0, 1, 0)},
-           {.label = "no rows", .n_in = 1, .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 0, 4)), .attrs = OVER(0, 1, 1)})
+           {.label = "rows", .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 3, 5)), .attrs = OVER(0, 1, 1)},
+           {.label = "columns, kept", .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 4, 3)), .attrs = OVER(1, 1, 0)},
+           {.label = "two dims apart", .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 2, 3, 4)), .attrs = OVER(0, 2, -1, 0)},
+           {.label = "all", .in = TG_SAMPLE_INPUTS(STRIDED(-3, 3, 3, 4)), .attrs = OVER(0, 0, 0)},
+           {.label = "all, kept", .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 3, 4)), .attrs = OVER(1, 0, 0)},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS(STRIDED(-3, 3, 4, 3)), .attrs = OVER(0, 1, -1)},
+           {.label = "scalar", .in = TG_SAMPLE_INPUTS(DRAWN_SCALAR(-3, 3)), .attrs = OVER(0, 1, 0)},
+           {.label = "no rows", .in = TG_SAMPLE_INPUTS(DRAWN(-3, 3, 0, 4)), .attrs = OVER(0, 1, 1)})
 /* clang-format on */
 
 /* -- rows

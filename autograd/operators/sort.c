@@ -201,44 +201,39 @@ TG_RULE(quantile_place)
 
 #define CUBE TG_DIM3(2, 4, 3), TG_RANGE(-4, 4), TG_DISTINCT(0.01)
 #define TURNED                                                                                               \
-    TG_DIM2(4, 5), TG_RANGE(-4, 4), .flags = TG_SAMPLE_DISTINCT | TG_SAMPLE_STRIDED, .distance = 0.01
+    TG_DIM2(4, 5), TG_RANGE(-4, 4), distinct strided, apart 0.01
 static const tg_sort_attrs up = {1, 0, 0}, down = {0, 1, 0}, three_most = {1, 1, 3}, two_least = {0, 0, 2};
 static const tg_pick_attrs along_1 = {1, 0}, along_0 = {0, 1}, second_1 = {1, 2};
 static const tg_quantile_attrs linear = {5, TG_BETWEEN_LINEAR};
 static const tg_searchsorted_attrs left = {0}, right_side = {1};
 static const tg_unique_attrs elements = {-1}, slices = {0};
-TG_SAMPLES(sorts, {.label = "ascending", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &up},
-           {.label = "strided, descending", .n_in = 1, .in = TG_SAMPLE_INPUTS({TURNED}), .attrs = &down})
-TG_SAMPLES(tops, {.label = "greatest", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &three_most},
-           {.label = "strided, least", .n_in = 1, .in = TG_SAMPLE_INPUTS({TURNED}), .attrs = &two_least})
-TG_SAMPLES(picks, {.label = "cube", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &along_1},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({TURNED}), .attrs = &along_0})
-TG_SAMPLES(kths, {.label = "second", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &second_1},
-           {.label = "strided, first", .n_in = 1, .in = TG_SAMPLE_INPUTS({TURNED}), .attrs = &along_0})
+TG_SAMPLES(sorts, {.label = "ascending", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &up},
+           {.label = "strided, descending", .in = TG_SAMPLE_INPUTS({TURNED}), .attrs = &down})
+TG_SAMPLES(tops, {.label = "greatest", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &three_most},
+           {.label = "strided, least", .in = TG_SAMPLE_INPUTS({TURNED}), .attrs = &two_least})
+TG_SAMPLES(picks, {.label = "cube", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &along_1},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({TURNED}), .attrs = &along_0})
+TG_SAMPLES(kths, {.label = "second", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &second_1},
+           {.label = "strided, first", .in = TG_SAMPLE_INPUTS({TURNED}), .attrs = &along_0})
 TG_SAMPLES(quantiles, {.label = "linear",
-                       .n_in = 2,
-                       .in = TG_SAMPLE_INPUTS({TG_DIM1(3), TG_RANGE(0.05, 0.95), .n_kinks = 3,
-                                               .kinks = {0.25, 0.5, 0.75}, .distance = 0.01},
-                                              {TG_DIM2(2, 1), .dtype = TG_BOOL, .flags = TG_SAMPLE_NO_GRAD}),
+                       .in = TG_SAMPLE_INPUTS({TG_DIM1(3), TG_RANGE(0.05, 0.95), away 0.01 from [0.25, 0.5, 0.75]},
+                                              {TG_DIM2(2, 1), boolean, constant}),
                        .attrs = &linear})
 TG_SAMPLES(searches,
            {.label = "left",
-            .n_in = 3,
             .in = TG_SAMPLE_INPUTS({TG_DIM1(5), TG_INDEX(9)}, {TG_DIM2(2, 3), TG_INDEX(9)},
-                                   {.flags = TG_SAMPLE_ABSENT | TG_SAMPLE_NO_GRAD}),
+                                   {absent constant}),
             .attrs = &left},
            {.label = "right, sorter",
-            .n_in = 3,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(2, 5), TG_INDEX(9)}, {TG_DIM2(2, 3), TG_INDEX(9)},
                                    {TG_DIM2(2, 5), TG_INDEX(5)}),
             .attrs = &right_side})
 TG_SAMPLES(
     plans,
     {.label = "elements",
-     .n_in = 1,
      .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 4), TG_INDEX(4)}),
      .attrs = &elements},
-    {.label = "slices", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_DIM2(6, 2), TG_INDEX(2)}), .attrs = &slices})
+    {.label = "slices", .in = TG_SAMPLE_INPUTS({TG_DIM2(6, 2), TG_INDEX(2)}), .attrs = &slices})
 
 #define SPEC(type_, name_, doc_)                                                                             \
     {                                                                                                        \

@@ -97,10 +97,9 @@ static tg_status infer_polygamma(const tg_infer *q)
 static const tg_polygamma_attrs first = {1}, fourth = {4};
 TG_SAMPLES(orders,
            {.label = "strided, 1",
-            .n_in = 1,
-            .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, TG_RANGE(0.6, 4)}),
+            .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), strided, TG_RANGE(0.6, 4)}),
             .attrs = &first},
-           {.label = "4", .n_in = 1, .in = TG_SAMPLE_INPUTS({TG_NO_DIMS, TG_RANGE(0.8, 4)}), .attrs = &fourth})
+           {.label = "4", .in = TG_SAMPLE_INPUTS({TG_NO_DIMS, TG_RANGE(0.8, 4)}), .attrs = &fourth})
 
 static const tg_attr_spec polygamma_specs[] = {
     {.name = "n", .type = TG_ATTR_INT, .offset = offsetof(tg_polygamma_attrs, n), .doc = "the order, from 1"},

@@ -3,18 +3,17 @@
 
 TG_UNARY_SAMPLES(inside_one, TG_RANGE(-0.9, 0.9))
 TG_UNARY_SAMPLES(above_one, TG_RANGE(1.2, 3))
-TG_UNARY_SAMPLES(not_whole, TG_RANGE(-1.8, 1.8), .n_kinks = 3, .kinks = {-1, 0, 1}, .distance = 0.2)
-TG_UNARY_SAMPLES(not_half, TG_RANGE(-1.4, 1.4), .n_kinks = 2, .kinks = {-0.5, 0.5}, .distance = 0.2)
+TG_UNARY_SAMPLES(not_whole, TG_RANGE(-1.8, 1.8), away 0.2 from [-1, 0, 1])
+TG_UNARY_SAMPLES(not_half, TG_RANGE(-1.4, 1.4), away 0.2 from [-0.5, 0.5])
 
 static const double two_decimals[] = {2}, eps_scalar[] = {0.3}, replacements[] = {1, 2, 3};
 #define SCALAR_SAMPLES(name, scalars_, ...)                                                                  \
     TG_SAMPLES(name,                                                                                         \
                {.label = "strided",                                                                          \
-                .n_in = 1,                                                                                   \
-                .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), .flags = TG_SAMPLE_STRIDED, __VA_ARGS__}),            \
+                .in = TG_SAMPLE_INPUTS({TG_DIM2(5, 3), strided, __VA_ARGS__}),                               \
                 .scalars = scalars_})
 SCALAR_SAMPLES(cents, two_decimals, TG_RANGE(0.0101, 0.0149))
-SCALAR_SAMPLES(odds, eps_scalar, TG_RANGE(0.05, 0.95), .n_kinks = 2, .kinks = {0.3, 0.7}, .distance = 0.05)
+SCALAR_SAMPLES(odds, eps_scalar, TG_RANGE(0.05, 0.95), away 0.05 from [0.3, 0.7])
 SCALAR_SAMPLES(replaced, replacements, TG_RANGE(-2, 2))
 
 /* -- rules ---------------------------------------------------------------------------------------------- */

@@ -166,40 +166,36 @@ TG_RULE(unfold_dim_backward)
 
 #define MATRIX TG_DIM2(3, 5), TG_RANGE(-2, 2)
 #define CUBE TG_DIM3(2, 3, 4), TG_RANGE(-2, 2)
-#define STRIDED .flags = TG_SAMPLE_STRIDED
+#define STRIDED strided
 static const tg_diagonal_attrs main_diagonal = {0, 0, 1}, above = {1, 2, 0}, below = {-1, 0, 2},
                                nothing = {7, 0, 1};
 TG_SAMPLES(
-    diagonals, {.label = "matrix", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &main_diagonal},
-    {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &main_diagonal},
-    {.label = "above", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &above},
-    {.label = "below", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &below},
-    {.label = "nothing", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &nothing})
+    diagonals, {.label = "matrix", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &main_diagonal},
+    {.label = "strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &main_diagonal},
+    {.label = "above", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &above},
+    {.label = "below", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &below},
+    {.label = "nothing", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &nothing})
 static const tg_diagonal_backward_attrs into_square = {{2, {4, 4}}, -1, 0, 1},
                                         into_cube = {{3, {2, 3, 4}}, 1, 2, 0};
 TG_SAMPLES(diagonals_back,
            {.label = "square",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS({TG_DIM1(3), TG_RANGE(-2, 2)}),
             .attrs = &into_square},
            {.label = "cube",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS({TG_DIM2(3, 1), TG_RANGE(-2, 2), STRIDED}),
             .attrs = &into_cube})
 static const tg_unfold_dim_attrs overlapping = {1, 3, 1}, gapped = {0, 1, 2}, last = {2, 2, 2};
 TG_SAMPLES(windows,
-           {.label = "overlapping", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &overlapping},
-           {.label = "strided", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &overlapping},
-           {.label = "gaps", .n_in = 1, .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &gapped},
-           {.label = "last", .n_in = 1, .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &last})
+           {.label = "overlapping", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &overlapping},
+           {.label = "strided", .in = TG_SAMPLE_INPUTS({MATRIX, STRIDED}), .attrs = &overlapping},
+           {.label = "gaps", .in = TG_SAMPLE_INPUTS({MATRIX}), .attrs = &gapped},
+           {.label = "last", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &last})
 static const tg_unfold_dim_backward_attrs back_rows = {0, 3, 1, 5}, back_last = {1, 2, 3, 7};
 TG_SAMPLES(windows_back,
            {.label = "rows",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS({TG_DIM3(3, 2, 3), TG_RANGE(-2, 2)}),
             .attrs = &back_rows},
            {.label = "last, strided",
-            .n_in = 1,
             .in = TG_SAMPLE_INPUTS({TG_DIM3(3, 2, 2), TG_RANGE(-2, 2), STRIDED}),
             .attrs = &back_last})
 

@@ -20,37 +20,56 @@ TG_API tg_status tg_fail(tg_tape *tape, tg_status status, const char *format, ..
 
 /* -- samples: a row's own proof -------------------------------------------------------------------------------- */
 #define TG_SAMPLE_IN 8
+#define TG_SAMPLE_KINKS 3
+
+/* A call of the row (or of the layer) that the gradient check and the backends' tests draw. */
+typedef struct tg_sample {
+    const char *label;     /* not NULL: for messages                                */
+    const char *in;        /* the inputs, at most TG_SAMPLE_IN; NULL: none          */
+    const void *attrs;     /* the row's (or the layer's options) struct; NULL: defaults */
+    const double *scalars; /* the row's n_scalars values                            */
+} tg_sample;
+
+/* The inputs are written "{[3, 4], -2 : 2}, {[4], 0 : 5, i64, constant}". Between a pair of braces stand, in any order:
+ *     [3, 4]              its dims; none: a tensor without dims
+ *     -2 : 2              its values, drawn uniformly from -2 to below 2; i64: from the integers there; none: zeros
+ *     i64, boolean        its dtype, else the floating one under test; a boolean is 0 or 1
+ *     constant            it is not differentiated
+ *     away 0.1 from [0]   its values stay 0.1 away from 0 (up to three numbers), where there is no derivative
+ *     distinct apart 0.05 no two values closer than that (max, median: no ties)
+ *     strided             handed over as a transposed, gapped view
+ *     absent              an optional input left out
+ *     first_order         the sample is there for its size: second derivatives are the others' matter
+ * "tolerance 1e-4" outside of braces is allowed where the suite's is too tight. TG_SAMPLE_INPUTS({[3, 4], -2 : 2}, …) is
+ * such a text, too, with macros in it replaced. */
+#define TG_SAMPLE_INPUTS(...) TG_SAMPLE_TEXT(__VA_ARGS__)
+#define TG_SAMPLE_TEXT(...) #__VA_ARGS__
 
 enum {
-    TG_SAMPLE_NO_GRAD = 1u,  /* this input is not differentiated                                             */
-    TG_SAMPLE_DISTINCT = 2u, /* no two values closer than `distance` (max, median: no ties)                  */
-    TG_SAMPLE_STRIDED = 4u,  /* handed over as a transposed, gapped view                                      */
-    TG_SAMPLE_ABSENT = 8u,   /* an optional input left out                                                    */
-    TG_SAMPLE_FIRST_ORDER = 16u /* the sample is there for its size: second derivatives are the others' matter */
+    TG_SAMPLE_NO_GRAD = 1u,
+    TG_SAMPLE_DISTINCT = 2u,
+    TG_SAMPLE_STRIDED = 4u,
+    TG_SAMPLE_ABSENT = 8u,
+    TG_SAMPLE_FIRST_ORDER = 16u
 };
 
-/* How one input of a sample is drawn: uniformly from [low, high), an i64 from the integers in it, a bool 0 or 1.
- * Values stay `distance` away from each of the `kinks`. Floating inputs take the dtype under test. Kept small: there is
- * one for each input of each sample of each row. */
+/* One input as it is read. */
 typedef struct tg_sample_input {
     int16_t dim[TG_MAX_DIM];
     int8_t ndim;
     uint8_t dtype; /* TG_F32 (zero) stands for the dtype under test; else TG_I64, TG_BOOL */
     uint8_t flags, n_kinks;
-    float low, high, kinks[3], distance;
+    float low, high, kinks[TG_SAMPLE_KINKS], distance;
 } tg_sample_input;
 
-/* The inputs of one sample: .in = TG_SAMPLE_INPUTS({.ndim = 1, .dim = {3}, .low = 0, .high = 1}, …). */
-#define TG_SAMPLE_INPUTS(...) (const tg_sample_input[]) { __VA_ARGS__ }
+typedef struct tg_sample_inputs {
+    uint32_t n;
+    float tolerance; /* 0: the suite's */
+    tg_sample_input in[TG_SAMPLE_IN];
+} tg_sample_inputs;
 
-typedef struct tg_sample {
-    const char *label; /* not NULL: for messages */
-    uint32_t n_in;
-    float tolerance;           /* 0: the suite's                                                     */
-    const tg_sample_input *in; /* TG_SAMPLE_INPUTS(…) in a table at file scope; at most TG_SAMPLE_IN */
-    const void *attrs;         /* the row's (or the layer's options) struct; NULL: defaults          */
-    const double *scalars;     /* the row's n_scalars values                                         */
-} tg_sample;
+/* For who checks rows. TG_EINVAL: the text is not of that form; what came before is filled in. */
+TG_API tg_status tg_sample_read(const tg_sample *sample, tg_sample_inputs *out);
 
 /* -- the row ------------------------------------------------------------------------------------------------------ */
 enum {

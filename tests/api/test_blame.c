@@ -63,8 +63,8 @@ static tg_status gives_up(tg_tape *t, const tg_node *node, tg_tensor *const gy[]
 
 static const tg_sample *samples(size_t *n)
 {
-    static const tg_sample_input in[] = {{.ndim = 1, .dim = {3}, .low = 1, .high = 2}};
-    static const tg_sample table[] = {{.label = "three", .n_in = 1, .in = in}};
+    static const char in[] = "{[3], 1 : 2}";
+    static const tg_sample table[] = {{.label = "three", .in = in}};
     *n = 1;
     return table;
 }

@@ -128,15 +128,15 @@ static tg_status backward_vjp(tg_tape *t, const tg_node *node, tg_tensor *const 
 
 static const swish_attrs one = {1}, steep = {2.5};
 static const double scale[] = {1.5};
-static const tg_sample_input matrix[] = {{.ndim = 2, .dim = {2, 3}, .low = -2, .high = 2},
-                                         {.ndim = 2, .dim = {2, 3}, .low = -2, .high = 2}};
-static const tg_sample_input view[] = {{.ndim = 2, .dim = {3, 2}, .low = -2, .high = 2, .flags = TG_SAMPLE_STRIDED}};
+static const char matrix[] = "{[2, 3], -2 : 2}, {[2, 3], -2 : 2}";
+static const char one_matrix[] = "{[2, 3], -2 : 2}";
+static const char view[] = "{[3, 2], -2 : 2, strided}";
 static const tg_sample forward_table[] = {
-    {.label = "k = 1", .n_in = 1, .in = matrix, .attrs = &one, .scalars = scale},
-    {.label = "k = 2.5, a view", .n_in = 1, .in = view, .attrs = &steep, .scalars = scale},
+    {.label = "k = 1", .in = one_matrix, .attrs = &one, .scalars = scale},
+    {.label = "k = 2.5, a view", .in = view, .attrs = &steep, .scalars = scale},
 };
 static const tg_sample backward_table[] = {
-    {.label = "k = 2.5", .n_in = 2, .in = matrix, .attrs = &steep, .scalars = scale}};
+    {.label = "k = 2.5", .in = matrix, .attrs = &steep, .scalars = scale}};
 
 static const tg_sample *forward_samples(size_t *n)
 {
@@ -326,7 +326,7 @@ static const tg_sample *no_samples(size_t *n)
     return forward_table;
 }
 
-static const tg_sample short_table[] = {{.label = "none", .n_in = 1, .in = matrix, .scalars = scale}};
+static const tg_sample short_table[] = {{.label = "none", .in = one_matrix, .scalars = scale}};
 static const tg_sample *without_attributes(size_t *n)
 {
     *n = 1;

@@ -61,10 +61,10 @@ static tg_status cube_vjp(tg_tape *t, const tg_node *node, tg_tensor *const gy[]
 static const tg_sample *cube_samples(size_t *n)
 {
     static const cube_attrs none = {0}, one = {1}, three = {3};
-    static const tg_sample_input in[] = {{.ndim = 2, .dim = {2, 3}, .low = -2, .high = 2}};
-    static const tg_sample table[] = {{.label = "depth 0", .n_in = 1, .in = in, .attrs = &none},
-                                      {.label = "depth 1", .n_in = 1, .in = in, .attrs = &one},
-                                      {.label = "depth 3", .n_in = 1, .in = in, .attrs = &three}};
+    static const char in[] = "{[2, 3], -2 : 2}";
+    static const tg_sample table[] = {{.label = "depth 0", .in = in, .attrs = &none},
+                                      {.label = "depth 1", .in = in, .attrs = &one},
+                                      {.label = "depth 3", .in = in, .attrs = &three}};
     *n = 3;
     return table;
 }

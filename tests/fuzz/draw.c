@@ -281,12 +281,14 @@ static void from_sample(fuzz_call *c, fuzz_source *s)
 {
     const tg_operator *op = c->op;
     const tg_dtype under_test = fuzz_chance(s, 50) ? TG_F32 : TG_F64;
-    size_t group = c->sample->n_in, repeat = 1;
+    tg_sample_inputs inputs;
+    tg_sample_read(c->sample, &inputs); /* as it was when the row registered */
+    size_t group = inputs.n, repeat = 1;
     if (op->n_in == TG_OP_VARIADIC && fuzz_chance(s, 40))
         repeat = 1 + (size_t)fuzz_below(s, 3);
     for (size_t r = 0; r < repeat && (r + 1) * group <= FUZZ_IN; r++)
         for (size_t i = 0; i < group; i++) {
-            const tg_sample_input *from = &c->sample->in[i];
+            const tg_sample_input *from = &inputs.in[i];
             fuzz_input *in = &c->in[c->n_in++];
             *in = (fuzz_input){.absent = from->flags & TG_SAMPLE_ABSENT,
                                .dtype = from->dtype == TG_F32 ? under_test : (tg_dtype)from->dtype,

@@ -41,8 +41,9 @@ tg_status row_apply(void *arg, tg_tape *tape, tg_tensor *const in[], size_t n_in
 
 bool sample_wants_gradient(const tg_sample *sample)
 {
-    for (uint32_t i = 0; i < sample->n_in; i++)
-        if (sample->in[i].dtype == TG_F32 && !(sample->in[i].flags & (TG_SAMPLE_NO_GRAD | TG_SAMPLE_ABSENT)))
+    const tg_sample_inputs inputs = sample_inputs(sample);
+    for (uint32_t i = 0; i < inputs.n; i++)
+        if (inputs.in[i].dtype == TG_F32 && !(inputs.in[i].flags & (TG_SAMPLE_NO_GRAD | TG_SAMPLE_ABSENT)))
             return true;
     return false;
 }

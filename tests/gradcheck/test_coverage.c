@@ -152,19 +152,19 @@ static tg_status run_product(tg_backend_state *s, const tg_call *c, const tg_pre
 
 #define INPUT(...)                                                                                           \
     {                                                                                                        \
-        .ndim = 1, .dim = {3}, .low = 1, .high = 2, __VA_ARGS__                                              \
+        [3], 1 : 2, __VA_ARGS__                                                                              \
     }
 #define SAMPLES(name, first, second)                                                                         \
     static const tg_sample name##_table[] = {                                                                \
-        {.label = "it", .n_in = 2, .in = TG_SAMPLE_INPUTS(first, second)}, {0}};                             \
+        {.label = "it", .in = TG_SAMPLE_INPUTS(first, second)}, {0}};                                        \
     static const tg_sample *name(size_t *n)                                                                  \
     {                                                                                                        \
         *n = 1;                                                                                              \
         return name##_table;                                                                                 \
     }
-SAMPLES(both, INPUT(.flags = 0), INPUT(.flags = 0))
-SAMPLES(first_only, INPUT(.flags = 0), INPUT(.flags = TG_SAMPLE_NO_GRAD))
-SAMPLES(neither, INPUT(.flags = TG_SAMPLE_NO_GRAD), INPUT(.flags = TG_SAMPLE_NO_GRAD))
+SAMPLES(both, INPUT(), INPUT())
+SAMPLES(first_only, INPUT(), INPUT(constant))
+SAMPLES(neither, INPUT(constant), INPUT(constant))
 
 static const tg_sample *none(size_t *n)
 {

@@ -206,8 +206,9 @@ static bool same_slope(point *p, const tg_operator *op, const tg_sample *sample,
 /* Enlarged, indices come twice, and nobody's gradient is right where two write one place. */
 static bool has_indices(const tg_sample *sample)
 {
-    for (uint32_t i = 0; i < sample->n_in; i++)
-        if (sample->in[i].dtype == TG_I64)
+    const tg_sample_inputs inputs = sample_inputs(sample);
+    for (uint32_t i = 0; i < inputs.n; i++)
+        if (inputs.in[i].dtype == TG_I64)
             return true;
     return false;
 }

@@ -98,7 +98,7 @@ static tg_status refuses_recorded(tg_tape *t, const tg_node *n, tg_tensor *const
 }
 
 static const tg_sample samples[] = {
-    {.label = "x", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 1, .dim = {6}, .low = -1, .high = 1})}};
+    {.label = "x", .in = TG_SAMPLE_INPUTS({[6], -1 : 1})}};
 
 static const tg_sample *one_sample(size_t *n)
 {

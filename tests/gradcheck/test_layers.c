@@ -233,7 +233,7 @@ static tg_status forgetful_back_train(tg_module *m, tg_tape *t, const tg_node *n
 }
 
 static const tg_sample square_sample = {
-    .label = "x", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 2, .dim = {4, 3}, .low = -2, .high = 2})};
+    .label = "x", .in = TG_SAMPLE_INPUTS({[4, 3], -2 : 2})};
 
 static const tg_sample *square_samples(size_t *n)
 {

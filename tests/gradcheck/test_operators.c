@@ -27,8 +27,9 @@ static void open_runtime(void)
 static bool is_first_order(const tg_sample *s)
 {
     bool is = false;
-    for (uint32_t i = 0; i < s->n_in && i < TG_SAMPLE_IN; i++)
-        is |= (s->in[i].flags & TG_SAMPLE_FIRST_ORDER) != 0;
+    const tg_sample_inputs inputs = sample_inputs(s);
+    for (uint32_t i = 0; i < inputs.n; i++)
+        is |= (inputs.in[i].flags & TG_SAMPLE_FIRST_ORDER) != 0;
     return is;
 }
 
@@ -115,7 +116,8 @@ START_TEST(optional_inputs_are_sampled_both_ways)
                 continue;
             bool given = false, absent = false;
             for (size_t s = 0; s < n; s++) {
-                bool left_out = i >= samples[s].n_in || samples[s].in[i].flags & TG_SAMPLE_ABSENT;
+                const tg_sample_inputs inputs = sample_inputs(&samples[s]);
+                bool left_out = i >= inputs.n || inputs.in[i].flags & TG_SAMPLE_ABSENT;
                 given |= !left_out;
                 absent |= left_out;
             }
@@ -132,9 +134,11 @@ START_TEST(tolerances_are_tight)
     for (size_t r = 0; r < n_rows; r++) {
         size_t n = 0;
         const tg_sample *samples = rows[r]->samples(&n);
-        for (size_t s = 0; s < n; s++)
-            ck_assert_msg(samples[s].tolerance <= 1e-4f, "%s, sample '%s': tolerance %g", rows[r]->name,
-                          samples[s].label, (double)samples[s].tolerance);
+        for (size_t s = 0; s < n; s++) {
+            const float tolerance = sample_inputs(&samples[s]).tolerance;
+            ck_assert_msg(tolerance <= 1e-4f, "%s, sample '%s': tolerance %g", rows[r]->name, samples[s].label,
+                          (double)tolerance);
+        }
     }
 }
 END_TEST
@@ -146,8 +150,7 @@ START_TEST(ties_share_the_gradient)
     static const char *const names[] = {"maximum", "minimum"};
     const tg_sample tie = {
         .label = "ties",
-        .n_in = 2,
-        .in = TG_SAMPLE_INPUTS({.ndim = 1, .dim = {4}, .low = 1, .high = 1}, {.ndim = 1, .dim = {4}, .low = 1, .high = 1})};
+        .in = TG_SAMPLE_INPUTS({[4], 1 : 1}, {[4], 1 : 1})};
     tg_status status = row_check(tape, tg_operator_find(rt, names[_i]), &tie, 1);
     ck_assert_msg(status == TG_OK, "%s: %s", names[_i], tg_tape_error(tape));
 }

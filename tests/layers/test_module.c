@@ -152,7 +152,7 @@ static tg_status silent(tg_module *m, tg_tape *t, tg_tensor *const in[], size_t 
 }
 
 static const tg_sample sample = {
-    .label = "x", .n_in = 1, .in = TG_SAMPLE_INPUTS({.ndim = 1, .dim = {2}, .low = 0, .high = 1})};
+    .label = "x", .in = TG_SAMPLE_INPUTS({[2], 0 : 1})};
 static const tg_sample *samples(size_t *n)
 {
     *n = 1;

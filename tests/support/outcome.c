@@ -176,7 +176,7 @@ void outcome_expect(outcome *o, tg_tape *tape, const tg_operator *op, const tg_s
 
 double outcome_tolerance(const tg_sample *sample, tg_dtype dtype)
 {
-    return dtype == TG_F64 ? 1e-11 : fmax(2e-5, (double)sample->tolerance);
+    return dtype == TG_F64 ? 1e-11 : fmax(2e-5, (double)sample_inputs(sample).tolerance);
 }
 
 static bool close_enough(const double *got, const double *want, const double *other, size_t n, double tolerance,

@@ -1,6 +1,7 @@
 #include "support/sample.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +13,21 @@ double sample_random(uint64_t *state)
     return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
+tg_sample_inputs sample_inputs(const tg_sample *sample)
+{
+    tg_sample_inputs inputs;
+    if (tg_sample_read(sample, &inputs)) {
+        fprintf(stderr, "%s\n", tg_error_message());
+        abort();
+    }
+    return inputs;
+}
+
 void sample_tolerance(const tg_sample *sample, double *rtol, double *atol)
 {
-    *rtol = fmax(1e-5, (double)sample->tolerance);
-    *atol = fmax(1e-7, 0.01 * (double)sample->tolerance);
+    const double own = (double)sample_inputs(sample).tolerance;
+    *rtol = fmax(1e-5, own);
+    *atol = fmax(1e-7, 0.01 * own);
 }
 
 static bool near_a_kink(const tg_sample_input *s, double x)
@@ -132,14 +144,14 @@ static tg_status fill_tensor(tg_tensor *t, const double *x, size_t n, tg_dtype d
 }
 
 /* The same for all inputs, so that they still fit each other; what they broadcast to counts. */
-static int64_t factor_of(const tg_sample *sample, unsigned how)
+static int64_t factor_of(const tg_sample_inputs *sample, unsigned how)
 {
     double count = 1.0, free_dims = 0.0;
     if (!(how & (SAMPLE_LARGE | SAMPLE_ODD)))
         return 1;
     for (int32_t back = 1; back <= TG_MAX_DIM; back++) {
         int64_t size = 1;
-        for (uint32_t i = 0; i < sample->n_in; i++) {
+        for (uint32_t i = 0; i < sample->n; i++) {
             const tg_sample_input *s = &sample->in[i];
             if (back <= s->ndim && s->dim[s->ndim - back] > size)
                 size = s->dim[s->ndim - back];
@@ -180,12 +192,13 @@ static tg_status draw_input(sample_set *set, size_t i, tg_runtime *rt, const tg_
 bool sample_draw(sample_set *set, tg_runtime *rt, const tg_sample *sample, tg_dtype dtype, uint64_t seed,
                  unsigned how)
 {
-    *set = (sample_set){.n = sample->n_in};
+    const tg_sample_inputs inputs = sample_inputs(sample);
+    *set = (sample_set){.n = inputs.n};
     uint64_t state = seed;
-    int64_t factor = factor_of(sample, how);
-    for (size_t i = 0; i < sample->n_in; i++)
-        if (!(sample->in[i].flags & TG_SAMPLE_ABSENT) &&
-            draw_input(set, i, rt, &sample->in[i], dtype, &state, how, factor) != TG_OK) {
+    int64_t factor = factor_of(&inputs, how);
+    for (size_t i = 0; i < inputs.n; i++)
+        if (!(inputs.in[i].flags & TG_SAMPLE_ABSENT) &&
+            draw_input(set, i, rt, &inputs.in[i], dtype, &state, how, factor) != TG_OK) {
             sample_free(set);
             return false;
         }

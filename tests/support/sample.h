@@ -24,6 +24,9 @@ typedef struct sample_set {
     void *memory[TG_SAMPLE_IN];  /* of the strided ones                                         */
 } sample_set;
 
+/* What the sample's text says; the process ends where it cannot be read. */
+tg_sample_inputs sample_inputs(const tg_sample *sample);
+
 /* The same (sample, seed) gives the same values in every dtype. False: tg_error_message says why. */
 bool sample_draw(sample_set *set, tg_runtime *rt, const tg_sample *sample, tg_dtype dtype, uint64_t seed,
                  unsigned how);
