@@ -141,7 +141,7 @@ def stem_names(function, torch):
     words = function.name.removeprefix('tg_').split('_')
     everywhere = {}
     for space in SPACES:
-        for n in torch.functions[space]:
+        for n in (n for n in torch.functions[space] if n[-1] != '_'):
             everywhere.setdefault(bare(n), set()).add(f'{space}.{n}')
     for k in range(len(words), 0, -1):
         found = everywhere.get(''.join(words[:k]))
