@@ -42,9 +42,11 @@ typedef struct chunk {
     char *tile, *projected, *state, *raw, *gates, *more;
 } chunk;
 
+/* The backward's lengths are not checked: where they are wrong its results may be, too, but it stays in its tensors. */
 static int64_t length(const task *t, int64_t sequence)
 {
-    return t->lengths ? t->lengths[sequence] : t->steps;
+    const int64_t n = t->lengths ? t->lengths[sequence] : t->steps;
+    return n < t->steps ? n : t->steps;
 }
 
 /* Number of the row, over all steps, where a sequence is at step s; past its end, the places that are left. */
