@@ -274,8 +274,8 @@ tg_status tg_gradcheck_operator(tg_tape *tape, const char *name, const tg_gradch
         memcpy(&o, options, size < sizeof o ? size : sizeof o);
     }
     size_t n = 0, checked = 0;
-    const tg_sample *samples = op->samples(&n);
-    tg_status status = TG_OK;
+    const tg_sample *samples = tg_operator_samples(op, &n);
+    tg_status status = samples ? TG_OK : tg_fail_again(tape, TG_EIO);
     for (size_t i = 0; i < n && !status; i++) {
         row_call c = {.op = op, .sample = &samples[i]};
         status = tg_sample_read(c.sample, &c.inputs);

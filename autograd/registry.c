@@ -8,6 +8,8 @@
 static tg_status check_samples(const tg_operator *op)
 {
     size_t n = 0;
+    if (op->samples == tg_samples_elsewhere) /* built in: tests look at them */
+        return TG_OK;
     const tg_sample *s = op->samples ? op->samples(&n) : NULL;
     if (!s || !n)
         return tg_fail(NULL, TG_EINVAL, "operator '%s' cannot register: it has no samples", op->name);

@@ -295,7 +295,7 @@ static const char *const input_names[] = {"input"};
             .in_names = input_names,                                                                         \
             .init = INIT,                                                                                    \
             .forward = {FORWARD, FORWARD},                                                                   \
-            .samples = SAMPLES_OF,                                                                           \
+            .samples = TG_PROOF(SAMPLES_OF),                                                                           \
             .doc = DOC}
 
 static const activation relu_row = {CLASS("ReLU", NULL, inplace_specs, bent, "max(x, 0)"), .plain = tg_relu};

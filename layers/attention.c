@@ -350,7 +350,7 @@ static const tg_layer_class attention = {
     .in_names = input_names,
     .init = attention_init,
     .forward = {attention_forward, attention_forward},
-    .samples = attention_samples,
+    .samples = TG_PROOF(attention_samples),
     .doc = "softmax(QKᵀ/√d + mask)·V of each head, side by side, projected (Vaswani et al. 2017)",
 };
 

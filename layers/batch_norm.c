@@ -227,7 +227,7 @@ static const char *const input_names[] = {"input"};
         .struct_size = sizeof(tg_layer_class), .name = NAME, .attrs = specs,                                 \
         .attrs_size = sizeof(tg_batch_norm_options), .state_size = sizeof(batch_norm_state), .n_in = 1,      \
         .n_out = 1, .in_names = input_names, .init = INIT, .forward = {batch_norm_forward, batch_norm_forward},   \
-        .samples = SAMPLES,                                                                                  \
+        .samples = TG_PROOF(SAMPLES),                                                                                  \
         .doc = "y = (x − μ)/√(v + eps)·γ + β; train: the batch's μ and v, eval: the running ones"   \
     }
 static const tg_layer_class class_1d = CLASS("BatchNorm1d", init_1d, batch_norm_1d_samples);

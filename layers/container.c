@@ -17,7 +17,7 @@ TG_SAMPLES(container_samples, samples)
     {                                                                                                        \
         .struct_size = sizeof(tg_layer_class), .flags = TG_LAYER_CONTAINER, .name = NAME, .n_in = 1, .n_out = 1, \
         .in_names = input_names, .forward = {container_forward, container_forward},                          \
-        .samples = container_samples, .doc = DOC                                                             \
+        .samples = TG_PROOF(container_samples), .doc = DOC                                                             \
     }
 static const tg_layer_class list = CLASS("ModuleList", "holds modules by number; has no forward");
 static const tg_layer_class dict = CLASS("ModuleDict", "holds modules by name; has no forward");

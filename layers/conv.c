@@ -228,7 +228,7 @@ static const tg_sample transposed3[] = {
         .in_names = input_names,                                                                             \
         .init = name_##_init,                                                                                \
         .forward = {name_##_forward, name_##_forward},                                                       \
-        .samples = name_##_samples,                                                                          \
+        .samples = TG_PROOF(name_##_samples),                                                                          \
         .doc = doc_,                                                                                         \
     };                                                                                                       \
     tg_module *tg_nn_##name_##_with(tg_runtime *rt, const options *given)                                    \

@@ -65,7 +65,7 @@ TG_SAMPLES(blocks, block_table)
                 .in_names = input_names,                                                                     \
                 .init = dropout_init,                                                                        \
                 .forward = {dropout_forward, dropout_forward},                                               \
-                .samples = SAMPLES,                                                                          \
+                .samples = TG_PROOF(SAMPLES),                                                                          \
                 .doc = DOC},                                                                                 \
         .drop = DROP                                                                                         \
     }

@@ -185,7 +185,7 @@ static const char *const input_names[] = {"input", "offsets", "per_sample_weight
         .struct_size = sizeof(tg_layer_class), .name = NAME, .attrs = SPECS,                                 \
         .attrs_size = sizeof(embedding_options), .n_in = N_IN, .n_out = 1,                                   \
         .optional = TG_OP_IN(1) | TG_OP_IN(2), .in_names = input_names, .init = embedding_init,              \
-        .forward = {FORWARD, FORWARD}, .samples = SAMPLES, .doc = DOC                                        \
+        .forward = {FORWARD, FORWARD}, .samples = TG_PROOF(SAMPLES), .doc = DOC                                        \
     }
 static const tg_layer_class embedding =
     CLASS("Embedding", specs + 2, 1, embedding_forward, embedding_samples, "weight's rows, one for each index");

@@ -87,7 +87,7 @@ static const tg_layer_class flatten = {
     .n_out = 1,
     .in_names = input_names,
     .forward = {flatten_forward, flatten_forward},
-    .samples = flatten_samples,
+    .samples = TG_PROOF(flatten_samples),
     .doc = "merges the dims start_dim to end_dim into one",
 };
 
@@ -98,7 +98,7 @@ static const tg_layer_class identity = {
     .n_out = 1,
     .in_names = input_names,
     .forward = {identity_forward, identity_forward},
-    .samples = identity_samples,
+    .samples = TG_PROOF(identity_samples),
     .doc = "y = x",
 };
 
@@ -112,7 +112,7 @@ static const tg_layer_class unflatten = {
     .in_names = input_names,
     .init = unflatten_init,
     .forward = {unflatten_forward, unflatten_forward},
-    .samples = unflatten_samples,
+    .samples = TG_PROOF(unflatten_samples),
     .doc = "splits a dim into several",
 };
 

@@ -324,7 +324,7 @@ static const char *const input_names[] = {"input"};
     {                                                                                                        \
         .struct_size = sizeof(tg_layer_class), .name = NAME, .attrs = SPECS,                                 \
         .attrs_size = sizeof(group_norm_options), .state_size = sizeof(norm_state), .n_in = 1, .n_out = 1,   \
-        .in_names = input_names, .init = INIT, .forward = {TRAIN, EVAL}, .samples = SAMPLES, __VA_ARGS__     \
+        .in_names = input_names, .init = INIT, .forward = {TRAIN, EVAL}, .samples = TG_PROOF(SAMPLES), __VA_ARGS__     \
     }
 #define INSTANCE(N)                                                                                          \
     CLASS("InstanceNorm" #N "d", instance_specs, instance_init, instance_train, instance_eval,               \

@@ -138,6 +138,8 @@ tg_status tg_options_read(const char *what, void *known, size_t known_size, cons
         return TABLE;                                                                                        \
     }
 
+/* All families, and a NULL: all.c, made from meson.build's list. */
+extern const tg_layer_class *const *const tg_layer_families[];
 /* A family's file FAMILY.c has its classes, up to a NULL, in tg_layers_FAMILY; meson.build's list registers them. These are
  * asked for by other files; ReLU is the first activation. */
 extern const tg_layer_class *const tg_layers_activation[];

@@ -101,7 +101,7 @@ static const tg_layer_class layer_norm = {
     .in_names = input_names,
     .init = layer_norm_init,
     .forward = {layer_norm_forward, layer_norm_forward},
-    .samples = layer_norm_samples,
+    .samples = TG_PROOF(layer_norm_samples),
     .doc = "y = (x − μ)/√(v + eps)·γ + β, μ and v over the last dims of each example",
 };
 

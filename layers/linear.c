@@ -78,7 +78,7 @@ static const tg_layer_class linear = {
     .in_names = input_names,
     .init = linear_init,
     .forward = {linear_forward, linear_forward},
-    .samples = linear_samples,
+    .samples = TG_PROOF(linear_samples),
     .doc = "y = x·Wᵀ + b over the last dim",
 };
 
@@ -154,7 +154,7 @@ static const tg_layer_class bilinear = {
     .in_names = two_names,
     .init = bilinear_init,
     .forward = {bilinear_forward, bilinear_forward},
-    .samples = bilinear_samples,
+    .samples = TG_PROOF(bilinear_samples),
     .doc = "y_o = x1ᵀ·W_o·x2 + b_o over the last dims",
 };
 

@@ -288,7 +288,7 @@ static const char *const of_input[] = {"input", "target"}, *const of_log_input[]
     {                                                                                                                  \
         .cls = {.struct_size = sizeof(tg_layer_class), .flags = FLAGS, .name = NAME, .attrs = SPECS,                   \
                 .attrs_size = sizeof(OPTIONS), .n_in = N, .n_out = 1, .in_names = NAMES, .init = loss_init,            \
-                .forward = {loss_forward, loss_forward}, .samples = SAMPLES_OF, .doc = DOC},                           \
+                .forward = {loss_forward, loss_forward}, .samples = TG_PROOF(SAMPLES_OF), .doc = DOC},                           \
         .run = RUN                                                                                        \
     }
 #define LOSS(NAME, SPECS, RUN, SAMPLES_OF, DOC)                                                                   \

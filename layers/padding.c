@@ -76,7 +76,7 @@ static const char *const input_names[] = {"input"};
                 .in_names = input_names,                                                                     \
                 .init = padding_init,                                                                        \
                 .forward = {padding_forward, padding_forward},                                               \
-                .samples = samples##N,                                                                       \
+                .samples = TG_PROOF(samples##N),                                                                       \
                 .doc = DOC},                                                                                 \
         .n = N, .mode = MODE                                                                                 \
     }

@@ -330,7 +330,7 @@ static const char *const input_names[] = {"input", "indices"};
                 .in_names = input_names,                                                                     \
                 .init = pool_init,                                                                           \
                 .forward = {FORWARD, FORWARD},                                                               \
-                .samples = SAMPLES,                                                                          \
+                .samples = TG_PROOF(SAMPLES),                                                                          \
                 .doc = DOC},                                                                                 \
         .n = N, .run = RUN, .with_indices = WITH                                                             \
     }

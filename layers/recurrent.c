@@ -328,7 +328,7 @@ static const char *const input_names[] = {"input", "hx", "lengths"}, *const lstm
     {                                                                                                        \
         {.struct_size = sizeof(tg_layer_class), .flags = CELL ? 0 : TG_LAYER_RANDOM, .name = NAME,           \
          .attrs = SPECS, .attrs_size = sizeof(options), .n_in = N_IN, .n_out = N_OUT, .optional = 0xe,       \
-         .in_names = NAMES, .init = recurrent_init, .forward = {FORWARD, FORWARD}, .samples = SAMPLE_FN,     \
+         .in_names = NAMES, .init = recurrent_init, .forward = {FORWARD, FORWARD}, .samples = TG_PROOF(SAMPLE_FN),     \
          .doc = DOC},                                                                                        \
             KIND, CELL                                                                                       \
     }

@@ -221,7 +221,7 @@ static const char *const input_names[] = {"input"};
     {                                                                                                        \
         .struct_size = sizeof(tg_layer_class), .name = NAME, .attrs = SPECS,                                 \
         .attrs_size = sizeof(KIND##_options), .n_in = 1, .n_out = 1, .in_names = input_names,                \
-        .init = KIND##_init, .forward = {KIND##_forward, KIND##_forward}, .samples = SAMPLES, .doc = DOC     \
+        .init = KIND##_init, .forward = {KIND##_forward, KIND##_forward}, .samples = TG_PROOF(SAMPLES), .doc = DOC     \
     }
 static const tg_layer_class upsample =
     CLASS("Upsample", upsample, upsample_specs, upsample_samples, "the input resampled to a size, or by a factor");

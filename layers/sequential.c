@@ -30,7 +30,7 @@ static const tg_layer_class sequential = {
     .n_out = 1,
     .in_names = input_names,
     .forward = {sequential_forward, sequential_forward},
-    .samples = sequential_samples,
+    .samples = TG_PROOF(sequential_samples),
     .doc = "y = child[n - 1](… child[0](x)); without children y is x",
 };
 

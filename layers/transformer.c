@@ -306,7 +306,7 @@ TG_SAMPLES(pair_samples, pair_table)
         .struct_size = sizeof(tg_layer_class), .flags = TG_LAYER_RANDOM, .name = NAME_, .attrs = SPECS,      \
         .attrs_size = sizeof(options), .state_size = sizeof(STATE), .n_in = sizeof INPUTS / sizeof *INPUTS,  \
         .n_out = 1, .optional = OPTIONAL, .in_names = INPUTS, .init = INIT, .forward = {FORWARD, FORWARD},   \
-        .samples = SAMPLES, .doc = DOC                                                                       \
+        .samples = TG_PROOF(SAMPLES), .doc = DOC                                                                       \
     }
 static const tg_layer_class encoder_layer =
     CLASS("TransformerEncoderLayer", encoder_layer_inputs, 0x6, encoder_specs + 2, layer_state, layer_init,

@@ -240,7 +240,7 @@ static void check_operator(kit *k, const subject *s, const tg_operator *op)
     size_t n = 0;
     tally t = {0};
     const char *dtype = tg_dtype_name((int32_t)s->dtype);
-    const tg_sample *samples = op->samples(&n);
+    const tg_sample *samples = tg_operator_samples(op, &n);
     for (size_t i = 0; i < n; i++)
         for (size_t w = 0; w < outcome_n_ways; w++)
             if (s->layouts || !(outcome_ways[w].how & SAMPLE_BLOCKED))

@@ -176,7 +176,7 @@ static void print_call(const tg_layer_class *c)
 static tg_module *an_instance(tg_runtime *rt, const tg_layer_class *c, void *attrs)
 {
     size_t n = 0, n_given = 0;
-    const tg_sample *sample = c->samples(&n);
+    const tg_sample *sample = tg_layer_samples(c, &n);
     const char *from = n ? sample->attrs : NULL;
     tg_attr given[16];
     for (const tg_attr_spec *a = c->attrs; from && a && a->name && n_given < 16; a++) {

@@ -113,7 +113,7 @@ static tg_tensor *one_minus(tg_tape *tape, tg_tensor *x)
         .saves = TG_OP_IN(0) | TG_OP_IN(1),                                                                  \
         .infer = tg_infer_like,                                                                              \
         .vjp = name##_backward_vjp,                                                                          \
-        .samples = table,                                                                                    \
+        .samples = TG_PROOF(table),                                                                                    \
     };
 /* The row itself; `reads` is what its fused row takes beside gy: input or output. */
 #define FORWARD_ROW(name, flags_, infer_, saved, reads, table, n_scalars_, text)                             \
@@ -133,7 +133,7 @@ static tg_tensor *one_minus(tg_tape *tape, tg_tensor *x)
         .promotes = TG_OP_IN(0),                                                                             \
         .infer = infer_,                                                                                     \
         .vjp = name##_vjp,                                                                                   \
-        .samples = table,                                                                                    \
+        .samples = TG_PROOF(table),                                                                                    \
     };
 
 /* -- of y ----------------------------------------------------------------------------------------------- */
@@ -277,7 +277,7 @@ static const tg_operator row_gelu_backward = {
     .saves = TG_OP_IN(0) | TG_OP_IN(1),
     .infer = tg_infer_like,
     .vjp = gelu_backward_vjp,
-    .samples = gelu_pairs,
+    .samples = TG_PROOF(gelu_pairs),
 };
 
 TG_RULE(gelu)
@@ -295,7 +295,7 @@ static const tg_operator row_gelu = {
     .saves = TG_OP_IN(0),
     .infer = tg_infer_like,
     .vjp = gelu_vjp,
-    .samples = gelu_values,
+    .samples = TG_PROOF(gelu_values),
 };
 
 /* -- hardswish ------------------------------------------------------------------------------------------ */
@@ -320,7 +320,7 @@ static const tg_operator row_hardswish = {
     .saves = TG_OP_IN(0),
     .infer = tg_infer_like,
     .vjp = hardswish_vjp,
-    .samples = hardswish_values,
+    .samples = TG_PROOF(hardswish_values),
 };
 
 /* -- without a fused row -------------------------------------------------------------------------------- */
@@ -339,7 +339,7 @@ static const tg_operator row_log_sigmoid = {
     .saves = TG_OP_IN(0),
     .infer = tg_infer_like,
     .vjp = log_sigmoid_vjp,
-    .samples = smooth_values,
+    .samples = TG_PROOF(smooth_values),
 };
 
 /* -- prelu ---------------------------------------------------------------------------------------------- */
@@ -369,7 +369,7 @@ static const tg_operator row_prelu = {
     .promotes = BOTH,
     .infer = tg_infer_broadcast_float,
     .vjp = prelu_vjp,
-    .samples = weighted,
+    .samples = TG_PROOF(weighted),
 };
 
 tg_tensor *tg_prelu(tg_tape *tape, tg_tensor *x, tg_tensor *weight)

@@ -150,7 +150,7 @@ static const tg_attr_spec slice_specs[] = {INT_OF(tg_slice_attrs, dim, "along th
                                            INT_OF(tg_slice_attrs, step, "1 or more"),
                                            {0}};
 #define FROM(inputs, name_, doc_, infer_, rule, table)                                                       \
-    TG_ROW(name_, doc_), .n_in = inputs, .n_out = 1, .infer = infer_, .vjp = rule, .samples = table
+    TG_ROW(name_, doc_), .n_in = inputs, .n_out = 1, .infer = infer_, .vjp = rule, .samples = TG_PROOF(table)
 static const tg_operator row_flip = {
     FROM(1, "flip", "x with some dims backwards", infer_flip, flip_vjp, flips),
     TG_ATTRS(tg_flip_attrs, flip_specs)};

@@ -153,7 +153,7 @@ TG_BINARY_ROW(fmin, 0, tg_infer_broadcast_any, tg_minimum_vjp, BOTH, no_ties,
 #define BOUND_ROW(name_, vjp_, text)                                                                         \
     static const tg_operator row_##name_ = {                                                                 \
         TG_ROW(#name_, text), .flags = TG_OP_BROADCAST,           .n_in = 2,   .n_out = 1,                   \
-        .saves = BOTH,        .infer = tg_infer_broadcast_number, .vjp = vjp_, .samples = no_ties,           \
+        .saves = BOTH,        .infer = tg_infer_broadcast_number, .vjp = vjp_, .samples = TG_PROOF(no_ties),           \
         .promotes = BOTH,                                                                                    \
     };
 BOUND_ROW(clamp_min, tg_maximum_vjp, "max(x, bound)")
@@ -266,7 +266,7 @@ TG_SAMPLES(bounds,
         .promotes = BOTH | TG_OP_IN(2),                                                                      \
         .infer = infer_,                                                                                     \
         .vjp = name_##_vjp,                                                                                  \
-        .samples = table,                                                                                    \
+        .samples = TG_PROOF(table),                                                                                    \
     };
 
 TG_RULE(addcmul)

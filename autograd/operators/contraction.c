@@ -53,7 +53,7 @@ static const tg_operator row_cross = {
     TG_ATTRS(tg_cross_attrs, cross_specs),
     .infer = infer_cross,
     .vjp = cross_vjp,
-    .samples = crosses,
+    .samples = TG_PROOF(crosses),
 };
 
 const tg_operator *const tg_ops_contraction[] = {&row_cross, NULL};

@@ -458,7 +458,7 @@ static const tg_attr_spec affine_specs[] = {
     {                                                                                                        \
         TG_ROW(name_, doc_), .flags = TG_OP_DENSE, .saves = TG_OP_IN(0) | TG_OP_IN(1), .n_in = n_in_,        \
                              .n_out = 1, .optional = optional_, TG_ATTRS(tg_convolution_attrs, affine_specs + 1), \
-                             .infer = infer_##fn_, .vjp = fn_##_vjp, .samples = samples_##fn_,               \
+                             .infer = infer_##fn_, .vjp = fn_##_vjp, .samples = TG_PROOF(samples_##fn_),               \
                              .multiply_adds = count_##fn_                                                    \
     }
 static const tg_operator row_convolution =
@@ -474,7 +474,7 @@ static const tg_operator row_affine = {
     .optional = TG_OP_IN(2) | TG_OP_IN(3) | TG_OP_IN(4),
     .infer = infer_affine,
     .vjp = affine_vjp,
-    .samples = samples_affine,
+    .samples = TG_PROOF(samples_affine),
     .multiply_adds = count_convolution,
 };
 static const tg_operator row_backward_data =

@@ -244,7 +244,7 @@ static const tg_attr_spec full_specs[] = {
 };
 
 #define ONE_TO_ONE(name_, doc_, infer_, rule, table)                                                         \
-    TG_ROW(name_, doc_), .n_in = 1, .n_out = 1, .infer = infer_, .vjp = rule, .samples = table
+    TG_ROW(name_, doc_), .n_in = 1, .n_out = 1, .infer = infer_, .vjp = rule, .samples = TG_PROOF(table)
 static const tg_operator row_slice_backward = {
     ONE_TO_ONE("slice_backward", "zeros, with gy at start, start + step, ... along dim", infer_slice_backward,
                slice_backward_vjp, slices_back),
@@ -269,7 +269,7 @@ static const tg_operator row_cat = {
     TG_ATTRS(tg_cat_attrs, cat_specs),
     .infer = infer_cat,
     .vjp = cat_vjp,
-    .samples = joins,
+    .samples = TG_PROOF(joins),
 };
 static const tg_operator row_full = {
     TG_ROW("full", "every element s"),
@@ -279,11 +279,11 @@ static const tg_operator row_full = {
     .n_scalars = 1,
     TG_ATTRS(tg_full_attrs, full_specs),
     .infer = infer_full,
-    .samples = constants,
+    .samples = TG_PROOF(constants),
 };
 #define IN_PLACE(name_, doc_, inputs, infer_, table)                                                         \
     TG_ROW(name_, doc_), .flags = TG_OP_NONDIFF | TG_OP_POINTWISE, .n_in = inputs, .n_out = 0, .writes = TG_OP_IN(0),          \
-                         .infer = infer_, .samples = table
+                         .infer = infer_, .samples = TG_PROOF(table)
 static const tg_operator row_copy_ = {
     IN_PLACE("copy_", "dst = src", 2, infer_copy_in_place, in_place_broadcast)};
 static const tg_operator row_add_ = {IN_PLACE("add_", "dst = dst + src", 2, infer_add_in_place, in_place)};

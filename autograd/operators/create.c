@@ -27,7 +27,7 @@ static const tg_attr_spec range_specs[] = {
     INT_OF(dtype, "a tg_dtype"), INT_OF(n, "how many"), INT_OF(power, "1: powers of base (linspace)"), {0}};
 #define FROM_NOTHING(name_, doc_, scalars)                                                                   \
     TG_ROW(name_, doc_), .flags = TG_OP_NONDIFF, .n_in = 0, .n_out = 1, .n_scalars = scalars,                \
-                         .infer = infer_range, .samples = ranges, TG_ATTRS(tg_range_attrs, range_specs)
+                         .infer = infer_range, .samples = TG_PROOF(ranges), TG_ATTRS(tg_range_attrs, range_specs)
 static const tg_operator row_arange = {FROM_NOTHING("arange", "start, start + step, ...", 2)};
 static const tg_operator row_linspace = {
     FROM_NOTHING("linspace", "n numbers from start to end, or base to these", 3)};

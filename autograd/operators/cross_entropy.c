@@ -352,7 +352,7 @@ static const tg_operator label_range = {
     .n_in = 1,
     .n_out = 1,
     .infer = infer_label_range,
-    .samples = samples_label_range,
+    .samples = TG_PROOF(samples_label_range),
 };
 
 static const tg_operator nll_loss = {
@@ -367,7 +367,7 @@ static const tg_operator nll_loss = {
     .infer = infer_nll,
     .vjp = nll_loss_vjp,
     .check = check_nll_loss,
-    .samples = samples_nll_loss,
+    .samples = TG_PROOF(samples_nll_loss),
 };
 
 static const tg_operator nll_loss_backward = {
@@ -380,7 +380,7 @@ static const tg_operator nll_loss_backward = {
     .optional = TG_OP_IN(2),
     .infer = infer_nll_loss_backward,
     .vjp = nll_loss_backward_vjp,
-    .samples = samples_nll_loss_backward,
+    .samples = TG_PROOF(samples_nll_loss_backward),
 };
 
 static const tg_operator cross_entropy = {
@@ -396,7 +396,7 @@ static const tg_operator cross_entropy = {
     .infer = infer_cross_entropy,
     .vjp = cross_entropy_vjp,
     .check = check_cross_entropy,
-    .samples = samples_cross_entropy,
+    .samples = TG_PROOF(samples_cross_entropy),
 };
 
 static const tg_operator cross_entropy_backward = {
@@ -409,7 +409,7 @@ static const tg_operator cross_entropy_backward = {
     .optional = TG_OP_IN(3),
     .infer = infer_cross_entropy_backward,
     .vjp = cross_entropy_backward_vjp,
-    .samples = samples_cross_entropy_backward,
+    .samples = TG_PROOF(samples_cross_entropy_backward),
 };
 
 const tg_operator *const tg_ops_cross_entropy[] = {

@@ -100,7 +100,7 @@ static const tg_operator ctc_loss = {
     .n_out = 1,
     .infer = infer_ctc_loss,
     .vjp = ctc_loss_vjp,
-    .samples = samples_ctc_loss,
+    .samples = TG_PROOF(samples_ctc_loss),
 };
 
 static const tg_operator ctc_loss_backward = {
@@ -112,7 +112,7 @@ static const tg_operator ctc_loss_backward = {
     .n_out = 1,
     .infer = infer_ctc_loss_backward,
     .vjp = ctc_loss_backward_vjp,
-    .samples = samples_ctc_loss_backward,
+    .samples = TG_PROOF(samples_ctc_loss_backward),
 };
 
 const tg_operator *const tg_ops_ctc[] = {&ctc_loss, &ctc_loss_backward, NULL};

@@ -253,7 +253,7 @@ static const tg_attr_spec prod_specs[] = {
         TG_ROW(#name_, text), TG_ATTRS(tg_scan_attrs, scan_specs),                                           \
         .n_in = n_,           .n_out = 1,                                                                    \
         .saves = saved,       .infer = infer_,                                                               \
-        .vjp = name_##_vjp,   .samples = table,                                                              \
+        .vjp = name_##_vjp,   .samples = TG_PROOF(table),                                                              \
     };
 SCAN(cumsum, 1, 0, infer_sums, series, "the sums of the first 1, 2, … along dim")
 SCAN(cumprod, 1, TG_OP_IN(0) | TG_OP_OUT(0), infer_sums, series,
@@ -273,7 +273,7 @@ SCAN(linear_scan, 2, TG_OP_IN(0) | TG_OP_OUT(0), infer_scan, recurrences,
         .saves = TG_OP_OUT(1),                                                                               \
         .infer = infer_records,                                                                              \
         .vjp = name_##_vjp,                                                                                  \
-        .samples = records,                                                                                  \
+        .samples = TG_PROOF(records),                                                                                  \
     };
 RECORD(cummax, "the largest of the first 1, 2, … along dim, and the place of the last such")
 RECORD(cummin, "the smallest of the first 1, 2, … along dim, and the place of the last such")
@@ -286,7 +286,7 @@ static const tg_operator row_prod = {
     .saves = TG_OP_IN(0),
     .infer = infer_prod,
     .vjp = prod_vjp,
-    .samples = factors,
+    .samples = TG_PROOF(factors),
 };
 
 const tg_operator *const tg_ops_cumulative[] = {

@@ -258,7 +258,7 @@ static const tg_operator row_norm = {
     .saves = TG_OP_IN(0) | TG_OP_OUT(0),
     .infer = infer_norm,
     .vjp = norm_vjp,
-    .samples = norms,
+    .samples = TG_PROOF(norms),
 };
 static const tg_operator row_cdist = {
     TG_ROW("cdist", "the distance of each row of x1 from each of x2: (sum |x1 - x2|^p)^(1/p)"),
@@ -269,7 +269,7 @@ static const tg_operator row_cdist = {
     .saves = TG_OP_IN(0) | TG_OP_IN(1) | TG_OP_OUT(0),
     .infer = infer_cdist,
     .vjp = cdist_vjp,
-    .samples = distances,
+    .samples = TG_PROOF(distances),
 };
 static const tg_operator row_cdist_backward = {
     TG_ROW("cdist_backward", "what cdist sends to x1"),
@@ -280,7 +280,7 @@ static const tg_operator row_cdist_backward = {
     .saves = TG_OP_IN(0) | TG_OP_IN(1) | TG_OP_IN(2) | TG_OP_IN(3),
     .infer = infer_cdist_backward,
     .vjp = cdist_backward_vjp,
-    .samples = distances_back,
+    .samples = TG_PROOF(distances_back),
 };
 
 const tg_operator *const tg_ops_distance[] = {&row_norm, &row_cdist, &row_cdist_backward, NULL};

@@ -282,7 +282,7 @@ static tg_tensor *with_scalar_row(tg_tape *tape, const tg_operator *op, const ch
         .saves = saved,                                                                                      \
         .infer = tg_infer_like_number,                                                                       \
         .vjp = name##_vjp,                                                                                   \
-        .samples = table,                                                                                    \
+        .samples = TG_PROOF(table),                                                                                    \
     };                                                                                                       \
     tg_tensor *tg_##name(tg_tape *tape, tg_tensor *x, double s)                                              \
     {                                                                                                        \
@@ -469,7 +469,7 @@ static const tg_operator row_where = {
     .promotes = TG_OP_IN(1) | TG_OP_IN(2),
     .infer = infer_where,
     .vjp = where_vjp,
-    .samples = choices,
+    .samples = TG_PROOF(choices),
 };
 
 tg_tensor *tg_where(tg_tape *tape, tg_tensor *condition, tg_tensor *a, tg_tensor *b)
@@ -494,7 +494,7 @@ static const tg_operator row_to = {
     TG_ATTRS(tg_to_attrs, to_specs),
     .infer = infer_to,
     .vjp = to_vjp,
-    .samples = conversions,
+    .samples = TG_PROOF(conversions),
 };
 
 tg_tensor *tg_to(tg_tape *tape, tg_tensor *x, tg_dtype dtype)

@@ -38,7 +38,7 @@ const tg_sample *tg_samples_not_zero(size_t *n);
 #define TG_UNARY_ROW(name_, flags_, infer_, vjp_, saved, table, text)                                        \
     static const tg_operator row_##name_ = {                                                                 \
         TG_ROW(#name_, text), .flags = (flags_) | TG_OP_POINTWISE, .n_in = 1,   .n_out = 1,      .saves = saved,             \
-        .infer = infer_,      .promotes = TG_OP_IN(0), .vjp = vjp_, .samples = table,                        \
+        .infer = infer_,      .promotes = TG_OP_IN(0), .vjp = vjp_, .samples = TG_PROOF(table),                        \
     };                                                                                                       \
     tg_tensor *tg_##name_(tg_tape *tape, tg_tensor *x)                                                       \
     {                                                                                                        \
@@ -59,7 +59,7 @@ const tg_sample *tg_samples_not_zero(size_t *n);
         .promotes = BOTH,                                                                                    \
         .vjp = vjp_,                                                                                         \
         .check = (flags_) & TG_OP_HOST_CHECK ? tg_check_divisor : NULL,                                      \
-        .samples = table,                                                                                    \
+        .samples = TG_PROOF(table),                                                                                    \
     };                                                                                                       \
     tg_tensor *tg_##name_(tg_tape *tape, tg_tensor *a, tg_tensor *b)                                         \
     {                                                                                                        \

@@ -161,7 +161,7 @@ static const tg_attr_spec argmax_specs[] = {
         .saves = TG_OP_IN(0) | TG_OP_OUT(0),                                                                 \
         .infer = infer_extremum,                                                                             \
         .vjp = name_##_vjp,                                                                                  \
-        .samples = extrema,                                                                                  \
+        .samples = TG_PROOF(extrema),                                                                                  \
     };
 EXTREMUM(amax, "the maximum over dims; NaN if one is; ties share the gradient")
 EXTREMUM(amin, "the minimum over dims; NaN if one is; ties share the gradient")
@@ -178,7 +178,7 @@ EXTREMUM(min_all, "amin whose gradient goes to the NaN where there are some")
         .saves = TG_OP_OUT(1),                                                                               \
         .infer = infer_with_place,                                                                           \
         .vjp = name_##_vjp,                                                                                  \
-        .samples = arguments,                                                                                \
+        .samples = TG_PROOF(arguments),                                                                                \
     };
 WITH_PLACE(max, "the maximum along dim and its place")
 WITH_PLACE(min, "the minimum along dim and its place")
@@ -191,7 +191,7 @@ WITH_PLACE(min, "the minimum along dim and its place")
         .n_in = 1,                                                                                           \
         .n_out = 1,                                                                                          \
         .infer = infer_argument,                                                                             \
-        .samples = arguments,                                                                                \
+        .samples = TG_PROOF(arguments),                                                                                \
     };
 PLACE(argmax, "the place of the first maximum along dim")
 PLACE(argmin, "the place of the first minimum along dim")

@@ -307,7 +307,7 @@ static const tg_operator row_group_norm = {
     .kept_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,
     .infer = infer_group_norm,
     .vjp = group_norm_vjp,
-    .samples = samples_group_norm,
+    .samples = TG_PROOF(samples_group_norm),
 };
 static const tg_operator row_group_norm_backward = {
     TG_ROW("group_norm_backward", "rstd·(g − mean(g) − x̂·mean(g·x̂)) with g = gy·weight; Σgy·x̂; Σgy"),
@@ -317,7 +317,7 @@ static const tg_operator row_group_norm_backward = {
     .n_out = 3,
     .optional = TG_OP_IN(2),
     .infer = infer_group_norm_backward,
-    .samples = samples_group_norm_backward,
+    .samples = TG_PROOF(samples_group_norm_backward),
 };
 static const tg_operator row_rms_norm = {
     TG_ROW("rms_norm", "y = x/√(mean(x²) + eps)·weight over the last dims (Zhang, Sennrich 2019)"),
@@ -331,7 +331,7 @@ static const tg_operator row_rms_norm = {
     .kept_out = TG_OP_OUT(1) >> 16,
     .infer = infer_rms_norm,
     .vjp = rms_norm_vjp,
-    .samples = samples_rms_norm,
+    .samples = TG_PROOF(samples_rms_norm),
 };
 static const tg_operator row_rms_norm_backward = {
     TG_ROW("rms_norm_backward", "rstd·(g − x̂·mean(g·x̂)) with g = gy·weight; Σgy·x̂"),
@@ -341,7 +341,7 @@ static const tg_operator row_rms_norm_backward = {
     .n_out = 2,
     .optional = TG_OP_IN(2),
     .infer = infer_rms_norm_backward,
-    .samples = samples_rms_norm_backward,
+    .samples = TG_PROOF(samples_rms_norm_backward),
 };
 
 const tg_operator *const tg_ops_group_norm[] = {

@@ -320,7 +320,7 @@ static const tg_operator row_gather = {
     .infer = infer_gather,
     .vjp = gather_vjp,
     .check = check_gather,
-    .samples = gathers,
+    .samples = TG_PROOF(gathers),
 };
 static const tg_operator row_index_select = {
     TG_ROW("index_select", "x's slices along dim, in index's order"),
@@ -332,7 +332,7 @@ static const tg_operator row_index_select = {
     .infer = infer_index_select,
     .vjp = index_select_vjp,
     .check = check_index_select,
-    .samples = selections,
+    .samples = TG_PROOF(selections),
 };
 static const tg_operator row_index_range = {
     TG_ROW("index_range", "the least and the greatest index, and where they stand first"),
@@ -340,7 +340,7 @@ static const tg_operator row_index_range = {
     .n_in = 1,
     .n_out = 1,
     .infer = infer_index_range,
-    .samples = indices,
+    .samples = TG_PROOF(indices),
 };
 static const tg_operator row_embedding = {
     TG_ROW("embedding", "weight's rows, for each element of index"),
@@ -352,7 +352,7 @@ static const tg_operator row_embedding = {
     .infer = infer_embedding,
     .vjp = embedding_vjp,
     .check = check_embedding,
-    .samples = lookups,
+    .samples = TG_PROOF(lookups),
 };
 const tg_operator tg_row_embedding_renorm_ = {
     TG_ROW("embedding_renorm_", "weight's rows in index scaled down to a norm of at most s"),
@@ -363,7 +363,7 @@ const tg_operator tg_row_embedding_renorm_ = {
     .writes = TG_OP_IN(0),
     .infer = infer_embedding_renorm,
     .check = check_embedding_renorm,
-    .samples = renorms,
+    .samples = TG_PROOF(renorms),
 };
 
 /* -- the functions of ops.h ----------------------------------------------------------------------------- */

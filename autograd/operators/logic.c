@@ -36,7 +36,7 @@ TG_BINARY_ROW(ge, TG_OP_NONDIFF, tg_infer_comparison, NULL, 0, pairs, "a >= b")
         .n_in = 2,                                                                                           \
         .n_out = 1,                                                                                          \
         .infer = infer_logical,                                                                           \
-        .samples = pairs,                                                                                    \
+        .samples = TG_PROOF(pairs),                                                                                    \
     };                                                                                                       \
     tg_tensor *tg_##name_(tg_tape *tape, tg_tensor *a, tg_tensor *b)                                         \
     {                                                                                                        \
@@ -65,7 +65,7 @@ static const tg_operator row_isclose = {
     .n_scalars = 3,
     .promotes = BOTH,
     .infer = tg_infer_comparison,
-    .samples = close_pairs,
+    .samples = TG_PROOF(close_pairs),
 };
 
 tg_tensor *tg_isclose(tg_tape *tape, tg_tensor *a, tg_tensor *b, double rtol, double atol, bool equal_nan)

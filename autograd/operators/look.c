@@ -21,7 +21,7 @@ static const tg_operator row_nonfinite = {
     .n_in = 1,
     .n_out = 1,
     .infer = infer_nonfinite,
-    .samples = nonfinite_values,
+    .samples = TG_PROOF(nonfinite_values),
 };
 
 const tg_operator *const tg_ops_look[] = {&row_nonfinite, NULL};

@@ -137,7 +137,7 @@ static const tg_operator mse_loss = {
     .n_out = 1,
     .infer = infer_mse_loss,
     .vjp = mse_loss_vjp,
-    .samples = samples_mse_loss,
+    .samples = TG_PROOF(samples_mse_loss),
 };
 
 static const tg_operator mse_loss_backward = {
@@ -149,7 +149,7 @@ static const tg_operator mse_loss_backward = {
     .n_out = 1,
     .infer = infer_mse_loss_backward,
     .vjp = mse_loss_backward_vjp,
-    .samples = samples_mse_loss_backward,
+    .samples = TG_PROOF(samples_mse_loss_backward),
 };
 
 /* Whether the values are between 0 and 1 is the wrapper's to see: a rule may come by a little outside. */
@@ -162,7 +162,7 @@ static const tg_operator binary_cross_entropy = {
     .n_out = 1,
     .infer = tg_infer_broadcast_float,
     .vjp = binary_cross_entropy_vjp,
-    .samples = samples_binary_cross_entropy,
+    .samples = TG_PROOF(samples_binary_cross_entropy),
 };
 
 const tg_operator *const tg_ops_loss[] = {&mse_loss, &mse_loss_backward, &binary_cross_entropy, NULL};

@@ -144,7 +144,7 @@ static const tg_operator row_true_count = {
     .n_in = 1,
     .n_out = 1,
     .infer = infer_true_count,
-    .samples = anything,
+    .samples = TG_PROOF(anything),
 };
 static const tg_operator row_nonzero = {
     TG_ROW("nonzero", "where the elements that are not 0 are"),
@@ -153,7 +153,7 @@ static const tg_operator row_nonzero = {
     .n_out = 1,
     TG_ATTRS(tg_count_attrs, count_specs),
     .infer = infer_nonzero,
-    .samples = places,
+    .samples = TG_PROOF(places),
 };
 static const tg_operator row_masked_select = {
     TG_ROW("masked_select", "x's elements where the mask is true"),
@@ -163,7 +163,7 @@ static const tg_operator row_masked_select = {
     .saves = TG_OP_IN(1),
     .infer = infer_masked_select,
     .vjp = masked_select_vjp,
-    .samples = choices,
+    .samples = TG_PROOF(choices),
 };
 static const tg_operator row_masked_scatter = {
     TG_ROW("masked_scatter", "x with source's elements, in order, where the mask is true"),
@@ -173,7 +173,7 @@ static const tg_operator row_masked_scatter = {
     .saves = TG_OP_IN(1),
     .infer = infer_masked_scatter,
     .vjp = masked_scatter_vjp,
-    .samples = replacements,
+    .samples = TG_PROOF(replacements),
 };
 
 /* -- the functions of ops.h ----------------------------------------------------------------------------- */

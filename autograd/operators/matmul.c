@@ -210,7 +210,7 @@ static const tg_operator matmul = {
     .n_out = 1,
     .infer = infer_matmul,
     .vjp = vjp_matmul,
-    .samples = samples_matmul,
+    .samples = TG_PROOF(samples_matmul),
     .multiply_adds = count_products,
     .doc = "y[…,i,j] = Σ_k a[…,i,k]·b[…,k,j]; batch dims broadcast",
 };
@@ -225,7 +225,7 @@ static const tg_operator linear = {
     .optional = TG_OP_IN(2),
     .infer = infer_linear,
     .vjp = vjp_linear,
-    .samples = samples_linear,
+    .samples = TG_PROOF(samples_linear),
     .multiply_adds = count_products,
     .doc = "y[i,j] = Σ_k x[i,k]·weight[j,k] + bias[j]",
 };

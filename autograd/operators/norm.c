@@ -536,7 +536,7 @@ static const tg_attr_spec layer_back_specs[] = {
         .kept_out = TG_OP_OUT(3) >> 16,                                                                      \
         .infer = infer_batch_norm_train,                                                                     \
         .vjp = batch_norm_train_vjp,                                                                         \
-        .samples = samples_##name,                                                                           \
+        .samples = TG_PROOF(samples_##name),                                                                           \
     }
 #define EVAL(name, doc, saved)                                                                               \
     static const tg_operator name = {                                                                        \
@@ -551,7 +551,7 @@ static const tg_attr_spec layer_back_specs[] = {
         .kept_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,                                                     \
         .infer = infer_batch_norm_eval,                                                                      \
         .vjp = batch_norm_eval_vjp,                                                                          \
-        .samples = samples_##name,                                                                           \
+        .samples = TG_PROOF(samples_##name),                                                                           \
     }
 #define CHANNELS_BACK(name, doc, inputs)                                                                     \
     static const tg_operator name = {                                                                        \
@@ -562,7 +562,7 @@ static const tg_attr_spec layer_back_specs[] = {
         .n_out = 3,                                                                                          \
         .optional = TG_OP_IN(2),                                                                             \
         .infer = infer_batch_norm_backward,                                                                  \
-        .samples = samples_##name,                                                                           \
+        .samples = TG_PROOF(samples_##name),                                                                           \
     }
 
 TRAIN(batch_norm_train,
@@ -585,7 +585,7 @@ static const tg_operator batch_norm_update = {
     .n_scalars = 2,
     .writes = TG_OP_IN(0) | TG_OP_IN(1) | TG_OP_IN(2),
     .infer = infer_batch_norm_update,
-    .samples = samples_batch_norm_update,
+    .samples = TG_PROOF(samples_batch_norm_update),
 };
 
 static const tg_operator layer_norm = {
@@ -600,7 +600,7 @@ static const tg_operator layer_norm = {
     .kept_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,
     .infer = infer_layer_norm,
     .vjp = layer_norm_vjp,
-    .samples = samples_layer_norm,
+    .samples = TG_PROOF(samples_layer_norm),
 };
 
 static const tg_operator layer_norm_backward = {
@@ -611,7 +611,7 @@ static const tg_operator layer_norm_backward = {
     .n_out = 3,
     .optional = TG_OP_IN(2),
     .infer = infer_layer_norm_backward,
-    .samples = samples_layer_norm_backward,
+    .samples = TG_PROOF(samples_layer_norm_backward),
 };
 
 const tg_operator *const tg_ops_norm[] = {

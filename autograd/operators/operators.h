@@ -42,6 +42,9 @@ extern const tg_operator *const tg_ops_conv[];
 extern const tg_operator *const tg_ops_pad[];
 extern const tg_operator *const tg_ops_recurrent[];
 
+/* All of these, and a NULL: all.c. */
+extern const tg_operator *const *const tg_operator_families[];
+
 /* What layers stage, and draw with a number of their own. */
 extern const tg_operator tg_row_embedding_renorm_, tg_row_rand_like;
 

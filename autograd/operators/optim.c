@@ -193,7 +193,7 @@ static const tg_operator sgd_step = {
     .attrs_size = sizeof(tg_sgd_attrs),
     .attrs = sgd_attrs,
     .infer = infer_groups,
-    .samples = sgd_samples,
+    .samples = TG_PROOF(sgd_samples),
     .doc = "param ← param − lr·(grad + weight_decay·param)",
 };
 
@@ -209,7 +209,7 @@ static const tg_operator sgd_momentum_step = {
     .attrs_size = sizeof(tg_sgd_attrs),
     .attrs = sgd_attrs,
     .infer = infer_groups,
-    .samples = momentum_samples,
+    .samples = TG_PROOF(momentum_samples),
     .doc =
         "g = grad + weight_decay·param; b ← keep·b + take·g; param ← param − lr·b (nesterov: g + momentum·b)",
 };
@@ -226,7 +226,7 @@ static const tg_operator adam_step = {
     .attrs_size = sizeof(tg_adam_attrs),
     .attrs = adam_attrs,
     .infer = infer_groups,
-    .samples = adam_samples,
+    .samples = TG_PROOF(adam_samples),
     .doc = "m ← m + (1−β1)(g − m); v ← β2·v + (1−β2)·g²; param ← param − step_size·m/(√v/root + eps)",
 };
 
@@ -243,7 +243,7 @@ static const tg_operator optim_step = {
     .attrs_size = sizeof(tg_rule_attrs),
     .attrs = rule_attrs,
     .infer = infer_step,
-    .samples = step_samples,
+    .samples = TG_PROOF(step_samples),
     .doc = "a step of the optimizer that `rule` names, or an average: op_attrs.h has the formulae",
 };
 
@@ -255,7 +255,7 @@ static const tg_operator grad_norm = {
     .n_in = TG_OP_VARIADIC,
     .n_out = 1,
     .infer = infer_norm,
-    .samples = norm_samples,
+    .samples = TG_PROOF(norm_samples),
     .doc = "√Σx² over all elements of all inputs, an f64 scalar",
 };
 
@@ -269,7 +269,7 @@ static const tg_operator scale_ = {
     .n_scalars = 1,
     .writes = TG_OP_IN(0),
     .infer = infer_groups,
-    .samples = scale_samples,
+    .samples = TG_PROOF(scale_samples),
     .doc = "x ← factor·x",
 };
 

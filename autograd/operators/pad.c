@@ -58,7 +58,7 @@ static const tg_operator row_pad = {
     TG_ATTRS(tg_pad_attrs, specs),
     .infer = infer_pad,
     .vjp = pad_vjp,
-    .samples = samples_pad,
+    .samples = TG_PROOF(samples_pad),
 };
 const tg_operator *const tg_ops_pad[] = {&row_pad, NULL};
 

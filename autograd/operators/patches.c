@@ -194,7 +194,7 @@ static const tg_attr_spec max_unpool_specs[] = {
 };
 static const tg_operator row_im2col = {
     TG_ROW("im2col", "windows of x as columns"), .flags = TG_OP_DENSE,  .n_in = 1,         .n_out = 1,
-    TG_ATTRS(tg_windows_attrs, windows_specs),   .infer = infer_im2col, .vjp = im2col_vjp, .samples = images,
+    TG_ATTRS(tg_windows_attrs, windows_specs),   .infer = infer_im2col, .vjp = im2col_vjp, .samples = TG_PROOF(images),
 };
 static const tg_operator row_col2im = {
     TG_ROW("col2im", "im2col transposed: the sum of the windows"),
@@ -204,7 +204,7 @@ static const tg_operator row_col2im = {
     TG_ATTRS(tg_windows_attrs, windows_specs),
     .infer = infer_col2im,
     .vjp = col2im_vjp,
-    .samples = columns,
+    .samples = TG_PROOF(columns),
 };
 static const tg_operator row_max_unpool = {
     TG_ROW("max_unpool", "zeros, with x's values at index"),
@@ -216,7 +216,7 @@ static const tg_operator row_max_unpool = {
     .infer = infer_max_unpool,
     .vjp = max_unpool_vjp,
     .check = check_max_unpool,
-    .samples = pools,
+    .samples = TG_PROOF(pools),
 };
 
 /* -- windows -------------------------------------------------------------------------------------------- */

@@ -350,7 +350,7 @@ static const tg_operator row_max_pool = {
     .nondiff_out = TG_OP_OUT(1) >> 16,
     .infer = infer_max_pool,
     .vjp = max_pool_vjp,
-    .samples = maxima,
+    .samples = TG_PROOF(maxima),
 };
 static const tg_operator row_max_pool_backward = {
     TG_ROW("max_pool_backward", "zeros, with the sum of the gy that have this place"),
@@ -361,7 +361,7 @@ static const tg_operator row_max_pool_backward = {
     .n_out = 1,
     .infer = infer_max_pool_backward,
     .vjp = max_pool_backward_vjp,
-    .samples = scattered,
+    .samples = TG_PROOF(scattered),
 };
 static const tg_operator row_max_pool_src_backward = {
     TG_ROW("max_pool_src_backward", "max_pool_backward, whose places are those of x's maxima"),
@@ -372,7 +372,7 @@ static const tg_operator row_max_pool_src_backward = {
     .n_out = 1,
     .infer = infer_max_pool_src_backward,
     .vjp = max_pool_src_backward_vjp,
-    .samples = found,
+    .samples = TG_PROOF(found),
 };
 static const tg_operator row_pool_gather = {
     TG_ROW("pool_gather", "the elements of each plane at its places"),
@@ -382,7 +382,7 @@ static const tg_operator row_pool_gather = {
     .n_out = 1,
     .infer = infer_pool_gather,
     .vjp = pool_gather_vjp,
-    .samples = gathered,
+    .samples = TG_PROOF(gathered),
 };
 static const tg_operator row_avg_pool = {
     TG_ROW("avg_pool", "the sum of each window through its count"),
@@ -392,7 +392,7 @@ static const tg_operator row_avg_pool = {
     .n_out = 1,
     .infer = infer_avg_pool,
     .vjp = avg_pool_vjp,
-    .samples = averages,
+    .samples = TG_PROOF(averages),
 };
 static const tg_operator row_avg_pool_backward = {
     TG_ROW("avg_pool_backward", "avg_pool transposed"),
@@ -402,7 +402,7 @@ static const tg_operator row_avg_pool_backward = {
     .n_out = 1,
     .infer = infer_avg_pool_backward,
     .vjp = avg_pool_backward_vjp,
-    .samples = averages_back,
+    .samples = TG_PROOF(averages_back),
 };
 static const tg_operator row_adaptive_max_pool = {
     TG_ROW("adaptive_max_pool", "max_pool with windows that cut x into `to` parts"),
@@ -414,7 +414,7 @@ static const tg_operator row_adaptive_max_pool = {
     .nondiff_out = TG_OP_OUT(1) >> 16,
     .infer = infer_adaptive_max_pool,
     .vjp = adaptive_max_pool_vjp,
-    .samples = adaptive,
+    .samples = TG_PROOF(adaptive),
 };
 
 /* -- wrappers ------------------------------------------------------------------------------------------- */

@@ -84,7 +84,7 @@ static const tg_operator dropout = {
     .n_out = 1,
     .infer = infer_dropout,
     .vjp = dropout_vjp,
-    .samples = samples_dropout,
+    .samples = TG_PROOF(samples_dropout),
 };
 
 const tg_operator tg_row_rand_like = {
@@ -93,7 +93,7 @@ const tg_operator tg_row_rand_like = {
     .n_in = 1,
     .n_out = 1,
     .infer = infer_random_like,
-    .samples = samples_random_like,
+    .samples = TG_PROOF(samples_random_like),
 };
 
 static const tg_operator randn_like = {
@@ -102,7 +102,7 @@ static const tg_operator randn_like = {
     .n_in = 1,
     .n_out = 1,
     .infer = infer_random_like,
-    .samples = samples_random_like,
+    .samples = TG_PROOF(samples_random_like),
 };
 
 static const tg_operator uniform_ = {
@@ -113,7 +113,7 @@ static const tg_operator uniform_ = {
     .n_scalars = 2,
     .writes = TG_OP_IN(0),
     .infer = infer_fill,
-    .samples = samples_fill,
+    .samples = TG_PROOF(samples_fill),
 };
 
 static const tg_operator normal_ = {
@@ -124,7 +124,7 @@ static const tg_operator normal_ = {
     .n_scalars = 2,
     .writes = TG_OP_IN(0),
     .infer = infer_fill,
-    .samples = samples_fill,
+    .samples = TG_PROOF(samples_fill),
 };
 
 const tg_operator *const tg_ops_random[] = {&dropout, &tg_row_rand_like, &randn_like, &uniform_, &normal_, NULL};

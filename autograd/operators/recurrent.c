@@ -344,7 +344,7 @@ static const tg_operator row_recurrence = {
     .infer = infer_recurrence,
     .vjp = recurrence_vjp,
     .check = check_recurrence,
-    .samples = samples,
+    .samples = TG_PROOF(samples),
 };
 static const tg_operator row_recurrence_backward = {
     TG_ROW("recurrence_backward", "recurrence's gradients, step by step from the last one"),
@@ -354,7 +354,7 @@ static const tg_operator row_recurrence_backward = {
     .n_out = N_BACK_OUT,
     .optional = 0x7f & ~TG_OP_IN(B_KEPT),
     .infer = infer_recurrence_backward,
-    .samples = backward_samples,
+    .samples = TG_PROOF(backward_samples),
 };
 
 const tg_operator *const tg_ops_recurrent[] = {&row_recurrence, &row_recurrence_backward, NULL};

@@ -278,7 +278,7 @@ static const tg_attr_spec size_specs[] = {
 };
 
 #define ONE_TO_ONE(name_, doc_, infer_, rule, table)                                                         \
-    TG_ROW(name_, doc_), .n_in = 1, .n_out = 1, .infer = infer_, .vjp = rule, .samples = table
+    TG_ROW(name_, doc_), .n_in = 1, .n_out = 1, .infer = infer_, .vjp = rule, .samples = TG_PROOF(table)
 static const tg_operator row_sum = {
     ONE_TO_ONE("sum", "the sum over dims", infer_sum, sum_vjp, sums),
     TG_ATTRS(tg_reduce_attrs, tg_reduce_specs),

@@ -324,7 +324,7 @@ static const tg_operator row_resample = {
     TG_ATTRS(tg_resample_attrs, resample_specs),
     .infer = infer_resample,
     .vjp = resample_vjp,
-    .samples = resamples,
+    .samples = TG_PROOF(resamples),
 };
 static const tg_operator row_resample_backward = {
     TG_ROW("resample_backward", "resample transposed"),
@@ -334,7 +334,7 @@ static const tg_operator row_resample_backward = {
     TG_ATTRS(tg_resample_attrs, resample_specs),
     .infer = infer_resample_backward,
     .vjp = resample_backward_vjp,
-    .samples = resample_backwards,
+    .samples = TG_PROOF(resample_backwards),
 };
 static const tg_operator row_grid_sample = {
     TG_ROW("grid_sample", "x between its elements, at the places of grid"),
@@ -345,7 +345,7 @@ static const tg_operator row_grid_sample = {
     TG_ATTRS(tg_grid_sample_attrs, grid_specs),
     .infer = infer_grid_sample,
     .vjp = grid_sample_vjp,
-    .samples = grid_samples,
+    .samples = TG_PROOF(grid_samples),
 };
 static const tg_operator row_grid_sample_backward = {
     TG_ROW("grid_sample_backward", "grid_sample transposed, of the output's gradient"),
@@ -356,7 +356,7 @@ static const tg_operator row_grid_sample_backward = {
     TG_ATTRS(tg_grid_sample_attrs, grid_specs),
     .infer = infer_grid_sample_backward,
     .vjp = grid_sample_backward_vjp,
-    .samples = grid_backwards,
+    .samples = TG_PROOF(grid_backwards),
 };
 
 /* -- the functions of ops_nn.h -------------------------------------------------------------------------- */

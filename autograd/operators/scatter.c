@@ -233,7 +233,7 @@ static const tg_operator row_scatter = {
     .infer = infer_scatter,
     .vjp = scatter_vjp,
     .check = check_scatter,
-    .samples = apart,
+    .samples = TG_PROOF(apart),
 };
 static const tg_operator row_scatter_add = {
     WRITES("scatter_add", "a copy of x with src's elements added along dim at index"),
@@ -242,7 +242,7 @@ static const tg_operator row_scatter_add = {
     .infer = infer_scatter,
     .vjp = scatter_add_vjp,
     .check = check_scatter_add,
-    .samples = scatters,
+    .samples = TG_PROOF(scatters),
 };
 static const tg_operator row_scatter_reduce = {
     WRITES("scatter_reduce", "x with src's elements multiplied in, or the extreme taken, along dim at index"),
@@ -251,7 +251,7 @@ static const tg_operator row_scatter_reduce = {
     .infer = infer_scatter_reduce,
     .vjp = scatter_reduce_vjp,
     .check = check_scatter_reduce,
-    .samples = reductions,
+    .samples = TG_PROOF(reductions),
 };
 
 /* -- the functions of ops.h: scatter -------------------------------------------------------------------- */

@@ -301,7 +301,7 @@ static const tg_attr_spec slice_specs[] = {
     {0},
 };
 #define ONE_TO_ONE(name_, doc_, infer_, rule, table)                                                         \
-    TG_ROW(name_, doc_), .n_in = 1, .n_out = 1, .infer = infer_, .vjp = rule, .samples = table
+    TG_ROW(name_, doc_), .n_in = 1, .n_out = 1, .infer = infer_, .vjp = rule, .samples = TG_PROOF(table)
 static const tg_operator row_view = {
     ONE_TO_ONE("view", "x with other dims, sharing its memory", infer_view, view_vjp, views),
     .flags = TG_OP_VIEW,

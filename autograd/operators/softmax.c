@@ -224,7 +224,7 @@ static const tg_operator softmax = {
     .attrs = dim_spec,
     .infer = infer_forward,
     .vjp = vjp_softmax,
-    .samples = samples_forward,
+    .samples = TG_PROOF(samples_forward),
     .doc = "y = exp(x)/Σexp(x) along dim (torch.softmax)",
 };
 
@@ -240,7 +240,7 @@ static const tg_operator log_softmax = {
     .attrs = dim_spec,
     .infer = infer_forward,
     .vjp = vjp_log_softmax,
-    .samples = samples_forward,
+    .samples = TG_PROOF(samples_forward),
     .doc = "y = x − log Σexp(x) along dim (torch.log_softmax)",
 };
 
@@ -256,7 +256,7 @@ static const tg_operator softmax_backward = {
     .attrs = dim_spec,
     .infer = infer_backward,
     .vjp = vjp_softmax_backward,
-    .samples = samples_softmax_backward,
+    .samples = TG_PROOF(samples_softmax_backward),
     .doc = "gx = y·(gy − Σgy·y) along dim",
 };
 
@@ -272,7 +272,7 @@ static const tg_operator log_softmax_backward = {
     .attrs = dim_spec,
     .infer = infer_backward,
     .vjp = vjp_log_softmax_backward,
-    .samples = samples_log_softmax_backward,
+    .samples = TG_PROOF(samples_log_softmax_backward),
     .doc = "gx = gy − exp(y)·Σgy along dim",
 };
 
@@ -289,7 +289,7 @@ static const tg_operator logsumexp = {
     .attrs = logsumexp_specs,
     .infer = infer_logsumexp,
     .vjp = vjp_logsumexp,
-    .samples = samples_logsumexp,
+    .samples = TG_PROOF(samples_logsumexp),
     .doc = "y = log Σexp(x) over dim (torch.logsumexp); gx = gy·exp(x − y)",
 };
 

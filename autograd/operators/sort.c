@@ -262,7 +262,7 @@ static const tg_attr_spec unique_specs[] = {SPEC(tg_unique_attrs, dim, "slices a
 /* Values and their places. */
 #define CHOOSES(name_, doc_, type, specs, infer_, table)                                                     \
     TG_ROW(name_, doc_), .n_in = 1, .n_out = 2, TG_ATTRS(type, specs), .saves = TG_OP_OUT(1),                \
-                         .nondiff_out = 2, .infer = infer_, .vjp = chosen_vjp, .samples = table
+                         .nondiff_out = 2, .infer = infer_, .vjp = chosen_vjp, .samples = TG_PROOF(table)
 static const tg_operator row_sort = {CHOOSES("sort", "x's values along dim in order, and where they were",
                                              tg_sort_attrs, sort_specs, infer_sort, sorts)};
 static const tg_operator row_topk = {CHOOSES("topk", "the k first values of x along dim, and where they were",
@@ -286,7 +286,7 @@ static const tg_operator row_median_all = {
     .kept_out = 2,
     .infer = infer_median_all,
     .vjp = median_all_vjp,
-    .samples = picks,
+    .samples = TG_PROOF(picks),
 };
 static const tg_operator row_quantile_place = {
     TG_ROW("quantile_place", "the ranks below and above q*(n - 1), and how far it is between them"),
@@ -297,7 +297,7 @@ static const tg_operator row_quantile_place = {
     .nondiff_out = 3,
     .infer = infer_quantile_place,
     .vjp = quantile_place_vjp,
-    .samples = quantiles,
+    .samples = TG_PROOF(quantiles),
 };
 static const tg_operator row_searchsorted = {
     TG_ROW("searchsorted", "where each value belongs in the sorted sequence"),
@@ -309,7 +309,7 @@ static const tg_operator row_searchsorted = {
     TG_ATTRS(tg_searchsorted_attrs, search_specs),
     .infer = infer_searchsorted,
     .check = check_searchsorted,
-    .samples = searches,
+    .samples = TG_PROOF(searches),
 };
 static const tg_operator row_unique_plan = {
     TG_ROW("unique_plan", "which elements or slices are the same"),
@@ -318,7 +318,7 @@ static const tg_operator row_unique_plan = {
     .n_out = 4,
     TG_ATTRS(tg_unique_attrs, unique_specs),
     .infer = infer_unique_plan,
-    .samples = plans,
+    .samples = TG_PROOF(plans),
 };
 
 /* -- the functions of ops.h: values and places ---------------------------------------------------------- */

@@ -115,7 +115,7 @@ static const tg_operator row_polygamma = {
     .promotes = TG_OP_IN(0),
     .infer = infer_polygamma,
     .vjp = polygamma_vjp,
-    .samples = orders,
+    .samples = TG_PROOF(orders),
 };
 
 tg_tensor *tg_polygamma(tg_tape *tape, int64_t n, tg_tensor *x)

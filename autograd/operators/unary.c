@@ -160,7 +160,7 @@ TG_UNARY_ROW(round, 0, tg_infer_like_number, tg_zero_vjp, 0, not_half,
 #define WITH_SCALARS(name_, flags_, n, infer_, vjp_, saved, table, text)                                     \
     static const tg_operator row_##name_ = {                                                                 \
         TG_ROW(#name_, text), .flags = flags_,     .n_in = 1,   .n_out = 1,      .n_scalars = n,             \
-        .saves = saved,       .infer = infer_,     .vjp = vjp_, .samples = table, .promotes = TG_OP_IN(0),   \
+        .saves = saved,       .infer = infer_,     .vjp = vjp_, .samples = TG_PROOF(table), .promotes = TG_OP_IN(0),   \
     };
 WITH_SCALARS(round_decimals, 0, 1, tg_infer_like, tg_zero_vjp, 0, cents, "round(x*10^s)/10^s; the derivative is 0")
 WITH_SCALARS(logit, TG_OP_FLOAT, 1, tg_infer_like, logit_vjp, TG_OP_IN(0), odds,

@@ -224,7 +224,7 @@ static const tg_attr_spec unfold_dim_backward_specs[] = {
     {0},
 };
 #define ONE_TO_ONE(name_, doc_, table)                                                                       \
-    TG_ROW(#name_, doc_), .n_in = 1, .n_out = 1, .infer = infer_##name_, .vjp = name_##_vjp, .samples = table
+    TG_ROW(#name_, doc_), .n_in = 1, .n_out = 1, .infer = infer_##name_, .vjp = name_##_vjp, .samples = TG_PROOF(table)
 static const tg_operator row_diagonal = {
     ONE_TO_ONE(diagonal, "x[..., i, i + offset] of two dims, sharing x's memory", diagonals),
     .flags = TG_OP_VIEW,

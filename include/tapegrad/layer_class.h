@@ -92,6 +92,8 @@ typedef struct tg_layer_class {
 TG_API tg_status tg_layer_register(tg_runtime *rt, const tg_layer_class *cls);
 /* NULL when there is none of that name. */
 TG_API const tg_layer_class *tg_layer_find(const tg_runtime *rt, const char *name);
+/* The samples of a class as tg_operator_samples has a row's. */
+TG_API const tg_sample *tg_layer_samples(const tg_layer_class *cls, size_t *n);
 /* All in the order of registration: returns how many, writes at most `capacity`. */
 TG_API size_t tg_layer_list(const tg_runtime *rt, const tg_layer_class **out, size_t capacity);
 

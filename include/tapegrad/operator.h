@@ -142,6 +142,10 @@ TG_API tg_status tg_infer_fail(const tg_infer *q, tg_status status, const char *
 /* The shape that in[i]s broadcast to, row-major, of `dtype`; TG_ESHAPE. Rules as torch's. */
 TG_API tg_status tg_infer_broadcast(const tg_infer *q, int32_t dtype, tg_desc *out);
 
+/* The samples of a registered row, *n of them: its own, or those of a built-in one, which are in a module beside the library,
+ * tapegrad-samples.so: a program that trains has no use for them, and does not load it. NULL with the reason in
+ * tg_error_message(): TG_EIO where the module is missing or of another version. */
+TG_API const tg_sample *tg_operator_samples(const tg_operator *op, size_t *n);
 /* Registers a row; refused with TG_EINVAL when it has no samples, or neither a rule nor TG_OP_NONDIFF, or both
  * TG_OP_DENSE and TG_OP_BROADCAST, or when the name is taken, and with TG_ESTATE once a tape is open. The row must outlive the runtime. */
 TG_API tg_status tg_operator_register(tg_runtime *rt, const tg_operator *op);

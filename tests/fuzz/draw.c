@@ -371,7 +371,7 @@ static void choose_layout(fuzz_input *in, fuzz_source *s)
 bool fuzz_draw(fuzz_call *c, const tg_operator *op, fuzz_source *s)
 {
     size_t n = 0;
-    const tg_sample *samples = op->samples(&n);
+    const tg_sample *samples = tg_operator_samples(op, &n);
     memset(c, 0, sizeof *c);
     c->op = op;
     c->sample = &samples[fuzz_below(s, (int64_t)n)];

@@ -37,7 +37,7 @@ START_TEST(agrees_with_the_reference)
                       *oracle = tg_operator_find(reference, pairs[_i].row);
     char wrong[700] = "";
     size_t n = 0;
-    const tg_sample *samples = op->samples(&n);
+    const tg_sample *samples = tg_operator_samples(op, &n);
     /* What a generator gives differs by dtype. */
     tg_dtype dtype = op->flags & TG_OP_RANDOM ? s->dtype : TG_F64;
     tg_tape *tape = NULL; /* of its own: what an older one has forgotten, it does not count */
@@ -71,7 +71,7 @@ START_TEST(threads_do_not_matter)
     const tg_operator *op = tg_operator_find(s->rt, pairs[_i].row);
     size_t n = 0;
     char wrong[300] = "";
-    const tg_sample *samples = op->samples(&n);
+    const tg_sample *samples = tg_operator_samples(op, &n);
     int before = tg_runtime_threads(s->rt);
     for (size_t k = 0; k < n && !wrong[0]; k++) {
         outcome one, many;
@@ -103,7 +103,7 @@ static bool ever_runs(subject *s, const tg_operator *op)
     bool runs = false;
     if (op->flags & TG_OP_VIEW || tg_tape_open(&tape, s->rt))
         return false; /* no kernel */
-    const tg_sample *samples = op->samples(&n);
+    const tg_sample *samples = tg_operator_samples(op, &n);
     for (size_t w = 0; w < (s->layouts ? 5 : 2) && !runs; w++)
         for (size_t k = 0; k < n && !runs; k++) {
             outcome unused;

@@ -105,7 +105,7 @@ static const char *fault_of(const tg_operator *op)
 {
     size_t n = 0;
     unsigned runs = 0;
-    const tg_sample *samples = op->samples ? op->samples(&n) : NULL;
+    const tg_sample *samples = op->samples ? tg_operator_samples(op, &n) : NULL;
     if (!samples || !n)
         return "it has no samples";
     if (!op->vjp && !(op->flags & TG_OP_NONDIFF))

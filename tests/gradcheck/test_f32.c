@@ -259,7 +259,7 @@ START_TEST(the_gradient_in_f32)
 {
     const tg_operator *op = rows[_i];
     size_t n = 0;
-    const tg_sample *samples = op->samples(&n);
+    const tg_sample *samples = tg_operator_samples(op, &n);
     for (size_t s = 0; s < n; s++)
         for (size_t w = 0; w < n_ways && sample_wants_gradient(&samples[s]); w++) {
             char why[700] = "";

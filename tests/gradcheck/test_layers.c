@@ -118,7 +118,7 @@ static void check_class(const tg_layer_class *cls, int order)
 {
     size_t n = 0;
     bool checked = false;
-    const tg_sample *samples = cls->samples(&n);
+    const tg_sample *samples = tg_layer_samples(cls, &n);
     ck_assert_uint_gt(n, 0);
     if (cls->flags & TG_LAYER_CONTAINER) {
         ck_assert_int_eq(check_sample(cls, samples, TG_TRAIN, order, &checked), TG_EUNSUPPORTED);

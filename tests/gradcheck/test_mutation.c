@@ -358,7 +358,7 @@ START_TEST(every_term_matters)
     report r = {0};
     size_t n = 0;
     mutator m = {.target = rows[_i], .terms = terms};
-    const tg_sample *samples = m.target->samples(&n);
+    const tg_sample *samples = tg_operator_samples(m.target, &n);
     ck_assert_uint_le(n, MAX_SAMPLES);
     look(&m, samples, n);
     ck_assert_uint_lt(m.n_terms, MAX_TERMS);

@@ -36,7 +36,7 @@ static bool is_first_order(const tg_sample *s)
 static void check_row(const tg_operator *op, int order)
 {
     size_t n = 0, checked = 0;
-    const tg_sample *samples = op->samples(&n);
+    const tg_sample *samples = tg_operator_samples(op, &n);
     for (size_t s = 0; s < n; s++) {
         if (!sample_wants_gradient(&samples[s]))
             continue;
@@ -86,8 +86,8 @@ START_TEST(every_row_brings_its_proof)
     for (size_t i = 0; i < n; i++) {
         size_t n_samples = 0;
         const tg_operator *op = all[i];
-        ck_assert_msg(op->samples && op->samples(&n_samples) && n_samples > 0, "%s has no samples", op->name);
-        const tg_sample *samples = op->samples(&n_samples);
+        ck_assert_msg(op->samples && tg_operator_samples(op, &n_samples) && n_samples > 0, "%s has no samples", op->name);
+        const tg_sample *samples = tg_operator_samples(op, &n_samples);
         size_t both_orders = 0;
         for (size_t k = 0; k < n_samples; k++)
             both_orders += !is_first_order(&samples[k]);
@@ -110,7 +110,7 @@ START_TEST(optional_inputs_are_sampled_both_ways)
 {
     for (size_t r = 0; r < n_rows; r++) {
         size_t n = 0;
-        const tg_sample *samples = rows[r]->samples(&n);
+        const tg_sample *samples = tg_operator_samples(rows[r], &n);
         for (uint32_t i = 0; i < rows[r]->n_in && i < TG_SAMPLE_IN; i++) {
             if (!(rows[r]->optional & TG_OP_IN(i)))
                 continue;
@@ -133,7 +133,7 @@ START_TEST(tolerances_are_tight)
 {
     for (size_t r = 0; r < n_rows; r++) {
         size_t n = 0;
-        const tg_sample *samples = rows[r]->samples(&n);
+        const tg_sample *samples = tg_operator_samples(rows[r], &n);
         for (size_t s = 0; s < n; s++) {
             const float tolerance = sample_inputs(&samples[s]).tolerance;
             ck_assert_msg(tolerance <= 1e-4f, "%s, sample '%s': tolerance %g", rows[r]->name, samples[s].label,

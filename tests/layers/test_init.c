@@ -204,7 +204,7 @@ END_TEST
 static bool has_parameters(const tg_layer_class *cls)
 {
     size_t n = 0;
-    const tg_sample *samples = cls->samples(&n);
+    const tg_sample *samples = tg_layer_samples(cls, &n);
     bool has = false;
     for (size_t i = 0; i < n && !has; i++) {
         tg_module *m = tg_module_new(rt, cls, samples[i].attrs);

@@ -327,7 +327,7 @@ START_TEST(every_builtin_class_is_whole)
     for (size_t i = 0; i < n; i++) {
         ck_assert_ptr_nonnull(all[i]->doc);
         ck_assert_ptr_nonnull(all[i]->in_names);
-        ck_assert_ptr_nonnull(all[i]->samples(&k));
+        ck_assert_ptr_nonnull(tg_layer_samples(all[i], &k));
         ck_assert_uint_gt(k, 0);
         for (const tg_attr_spec *s = all[i]->attrs; s && s->name; s++)
             ck_assert_msg(s->doc && *s->doc, "%s.%s has no documentation", all[i]->name, s->name);

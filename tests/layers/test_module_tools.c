@@ -172,7 +172,7 @@ START_TEST(every_layer_copies)
     ck_assert_uint_lt(n, 512);
     for (size_t i = 0; i < n; i++) {
         size_t k;
-        const tg_sample *samples = list[i]->samples(&k);
+        const tg_sample *samples = tg_layer_samples(list[i], &k);
         while (k-- > 0) {
             tg_module *m = tg_module_new(rt, list[i], samples[k].attrs);
             ck_assert_msg(m != NULL, "%s: %s", list[i]->name, tg_error_message());
