@@ -262,7 +262,7 @@ static double learn(run *r)
 /* A byte by the softmax of the scores at a temperature of 0.8. */
 static uint8_t choose(run *r, const float *scores)
 {
-    double weight[256], sum = 0, highest = -INFINITY;
+    double weight[256], sum = 0, highest = (double)-INFINITY;
     for (int i = 0; i < 256; i++)
         highest = fmax(highest, (double)scores[i]);
     for (int i = 0; i < 256; i++)

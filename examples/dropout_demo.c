@@ -97,7 +97,7 @@ int main(int argc, char **argv)
     }
     loop l = {.o = &o};
     tg_dataset *all, *test, *train;
-    tg_loader *again;
+    tg_loader *again = NULL;
     loop_check(&o, !tg_runtime_open(&l.rt, &(tg_runtime_options){.seed = o.seed}) && !tg_tape_open(&l.tape, l.rt));
     loop_open_idx(&o, l.rt, &all, &test);
     tg_dataset_set_normalise(test, (tg_normalise){0, 1});

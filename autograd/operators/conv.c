@@ -373,9 +373,9 @@ TG_SAMPLES(
     {.label = "grouped, no bias, no relu",
      .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 2, 5), DRAWN(-2, 2, 4, 1, 3), ABSENT, DRAWN(-2, 2, 4), ABSENT),
      .attrs = AFFINE(0, LIST(1), LIST(1), LIST(1), NO_LIST, 2)},
-    {.label = "no scale",
+    {.label = "no scale, no relu",
      .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 1, 2, 4), DRAWN(-2, 2, 2, 2, 3), ABSENT, ABSENT, DRAWN(-2, 2, 2)),
-     .attrs = AFFINE(1, LIST(1), LIST(0), LIST(1), NO_LIST, 1)})
+     .attrs = AFFINE(0, LIST(1), LIST(0), LIST(1), NO_LIST, 1)})
 
 #define LARGE(low_, high_, ...)                                                                              \
     {                                                                                                        \
