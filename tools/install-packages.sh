@@ -11,7 +11,7 @@ set -eu
 
 # Debian's names
 packages="gcc libc6-dev meson ninja-build pkg-config zlib1g-dev libjansson-dev libblis-openmp-dev libdnnl-dev dataset-fashion-mnist"
-[ "${1:-}" = tests ] && packages="$packages check"
+[ "${1:-}" = tests ] && packages="$packages check wamerican witalian wspanish"
 
 command_exists() { command -v "$1" >/dev/null 2>&1; }
 library_exists() { command_exists pkg-config && pkg-config --exists "$1" 2>/dev/null; }
@@ -37,6 +37,9 @@ available() {
     libdnnl-dev) any_file /usr/include/oneapi/dnnl/dnnl.h /usr/local/include/oneapi/dnnl/dnnl.h ;;
     dataset-fashion-mnist) any_file /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ;;
     check) library_exists check ;;
+    wamerican) any_file /usr/share/dict/american-english ;;
+    witalian) any_file /usr/share/dict/italian ;;
+    wspanish) any_file /usr/share/dict/spanish ;;
     *) return 1 ;;
     esac
 }
