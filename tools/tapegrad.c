@@ -17,7 +17,7 @@ static const char usage[] =
     "                    the same as a backend's kernels see them\n"
     "  optimizers [NAME] the optimizers with their arguments and defaults\n"
     "  schedulers [NAME] the learning-rate schedulers\n"
-    "  bench [tiny|mlp]  times a train step and an eval forward\n"
+    "  bench [WORKLOAD…]  times a train step and an eval forward\n"
     "  kit --backend PATH.so|NAME [--operator NAME] [--declined] [--strict]\n"
     "                    the conformance kit: a backend's kernels against the reference\n"
     "  report FILE       shows what TAPEGRAD_REPORT=FILE wrote, fallbacks first\n"
