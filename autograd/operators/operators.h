@@ -39,6 +39,7 @@ extern const tg_operator *const tg_ops_look[];
 extern const tg_operator *const tg_ops_pool[];
 extern const tg_operator *const tg_ops_group_norm[];
 extern const tg_operator *const tg_ops_conv[];
+extern const tg_operator *const tg_ops_attention[];
 extern const tg_operator *const tg_ops_pad[];
 extern const tg_operator *const tg_ops_recurrent[];
 

@@ -4,6 +4,7 @@
 #include <tapegrad/op_attrs.h>
 
 #include "backends/blis/arch.h"
+#include "backends/blis/attention.h"
 #include "backends/blis/conv.h"
 #include "backends/blis/skinny.h"
 
@@ -532,6 +533,18 @@ static const tg_kernel kernels[] = {
      .accept = tg_blis_conv_accept,
      .prepare = tg_blis_conv_prepare,
      .run = tg_blis_conv_run},
+    {.struct_size = sizeof(tg_kernel),
+     .version = 1,
+     .op = "scaled_dot_product_attention",
+     .accept = tg_blis_attention_accept,
+     .prepare = tg_blis_attention_prepare,
+     .run = tg_blis_attention_run},
+    {.struct_size = sizeof(tg_kernel),
+     .version = 1,
+     .op = "scaled_dot_product_attention_backward",
+     .accept = tg_blis_attention_accept,
+     .prepare = tg_blis_attention_prepare,
+     .run = tg_blis_attention_run},
 };
 
 static const tg_backend backend = {

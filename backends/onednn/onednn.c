@@ -285,7 +285,15 @@ static void facts(tg_backend_state *s, tg_backend_facts *out)
          .run = run, .release = release},                                                                    \
             __VA_ARGS__                                                                                      \
     }
+#define ATTENTION(name)                                                                                      \
+    {                                                                                                        \
+        .kernel = {.struct_size = sizeof(tg_kernel), .version = 1, .op = name,                               \
+                   .accept = tg_dnnl_attention_accept, .prepare = tg_dnnl_attention_prepare,                 \
+                   .run = tg_dnnl_attention_run}                                                             \
+    }
 static const tg_dnnl_kernel table[] = {
+    ATTENTION("scaled_dot_product_attention"),
+    ATTENTION("scaled_dot_product_attention_backward"),
     KERNEL("matmul", tg_dnnl_can_matmul, tg_dnnl_accept_matmul, tg_dnnl_build_matmul, false),
     KERNEL("linear", tg_dnnl_can_linear, tg_dnnl_accept_linear, tg_dnnl_build_linear, false),
     KERNEL("softmax", tg_dnnl_can_softmax, tg_dnnl_accept_softmax, tg_dnnl_build_softmax, false),

@@ -190,6 +190,10 @@ const tg_layout *tg_dnnl_layout_of(tg_backend_state *s, const tg_desc *d, tg_dnn
 void tg_dnnl_layouts_free(tg_backend_state *s);
 /* How many channels of a tensor in one of our layouts lie together; 0: in another order. */
 int64_t tg_dnnl_block_of(const tg_desc *d);
+/* attention.c: without a plan. */
+tg_accept tg_dnnl_attention_accept(tg_backend_state *s, const tg_call *c, const char **reason);
+tg_status tg_dnnl_attention_prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p);
+tg_status tg_dnnl_attention_run(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r);
 tg_accept tg_dnnl_can_reduce(const tg_call *c, const char **reason);
 void tg_dnnl_build_sum(tg_dnnl_maker *m);
 void tg_dnnl_build_mean(tg_dnnl_maker *m);

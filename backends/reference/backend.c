@@ -62,7 +62,7 @@ static void join(void)
         tg_ref_loss, tg_ref_index, tg_ref_random, tg_ref_optim, tg_ref_unary, tg_ref_binary, tg_ref_logic,
         tg_ref_special, tg_ref_cumulative, tg_ref_extrema, tg_ref_distance, tg_ref_sort, tg_ref_scatter,
         tg_ref_mask, tg_ref_arrange, tg_ref_create, tg_ref_contraction, tg_ref_resample, tg_ref_patches,
-        tg_ref_look, tg_ref_group_norm, tg_ref_conv, tg_ref_pad, tg_ref_recurrent, tg_ref_ctc,
+        tg_ref_look, tg_ref_group_norm, tg_ref_conv, tg_ref_pad, tg_ref_recurrent, tg_ref_ctc, tg_ref_attention,
     };
     for (size_t f = 0; f < sizeof families / sizeof *families; f++)
         for (const tg_ref_kernel *k = families[f]; k->op; k++)

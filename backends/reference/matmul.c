@@ -29,6 +29,7 @@ typedef struct gemm {
     int64_t batch;
     const tg_desc *a, *b, *c; /* for the batch dims */
     int64_t mt, nt;           /* the tile                             */
+    bool add;                 /* to what C holds                      */
     int threads;
 } gemm;
 
@@ -179,6 +180,16 @@ tg_ref_multiply_fn tg_ref_multiply(bool wide)
 #include "backends/reference/matmul_typed.h"
 #undef T
 #undef NAME
+
+void tg_ref_product(bool wide, int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col, const void *b,
+                    int64_t b_row, int64_t b_col, bool add, void *c, int64_t c_row, double *scratch)
+{
+    const gemm g = {.m = m, .n = n, .k = k, .a_row = a_row, .a_col = a_col, .b_row = b_row, .b_col = b_col, .c_row = c_row,
+                    .c_col = 1, .mt = TG_REF_PRODUCT_ROWS, .nt = TG_REF_PRODUCT_COLS, .add = add};
+    const int64_t jobs = (m + g.mt - 1) / g.mt * ((n + g.nt - 1) / g.nt);
+    for (int64_t job = 0; job < jobs; job++)
+        (wide ? tile_f64 : tile_f32)(&g, job, a, b, NULL, c, scratch);
+}
 
 /* Integers have no use for tiles of double: row by row, modulo 2⁶⁴. */
 typedef struct integer_product {

@@ -46,6 +46,15 @@ TG_REF_CLONES static void NAME(pack)(const T *src, int64_t line_step, int64_t k_
     }
 }
 
+/* The tile as C has it, or zeros; whole panels. */
+static void NAME(load)(double *tile, int64_t step, int64_t rows, int64_t cols, const T *src, int64_t row, int64_t col)
+{
+    memset(tile, 0, (size_t)(round_up(rows, MR) * step) * sizeof *tile);
+    for (int64_t i = 0; src && i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            tile[i * step + j] = (double)src[i * row + j * col];
+}
+
 /* Rounds the finished tile into C. */
 TG_REF_CLONES static void NAME(store)(const double *restrict tile, int64_t step, int64_t rows, int64_t cols,
                                       const T *restrict bias, int64_t bias_step, T *restrict dst, int64_t row,
@@ -84,13 +93,13 @@ static void NAME(tile)(const gemm *g, int64_t job, const void *src_a, const void
     int64_t depth = min64(g->k, KC), step = round_up(cols, NR);
     multiply_fn multiply = NAME(multiply_best)();
     double *pa = scratch, *pb = pa + g->mt * depth, *tile = pb + depth * g->nt;
-    if (g->k == 0)
-        memset(tile, 0, (size_t)(round_up(rows, MR) * step) * sizeof *tile);
+    if (g->k == 0 || g->add)
+        NAME(load)(tile, step, rows, cols, g->add ? c : NULL, g->c_row, g->c_col);
     for (int64_t p = 0; p < g->k; p += KC) {
         int64_t now = min64(g->k - p, KC);
         NAME(pack)(a + p * g->a_col, g->a_row, g->a_col, rows, now, pa);
         NAME(pack)(b + p * g->b_row, g->b_col, g->b_row, cols, now, pb);
-        multiply(rows, cols, now, pa, pb, tile, step, p == 0);
+        multiply(rows, cols, now, pa, pb, tile, step, p == 0 && !g->add);
     }
     NAME(store)
     (tile, step, rows, cols, bias ? (const T *)bias + j0 * g->bias_step : NULL, g->bias_step, c, g->c_row,

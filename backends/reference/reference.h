@@ -48,6 +48,7 @@ extern const tg_ref_kernel tg_ref_group_norm[];
 extern const tg_ref_kernel tg_ref_conv[];
 extern const tg_ref_kernel tg_ref_pad[];
 extern const tg_ref_kernel tg_ref_recurrent[];
+extern const tg_ref_kernel tg_ref_attention[];
 
 static inline int64_t ref_count(const tg_desc *d)
 {

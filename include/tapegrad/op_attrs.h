@@ -566,6 +566,15 @@ typedef struct tg_rule_attrs {
     int64_t rule, maximize; /* a tg_step_rule; maximize: −grad */
 } tg_rule_attrs;
 
+/* scaled_dot_product_attention: in [q […, L, E], k […, S, E], v […, S, Ev], mask […, L, S] or absent], one batch → [y […, L, Ev],
+ * lse […, L]]: with s = q·kᵀ·scale + mask of the keys that count (is_causal: query i's are 0 … i), lse = log Σe^s, y =
+ * e^(s − lse)·v; where all of a query's s are −∞, y is 0 and lse ∞. Of the backward: in [gy, q, k, v, mask or absent, lse] →
+ * [gq, gk, gv]: with p = e^(s − lse) and ds = p·(gy·vᵀ − Σp·(gy·vᵀ))·scale, gv = pᵀ·gy, gq = ds·k, gk = dsᵀ·q. */
+typedef struct tg_attention_attrs {
+    double scale;
+    int64_t is_causal;
+} tg_attention_attrs;
+
 /* grad_norm: any number of tensors → out [norm]: an f64 scalar, √Σx² over all. scale_: groups of 1 [x (written)],
  * scalar factor. */
 

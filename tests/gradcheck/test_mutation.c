@@ -56,6 +56,8 @@ static const struct {
 } equivalent[] = {
     {"maximum", "mul_scalar", -1, -1, -1,
      "halves at ties, where there is no derivative: test_operators.c has them"},
+    {"scaled_dot_product_attention", "exp", -1, -1, SCALE, "is divided by its sum"},
+    {"scaled_dot_product_attention", "tril", -1, -1, SCALE, "is divided by its sum"},
     {"minimum", "mul_scalar", -1, -1, -1, "as maximum"},
     {"fmax", "mul_scalar", -1, -1, -1, "as maximum"},
     {"fmin", "mul_scalar", -1, -1, -1, "as maximum"},
