@@ -42,6 +42,27 @@ static tg_value *fit(tg_tape *tape, const tg_node *node, uint32_t i, const tg_va
     return gx ? tg_resolve(gx) : NULL;
 }
 
+/* May the gradient be added to in place? It is a sum of ours, or nobody else holds it or shares its memory. */
+static bool is_ours(const sweep *s, const edge *e)
+{
+    const tg_value *g = e->grad;
+    if (!g || s->flags & TG_CREATE_GRAPH)
+        return false;
+    return e->owned || (tg_sweep_owns(s, g) && g->refs == 1 && g->storage->refs == 1 &&
+                        g->storage->pool == s->tape->pool && g->flags & (TG_V_DENSE | TG_V_BLOCKED));
+}
+
+tg_tensor *tg_gradient_so_far(const tg_tape *tape, const tg_node *node, size_t i)
+{
+    const sweep *s = tape->sweep;
+    /* Who looks on sees what the rule gives. */
+    if (!s || tape->watch & TG_WATCH_ANOMALY || tape->observer.rule_ran)
+        return NULL;
+    const tg_value *v = tg_resolve(node->in[i]);
+    const edge *e = tg_sweep_owns(s, v) ? &s->slots[v->slot] : &tg_sweep_leaf(s, v)->edge;
+    return is_ours(s, e) && e->grad->flags & TG_V_DENSE ? tg_handle(e->grad) : NULL;
+}
+
 tg_status tg_sweep_add(sweep *s, tg_value *target, tg_value *g)
 {
     tg_tape *tape = s->tape;
@@ -53,7 +74,7 @@ tg_status tg_sweep_add(sweep *s, tg_value *target, tg_value *g)
         tg_value_hold(g);
         return TG_OK;
     }
-    if (e->owned && !(s->flags & TG_CREATE_GRAPH))
+    if (is_ours(s, e) && (e->owned || e->grad->desc == g->desc))
         return tg_apply(tape, tape->rt->rows.add_, (tg_tensor *[]){tg_handle(e->grad), tg_handle(g)}, 2, NULL,
                         NULL, NULL);
     tg_tensor *sum = tg_add(tape, tg_handle(e->grad), tg_handle(g));

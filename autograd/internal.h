@@ -394,6 +394,9 @@ tg_status tg_grad_of(tg_tape *tape, const char *what, tg_tensor *const y[], tg_t
                      tg_tensor *const wrt[], size_t n, tg_tensor *out[], unsigned flags);
 
 tg_status tg_check_flags(tg_tape *tape, const char *what, unsigned flags);
+/* For rules: the row-major gradient of input i that other readers gave already, if this one may add to it in place and
+ * then give none; else NULL. */
+tg_tensor *tg_gradient_so_far(const tg_tape *tape, const tg_node *node, size_t i);
 
 /* -- operators/norm.c: tg_batch_norm_train and tg_batch_norm_eval, with relu after them in one row ---------- */
 tg_tensor *tg_batch_norm_train_then(tg_tape *tape, bool relu, tg_tensor *x, tg_tensor *weight, tg_tensor *bias,

@@ -247,7 +247,12 @@ TG_RULE(expand)
 TG_RULE(slice)
 {
     const tg_slice_attrs *a = tg_node_attrs(node);
+    tg_tensor *sum = tg_gradient_so_far(tape, node, 0);
     tg_desc x;
+    if (sum) {
+        tg_tensor *in[] = {tg_slice_of(tape, sum, a), gy[0]};
+        return in[0] ? tg_apply(tape, tape->rt->rows.add_, in, 2, NULL, NULL, NULL) : tg_tape_status(tape);
+    }
     if (tg_input_dims(tape, node, 0, &x)) {
         const tg_slice_backward_attrs back = {a->dim, a->start, a->step, x.dim[a->dim]};
         gx[0] = tg_slice_back(tape, gy[0], &back);

@@ -10,7 +10,7 @@
 enum {
     LANES = 16,
     STAGE = 1024,    /* values gathered at a time where they are not consecutive */
-    COLUMNS = 64,    /* neighbouring outputs that are summed together            */
+    COLUMNS = 128,   /* neighbouring outputs that are summed together            */
     BLOCKS = 256,    /* of one output, at the most                               */
     PARALLEL = 32768 /* values below which one thread is faster                  */
 };

@@ -268,6 +268,54 @@ START_TEST(slices_with_huge_steps)
 }
 END_TEST
 
+/* Pieces of h, and h itself where the gradient of its sum with them is one with theirs. */
+static tg_tensor *in_pieces(tg_tensor *x, tg_tensor **h, tg_tensor **part)
+{
+    *h = tg_mul_scalar(tape, x, 2);
+    ck_assert_uint_eq(tg_chunk(tape, *h, 3, 1, part, 3), 3);
+    tg_tensor *turned = tg_cat(tape, 1, part[2], tg_mul(tape, part[0], part[1]), part[1]);
+    tg_tensor *some = tg_slice(tape, *h, 1, 1, 6, 2), *row = tg_select(tape, *h, 0, 1);
+    tg_tensor *y = tg_add(tape, *h, tg_sin(tape, turned));
+    return tg_add(tape, tg_add(tape, y, tg_mean(tape, some)), tg_mul(tape, row, y));
+}
+
+static void count_backs(void *arg, tg_tape *t, const tg_operator *op, tg_tensor *const in[], size_t n_in,
+                        tg_tensor *const out[], size_t n_out, const tg_node *rule_of)
+{
+    (void)t, (void)in, (void)n_in, (void)out, (void)n_out, (void)rule_of;
+    *(int *)arg += !strcmp(op->name, "slice_backward");
+}
+
+/* Gradients of slices are added into the one that is there; a recorded sweep, which may not write, gives the same. */
+START_TEST(slices_into_one_gradient)
+{
+    tg_tensor *x = leaf(TG_F64, DIMS(2, 6), VALUES(1, -2, 3, 4, -5, 6, .5, .25, -1, 2, -3, .75)), *wrt[5] = {x};
+    tg_tensor *y = in_pieces(x, &wrt[1], wrt + 2), *g[3][5];
+    tg_tensor *gy = tensor(TG_F64, DIMS(2, 6), VALUES(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12));
+    ck_assert_int_eq(tg_grad(tape, y, gy, wrt, 5, g[0], TG_RETAIN | TG_CREATE_GRAPH), TG_OK);
+    for (int k = 1; k < 3; k++) {
+        ck_assert_int_eq(tg_grad(tape, y, gy, wrt, 5, g[k], TG_RETAIN), TG_OK);
+        for (int i = 0; i < 5; i++) {
+            double is[12], want[12];
+            const size_t n = (size_t)tg_tensor_count(g[0][i]);
+            tg_tensor_read(g[k][i], is, n * 8);
+            tg_tensor_read(g[0][i], want, n * 8);
+            for (size_t j = 0; j < n; j++)
+                ck_assert_double_eq_tol(is[j], want[j], 1e-13);
+        }
+    }
+    expect(gy, 0, DIMS(2, 6), VALUES(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12));
+    tg_tensor *part[3];
+    int backs = 0;
+    tg_chunk(tape, tg_sin(tape, x), 3, 1, part, 3);
+    tg_tensor *sum = tg_sum(tape, tg_mul(tape, tg_mul(tape, part[0], part[1]), part[2]));
+    tg_tape_observe(tape, &(tg_observer){.applied = count_backs, .arg = &backs});
+    ck_assert_int_eq(tg_backward(tape, sum), TG_OK);
+    tg_tape_observe(tape, NULL);
+    ck_assert_int_eq(backs, 1);
+}
+END_TEST
+
 /* Rows that write in place leave a view alone in which several elements are one. */
 START_TEST(expanded_views_are_not_written)
 {
@@ -304,6 +352,7 @@ static Suite *suite(void)
     tcase_add_test(t, large_copies);
     tcase_add_test(t, slices_with_huge_steps);
     tcase_add_test(t, expanded_views_are_not_written);
+    tcase_add_test(t, slices_into_one_gradient);
     suite_add_tcase(s, t);
     return s;
 }
