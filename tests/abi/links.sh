@@ -14,9 +14,9 @@ case $needed in
 esac
 
 for plugin; do
-    # What a sanitizer adds is not ours.
+    # What a sanitizer adds, and clang for OpenMP, is not ours.
     exported=$("$readelf" --dyn-syms -W "$plugin" |
-        awk '$5 == "GLOBAL" && $7 != "UND" && $8 !~ /^(__asan|__odr_asan|__ubsan|__gcov|__sancov)/ { print $8 }')
+        awk '$5 == "GLOBAL" && $7 != "UND" && $8 !~ /^(__asan|__odr_asan|__ubsan|__gcov|__sancov|\.gomp_)/ { print $8 }')
     echo "$plugin exports: $exported"
     [ "$exported" = tg_backend_entry ] || exit 1
     case $("$readelf" -d "$plugin" | grep NEEDED) in
