@@ -209,7 +209,7 @@ static const tg_attr_spec hardtanh_specs[] = {TG_ATTR_ROW(S, min_val, REAL, 0, -
 static const tg_attr_spec dim_specs[] = {DIM, TG_ATTR_END};
 #define NAMED(NAME, TYPE, FLAGS, FIELD, VALUE, DOC)                                                          \
     {                                                                                                        \
-        NAME, TG_ATTR_##TYPE, FLAGS, offsetof(S, FIELD), VALUE, NULL, NULL, DOC                              \
+        NAME, TG_ATTR_##TYPE, FLAGS, offsetof(S, FIELD), {VALUE}, NULL, DOC                              \
     }
 static const tg_attr_spec glu_specs[] = {NAMED("dim", INT, 0, dim, -1, "the dim that is halved"), TG_ATTR_END};
 static const tg_attr_spec shrink_specs[] = {NAMED("lambd", REAL, 0, alpha, 0.5, "what is no farther from 0 becomes 0"),

@@ -143,7 +143,7 @@ tg_status tg_conv_forward_then(tg_module *m, tg_tape *tape, tg_tensor *x, tg_ten
 
 #define INTS_ROW(field_, default_, choices_, doc_)                                                           \
     {                                                                                                        \
-        #field_, TG_ATTR_INTS, 0, offsetof(options, field_), 0, default_, choices_, doc_                     \
+        #field_, TG_ATTR_INTS, 0, offsetof(options, field_), {.values = default_}, choices_, doc_                     \
     }
 #define CHANNELS                                                                                             \
     TG_ATTR_ROW(options, in_channels, INT, TG_ATTR_REQUIRED, 0, NULL, "channels of the input"),              \

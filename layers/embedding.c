@@ -122,7 +122,7 @@ static tg_status bag_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[],
 #define S embedding_options
 #define FIELD(FIELD_, TYPE, FLAGS, VALUE, CHOICES, DOC)                                                      \
     {                                                                                                        \
-#FIELD_, TG_ATTR_##TYPE, FLAGS, offsetof(S, o.FIELD_), VALUE, NULL, CHOICES, DOC                     \
+#FIELD_, TG_ATTR_##TYPE, FLAGS, offsetof(S, o.FIELD_), {VALUE}, CHOICES, DOC                     \
     }
 #define SIZES                                                                                                \
     FIELD(num_embeddings, INT, TG_ATTR_REQUIRED, 0, NULL, "rows of the table"),                              \
@@ -145,7 +145,7 @@ static const tg_attr_spec specs[] = {
     NORMS,
     SPARSE,
     WEIGHT,
-    {"_freeze", TG_ATTR_BOOL, 0, offsetof(S, o.freeze), 0, NULL, NULL, "the table takes no gradient"},
+    {"_freeze", TG_ATTR_BOOL, 0, offsetof(S, o.freeze), {0}, NULL, "the table takes no gradient"},
     TG_ATTR_END};
 
 #define OPTIONS(...)                                                                                         \

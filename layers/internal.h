@@ -123,11 +123,11 @@ tg_status tg_options_read(const char *what, void *known, size_t known_size, cons
 /* Rows of a table of attributes: FIELD is torch's name and the options' member. */
 #define TG_ATTR_ROW(S, FIELD, TYPE, FLAGS, VALUE, CHOICES, DOC)                                              \
     {                                                                                                        \
-#FIELD, TG_ATTR_##TYPE, FLAGS, offsetof(S, FIELD), VALUE, NULL, CHOICES, DOC                         \
+#FIELD, TG_ATTR_##TYPE, FLAGS, offsetof(S, FIELD), {VALUE}, CHOICES, DOC                         \
     }
 #define TG_ATTR_END                                                                                          \
     {                                                                                                        \
-        NULL, TG_ATTR_NONE, 0, 0, 0, NULL, NULL, NULL                                                        \
+        NULL, TG_ATTR_NONE, 0, 0, {0}, NULL, NULL                                                        \
     }
 
 /* A function that hands out a table of samples. */

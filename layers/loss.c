@@ -212,7 +212,7 @@ static const tg_attr_spec gaussian_nll_specs[] = {FULL, EPS(1e-6), REDUCTION, TG
 static const tg_attr_spec from_0[] = {MARGIN(0), REDUCTION, TG_ATTR_END};
 static const tg_attr_spec from_1[] = {MARGIN(1), REDUCTION, TG_ATTR_END};
 static const tg_attr_spec multi_margin_specs[] = {
-    {"p", TG_ATTR_INT, 0, offsetof(S, power), 1, NULL, NULL, "the power, 1 or 2"},
+    {"p", TG_ATTR_INT, 0, offsetof(S, power), {1}, NULL, "the power, 1 or 2"},
     MARGIN(1),
     WEIGHT,
     REDUCTION,

@@ -14,7 +14,7 @@ typedef struct pad_layer {
 
 #define PADDING                                                                                              \
     {                                                                                                        \
-        "padding", TG_ATTR_INTS, TG_ATTR_REQUIRED, offsetof(padding_options, padding), 0, NULL, NULL,        \
+        "padding", TG_ATTR_INTS, TG_ATTR_REQUIRED, offsetof(padding_options, padding), {.values = NULL}, NULL,        \
             "elements more: one for all ends, or before and after the last dim, the one before, …" \
     }
 static const tg_attr_spec constant_specs[] = {

@@ -233,7 +233,7 @@ static tg_status pool_init(tg_module *m, const void *attrs)
 #define S pool_nn_options
 #define LIST(FIELD, FLAGS, VALUES, DOC)                                                                      \
     {                                                                                                        \
-#FIELD, TG_ATTR_INTS, FLAGS, offsetof(S, FIELD), 0, VALUES, NULL, DOC                                \
+#FIELD, TG_ATTR_INTS, FLAGS, offsetof(S, FIELD), {.values = VALUES}, NULL, DOC                                \
     }
 #define KERNEL LIST(kernel_size, TG_ATTR_REQUIRED, NULL, "of the windows: one number, or one for each dim")
 #define STRIDE LIST(stride, TG_ATTR_OPTIONAL, NULL, "from window to window; None: as kernel_size")
@@ -266,7 +266,7 @@ static const tg_attr_spec adaptive_max_specs[] = {SIZE, INDICES, TG_ATTR_END};
 static const tg_attr_spec fractional_specs[] = {
     KERNEL,
     LIST(output_size, TG_ATTR_OPTIONAL, NULL, "of the result: one number, or one for each dim"),
-    {"output_ratio", TG_ATTR_REALS, TG_ATTR_OPTIONAL, offsetof(S, output_ratio), 0, NULL, NULL,
+    {"output_ratio", TG_ATTR_REALS, TG_ATTR_OPTIONAL, offsetof(S, output_ratio), {.values = NULL}, NULL,
      "instead: the result's size over the input's, between 0 and 1"},
     INDICES,
     TG_ATTR_ROW(S, _random_samples, TENSOR, TG_ATTR_OPTIONAL, 0, NULL, "where the windows lie, [N, C, n] in [0, 1); copied"),

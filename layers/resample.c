@@ -161,7 +161,7 @@ static tg_status shuffle_forward(tg_module *m, tg_tape *tape, tg_tensor *const i
 
 #define LIST(S, FIELD, TYPE, FLAGS, VALUES, DOC)                                                             \
     {                                                                                                        \
-#FIELD, TYPE, FLAGS, offsetof(S, FIELD), 0, VALUES, NULL, DOC                                        \
+#FIELD, TYPE, FLAGS, offsetof(S, FIELD), {.values = VALUES}, NULL, DOC                                        \
     }
 #define SIZE LIST(upsample_options, size, TG_ATTR_INTS, TG_ATTR_OPTIONAL, NULL, "of the result: one for all dims, or each")
 #define SCALE                                                                                                \
@@ -185,7 +185,7 @@ static const tg_attr_spec fold_specs[] = {
     TG_ATTR_END};
 #define FACTOR(NAME, DOC)                                                                                    \
     {                                                                                                        \
-        {NAME, TG_ATTR_INT, TG_ATTR_REQUIRED, offsetof(shuffle_options, factor), 0, NULL, NULL, DOC},        \
+        {NAME, TG_ATTR_INT, TG_ATTR_REQUIRED, offsetof(shuffle_options, factor), {0}, NULL, DOC},        \
         TG_ATTR_END                                                                                          \
     }
 static const tg_attr_spec up_specs[] = FACTOR("upscale_factor", "so many times as high and wide");

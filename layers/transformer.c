@@ -243,7 +243,7 @@ static tg_status transformer_forward(tg_module *m, tg_tape *tape, tg_tensor *con
         ROW(bias, BOOL, 0, 1, NULL, "of Linear and LayerNorm")
 #define CAUSAL(NAME_, FIELD)                                                                                 \
     {                                                                                                        \
-        NAME_, TG_ATTR_BOOL, 0, offsetof(options, FIELD), 0, NULL, NULL, "row i sees rows 0 … i"           \
+        NAME_, TG_ATTR_BOOL, 0, offsetof(options, FIELD), {0}, NULL, "row i sees rows 0 … i"           \
     }
 #define STACK                                                                                                \
     ROW(num_layers, INT, TG_ATTR_REQUIRED, 0, NULL, "one behind the other"),                                 \

@@ -24,9 +24,9 @@ typedef struct tg_optim_config {
 
 /* Flags of an attribute table's rows, beside types.h's. A number without one must be finite. */
 enum {
-    TG_OPTIM_LOW = 1u << 16,   /* at least 0    */
-    TG_OPTIM_BELOW = 1u << 17, /* and below 1   */
-    TG_OPTIM_KEEP = 1u << 18   /* with eps 0, all such at 0 divide 0 by 0 where the gradient is 0: refused */
+    TG_OPTIM_LOW = 1u << 2,   /* at least 0    */
+    TG_OPTIM_BELOW = 1u << 3, /* and below 1   */
+    TG_OPTIM_KEEP = 1u << 4   /* with eps 0, all such at 0 divide 0 by 0 where the gradient is 0: refused */
 };
 #define TG_OPTIM_AT(field) .offset = offsetof(tg_optim_config, field)
 #define TG_OPTIM_REAL(field, default_, flags_, doc_)                                                         \

@@ -219,9 +219,14 @@ static double warm_restarts_next(tg_scheduler *s, size_t g, double lr)
 
 /* -- CyclicLR
  * ------------------------------------------------------------------------------------------------------ */
+#define DEFAULT_INT(VALUE, VALUES) {VALUE}
+#define DEFAULT_BOOL(VALUE, VALUES) {VALUE}
+#define DEFAULT_REAL(VALUE, VALUES) {VALUE}
+#define DEFAULT_CHOICE(VALUE, VALUES) {VALUE}
+#define DEFAULT_REALS(VALUE, VALUES) {.values = VALUES}
 #define ROW(S, NAME, TYPE, FLAGS, VALUE, VALUES, CHOICES, DOC)                                               \
     {                                                                                                        \
-#NAME, TG_ATTR_##TYPE, FLAGS, offsetof(S, NAME), VALUE, VALUES, CHOICES, DOC                         \
+#NAME, TG_ATTR_##TYPE, FLAGS, offsetof(S, NAME), DEFAULT_##TYPE(VALUE, VALUES), CHOICES, DOC                         \
     }
 #define CYCLIC(...) ROW(tg_cyclic_options, __VA_ARGS__)
 

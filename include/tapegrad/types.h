@@ -104,11 +104,12 @@ enum {
 /* One attribute of an options struct. A table of specs ends with a zeroed one. */
 typedef struct tg_attr_spec {
     const char *name;     /* PyTorch's                                                               */
-    tg_attr_type type;
-    uint32_t flags;
-    size_t offset;        /* in the options struct                                                   */
-    double value;         /* the default of an INT, REAL, BOOL, CHOICE; for INTS/REALS: see `values` */
-    const char *values;   /* the default of INTS/REALS as text: "0.9, 0.999"; NULL: empty            */
+    uint8_t type, flags;  /* a tg_attr_type; TG_ATTR_REQUIRED, TG_ATTR_OPTIONAL                      */
+    uint16_t offset;      /* in the options struct                                                   */
+    union {               /* the default                                                             */
+        double value;       /* of an INT, REAL, BOOL, CHOICE                                         */
+        const char *values; /* of INTS, REALS, as text: "0.9, 0.999"; NULL: empty                    */
+    };
     const char *choices;  /* CHOICE, or words for INTS: "none|mean|sum"                              */
     const char *doc;      /* one line                                                                */
 } tg_attr_spec;

@@ -151,8 +151,8 @@ static const tg_sample *backward_samples(size_t *n)
 }
 
 static const tg_attr_spec specs[] = {
-    {"k", TG_ATTR_REAL, 0, offsetof(swish_attrs, k), 1, NULL, NULL, "steepness"},
-    {NULL, TG_ATTR_NONE, 0, 0, 0, NULL, NULL, NULL},
+    {"k", TG_ATTR_REAL, 0, offsetof(swish_attrs, k), {1}, NULL, "steepness"},
+    {NULL, TG_ATTR_NONE, 0, 0, {0}, NULL, NULL},
 };
 static const tg_kernel forward_kernel = {.struct_size = sizeof(tg_kernel),
                                          .version = 3,

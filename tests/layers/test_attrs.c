@@ -13,16 +13,16 @@ typedef struct options {
 } options;
 
 static const tg_attr_spec specs[] = {
-    {"count", TG_ATTR_INT, TG_ATTR_REQUIRED, offsetof(options, count), 0, NULL, NULL, "a"},
-    {"axis", TG_ATTR_INT, TG_ATTR_OPTIONAL, offsetof(options, axis), -1, NULL, NULL, "b"},
-    {"kind", TG_ATTR_CHOICE, 0, offsetof(options, kind), 1, NULL, "none|mean|sum", "c"},
-    {"rate", TG_ATTR_REAL, 0, offsetof(options, rate), 0.5, NULL, NULL, "d"},
-    {"limit", TG_ATTR_REAL, TG_ATTR_OPTIONAL, offsetof(options, limit), 2, NULL, NULL, "e"},
-    {"flag", TG_ATTR_BOOL, 0, offsetof(options, flag), 1, NULL, NULL, "f"},
-    {"shape", TG_ATTR_INTS, TG_ATTR_OPTIONAL, offsetof(options, shape), 0, "3, 4", NULL, "g"},
-    {"betas", TG_ATTR_REALS, 0, offsetof(options, betas), 0, "0.9, 0.999", NULL, "h"},
-    {"weight", TG_ATTR_TENSOR, TG_ATTR_OPTIONAL, offsetof(options, weight), 0, NULL, NULL, "i"},
-    {NULL, TG_ATTR_NONE, 0, 0, 0, NULL, NULL, NULL},
+    {"count", TG_ATTR_INT, TG_ATTR_REQUIRED, offsetof(options, count), {0}, NULL, "a"},
+    {"axis", TG_ATTR_INT, TG_ATTR_OPTIONAL, offsetof(options, axis), {-1}, NULL, "b"},
+    {"kind", TG_ATTR_CHOICE, 0, offsetof(options, kind), {1}, "none|mean|sum", "c"},
+    {"rate", TG_ATTR_REAL, 0, offsetof(options, rate), {0.5}, NULL, "d"},
+    {"limit", TG_ATTR_REAL, TG_ATTR_OPTIONAL, offsetof(options, limit), {2}, NULL, "e"},
+    {"flag", TG_ATTR_BOOL, 0, offsetof(options, flag), {1}, NULL, "f"},
+    {"shape", TG_ATTR_INTS, TG_ATTR_OPTIONAL, offsetof(options, shape), {.values = "3, 4"}, NULL, "g"},
+    {"betas", TG_ATTR_REALS, 0, offsetof(options, betas), {.values = "0.9, 0.999"}, NULL, "h"},
+    {"weight", TG_ATTR_TENSOR, TG_ATTR_OPTIONAL, offsetof(options, weight), {0}, NULL, "i"},
+    {NULL, TG_ATTR_NONE, 0, 0, {0}, NULL, NULL},
 };
 
 static tg_status fill(options *o, const tg_attr *given, size_t n)

@@ -54,8 +54,8 @@ static void two_heads_finish(tg_module *m)
 }
 
 static const tg_attr_spec two_heads_specs[] = {
-    {"width", TG_ATTR_INT, 0, offsetof(two_heads_options, width), 8, NULL, NULL, "of the trunk"},
-    {NULL, TG_ATTR_NONE, 0, 0, 0, NULL, NULL, NULL},
+    {"width", TG_ATTR_INT, 0, offsetof(two_heads_options, width), {8}, NULL, "of the trunk"},
+    {NULL, TG_ATTR_NONE, 0, 0, {0}, NULL, NULL},
 };
 static const char *const two_heads_inputs[] = {"input", "skip"};
 static const tg_layer_class two_heads_class = {.struct_size = sizeof(tg_layer_class),
