@@ -19,7 +19,9 @@ static const recurrent *row_of(const tg_module *m)
 
 static tg_recurrence_kind kind_of(const tg_module *m)
 {
-    return row_of(m)->kind ? row_of(m)->kind : ((const options *)m->attrs)->nonlinearity ? TG_RECURRENCE_RELU : TG_RECURRENCE_TANH;
+    return row_of(m)->kind                             ? row_of(m)->kind
+           : ((const options *)m->attrs)->nonlinearity ? TG_RECURRENCE_RELU
+                                                       : TG_RECURRENCE_TANH;
 }
 
 static int64_t directions(const options *o)
@@ -41,25 +43,30 @@ static tg_status check_options(const tg_module *m, const options *o)
     const struct {
         const char *name;
         int64_t value;
-    } sizes[] = {{"input_size", o->input_size}, {"hidden_size", o->hidden_size}, {"num_layers", o->num_layers}};
+    } sizes[] = {
+        {"input_size", o->input_size}, {"hidden_size", o->hidden_size}, {"num_layers", o->num_layers}};
     for (int k = 0; k < 3 - row_of(m)->is_cell; k++)
         if (sizes[k].value < 1 || sizes[k].value > INT64_MAX / 4)
             return tg_fail(NULL, TG_EINVAL, "%s: %s is %lld, expected at least 1%s", name, sizes[k].name,
                            (long long)sizes[k].value, sizes[k].value < 1 ? "" : ", and no such number");
     if (o->proj_size < 0 || o->proj_size >= o->hidden_size)
-        return tg_fail(NULL, TG_EINVAL, "%s: proj_size is %lld, expected 0 for none, or less than hidden_size, %lld", name,
+        return tg_fail(NULL, TG_EINVAL,
+                       "%s: proj_size is %lld, expected 0 for none, or less than hidden_size, %lld", name,
                        (long long)o->proj_size, (long long)o->hidden_size);
     if (!(o->dropout >= 0 && o->dropout <= 1)) /* NaN too */
-        return tg_fail(NULL, TG_EINVAL, "%s: dropout is %g, expected a probability of dropping between 0 and 1", name,
+        return tg_fail(NULL, TG_EINVAL,
+                       "%s: dropout is %g, expected a probability of dropping between 0 and 1", name,
                        o->dropout);
     if (o->proj_size && row_of(m)->kind != TG_RECURRENCE_LSTM)
         what = "proj_size is for an LSTM alone";
     if (o->nonlinearity && row_of(m)->kind)
         what = "nonlinearity is for an RNN alone";
     if (what || o->nonlinearity < 0 || o->nonlinearity > 1)
-        return tg_fail(NULL, TG_EINVAL, "%s: %s", name, what ? what : "nonlinearity is neither tanh (0) nor relu (1)");
+        return tg_fail(NULL, TG_EINVAL, "%s: %s", name,
+                       what ? what : "nonlinearity is neither tanh (0) nor relu (1)");
     if (o->dropout > 0 && o->num_layers == 1)
-        tg_runtime_log(m->rt, TG_LOG_WARNING, "%s: dropout is %g, and has no effect: it stands between layers, and num_layers is 1",
+        tg_runtime_log(m->rt, TG_LOG_WARNING,
+                       "%s: dropout is %g, and has no effect: it stands between layers, and num_layers is 1",
                        name, o->dropout);
     return TG_OK;
 }
@@ -69,8 +76,12 @@ static tg_status add_parts(tg_module *m, const options *o, int64_t from, const c
 {
     static const char *const names[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"};
     const tg_recurrence_kind kind = row_of(m)->kind;
-    const int64_t gates = (kind == TG_RECURRENCE_LSTM ? 4 : kind == TG_RECURRENCE_GRU ? 3 : 1) * o->hidden_size;
-    const int64_t dims[][2] = {{gates, from}, {gates, size_of(o)}, {gates, 0}, {gates, 0}, {o->proj_size, o->hidden_size}};
+    const int64_t gates = (kind == TG_RECURRENCE_LSTM  ? 4
+                           : kind == TG_RECURRENCE_GRU ? 3
+                                                       : 1) *
+                          o->hidden_size;
+    const int64_t dims[][2] = {
+        {gates, from}, {gates, size_of(o)}, {gates, 0}, {gates, 0}, {o->proj_size, o->hidden_size}};
     const double bound = 1 / sqrt((double)o->hidden_size);
     for (size_t k = 0; k < 5; k++) {
         const bool is_bias = k == 2 || k == 3;
@@ -127,16 +138,20 @@ static tg_status check_input(const tg_module *m, tg_tape *tape, const tg_desc *x
 {
     char got[112];
     const options *o = m->attrs;
-    if ((x->ndim == ndim || x->ndim == ndim - 1) && x->dim[x->ndim - 1] == o->input_size && (ndim == 2 || x->ndim == 2 || x->dim[o->batch_first]) && (ndim == 2 || x->ndim == 3 || x->dim[0]))
+    if ((x->ndim == ndim || x->ndim == ndim - 1) && x->dim[x->ndim - 1] == o->input_size &&
+        (ndim == 2 || x->ndim == 2 || x->dim[o->batch_first]) && (ndim == 2 || x->ndim == 3 || x->dim[0]))
         return TG_OK;
-    return tg_layer_fail(m, tape, TG_ESHAPE, "got %s, expected %s with in = %lld%s", tg_desc_format(x, got, sizeof got),
-                         ndim == 2 ? "[N, in] or [in]" : o->batch_first ? "[N, T, in] or [T, in]" : "[T, N, in] or [T, in]",
+    return tg_layer_fail(m, tape, TG_ESHAPE, "got %s, expected %s with in = %lld%s",
+                         tg_desc_format(x, got, sizeof got),
+                         ndim == 2        ? "[N, in] or [in]"
+                         : o->batch_first ? "[N, T, in] or [T, in]"
+                                          : "[T, N, in] or [T, in]",
                          (long long)o->input_size, ndim == 2 ? "" : " and at least one step");
 }
 
 /* A state of `count` layers and directions (0: a cell's, without that dim), NULL for zeros. */
-static tg_status check_state(const tg_module *m, tg_tape *tape, const char *name, tg_tensor *state, const tg_desc *x,
-                             int64_t count, int64_t n, int64_t size)
+static tg_status check_state(const tg_module *m, tg_tape *tape, const char *name, tg_tensor *state,
+                             const tg_desc *x, int64_t count, int64_t n, int64_t size)
 {
     if (!state)
         return TG_OK;
@@ -153,8 +168,9 @@ static tg_status check_state(const tg_module *m, tg_tape *tape, const char *name
     tg_status status = tg_desc_make(&want, (tg_dtype)x->dtype, dims, ndim);
     if (status || (d->dtype == want.dtype && tg_desc_same_dims(d, &want)))
         return status;
-    return tg_layer_fail(m, tape, d->dtype == want.dtype ? TG_ESHAPE : TG_EDTYPE, "%s is %s, expected %s", name,
-                         tg_desc_format(d, got, sizeof got), tg_desc_format(&want, expected, sizeof expected));
+    return tg_layer_fail(m, tape, d->dtype == want.dtype ? TG_ESHAPE : TG_EDTYPE, "%s is %s, expected %s",
+                         name, tg_desc_format(d, got, sizeof got),
+                         tg_desc_format(&want, expected, sizeof expected));
 }
 
 /* One layer in one direction: y, and the last h and c. */
@@ -187,7 +203,8 @@ static tg_tensor *joined(tg_tape *tape, tg_tensor *const last[], int64_t n, bool
     return batched ? all : tg_squeeze(tape, all, 1);
 }
 
-static tg_status recurrent_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+static tg_status recurrent_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                                   tg_tensor *out[])
 {
     const options *o = m->attrs;
     const tg_desc x_desc = *tg_layer_desc(in[0]);
@@ -213,7 +230,8 @@ static tg_status recurrent_forward(tg_module *m, tg_tape *tape, tg_tensor *const
     for (int64_t i = 0; i < count && !tape->status;) {
         tg_tensor *y[2] = {NULL};
         for (int64_t d = 0; d < directions(o) && !tape->status; d++, i++) {
-            tg_tensor *h = hx ? tg_select(tape, hx, 0, i) : NULL, *c = cx ? tg_select(tape, cx, 0, i) : NULL, *ends[2];
+            tg_tensor *h = hx ? tg_select(tape, hx, 0, i) : NULL, *c = cx ? tg_select(tape, cx, 0, i) : NULL,
+                      *ends[2];
             if (!batched) {
                 h = h ? tg_unsqueeze(tape, h, 0) : NULL;
                 c = c ? tg_unsqueeze(tape, c, 0) : NULL;
@@ -237,7 +255,8 @@ static tg_status recurrent_forward(tg_module *m, tg_tape *tape, tg_tensor *const
 
 /* -- cells ----------------------------------------------------------------------------------------------- */
 
-static tg_status cell_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
+static tg_status cell_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
+                              tg_tensor *out[])
 {
     const options *o = m->attrs;
     const tg_desc *x = tg_layer_desc(in[0]);
@@ -254,14 +273,16 @@ static tg_status cell_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[]
     if (status)
         return status;
     if (!h)
-        h = c = tg_full(tape, (tg_dtype)x->dtype, (const int64_t[]){n < 0 ? o->hidden_size : n, o->hidden_size}, n < 0 ? 1 : 2, 0);
+        h = c = tg_full(tape, (tg_dtype)x->dtype,
+                        (const int64_t[]){n < 0 ? o->hidden_size : n, o->hidden_size}, n < 0 ? 1 : 2, 0);
     const tg_recurrence_kind kind = kind_of(m);
     if (kind == TG_RECURRENCE_LSTM)
         out[0] = tg_lstm_cell(tape, in[0], h, c, p.weight_ih, p.weight_hh, p.bias_ih, p.bias_hh, &out[1]);
     else if (kind == TG_RECURRENCE_GRU)
         out[0] = tg_gru_cell(tape, in[0], h, p.weight_ih, p.weight_hh, p.bias_ih, p.bias_hh);
     else
-        out[0] = tg_rnn_cell(tape, in[0], h, p.weight_ih, p.weight_hh, p.bias_ih, p.bias_hh, kind == TG_RECURRENCE_RELU);
+        out[0] = tg_rnn_cell(tape, in[0], h, p.weight_ih, p.weight_hh, p.bias_ih, p.bias_hh,
+                             kind == TG_RECURRENCE_RELU);
     return tape->status;
 }
 
@@ -280,14 +301,21 @@ static tg_status cell_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[]
 #define LAYERS ROW(num_layers, INT, 0, 1, NULL, "layers, each on the one below")
 static const tg_attr_spec rnn_specs[] = {SIZES, LAYERS, NONLINEARITY, BIAS, REST, TG_ATTR_END};
 static const tg_attr_spec lstm_specs[] = {
-    SIZES, LAYERS, BIAS, REST, ROW(proj_size, INT, 0, 0, NULL, "h is projected to this size; 0: it is not"), TG_ATTR_END};
+    SIZES,
+    LAYERS,
+    BIAS,
+    REST,
+    ROW(proj_size, INT, 0, 0, NULL, "h is projected to this size; 0: it is not"),
+    TG_ATTR_END};
 static const tg_attr_spec gru_specs[] = {SIZES, LAYERS, BIAS, REST, TG_ATTR_END};
 static const tg_attr_spec rnn_cell_specs[] = {SIZES, BIAS, NONLINEARITY, TG_ATTR_END};
 static const tg_attr_spec cell_specs[] = {SIZES, BIAS, TG_ATTR_END};
 
 static const options small = {.input_size = 2, .hidden_size = 2, .num_layers = 1, .bias = true};
-static const options deep = {.input_size = 2, .hidden_size = 3, .num_layers = 2, .bidirectional = true, .batch_first = true};
-static const options projected = {.input_size = 2, .hidden_size = 3, .num_layers = 2, .bias = true, .proj_size = 2, .dropout = 0.3};
+static const options deep = {
+    .input_size = 2, .hidden_size = 3, .num_layers = 2, .bidirectional = true, .batch_first = true};
+static const options projected = {
+    .input_size = 2, .hidden_size = 3, .num_layers = 2, .bias = true, .proj_size = 2, .dropout = 0.3};
 #define RANGE -1 : 1
 #define IN(...)                                                                                              \
     {                                                                                                        \
@@ -322,13 +350,23 @@ TG_SAMPLES(of_lstm, lstm_samples)
 TG_SAMPLES(of_cells, cell_samples)
 TG_SAMPLES(of_lstm_cell, lstm_cell_samples)
 
-static const char *const input_names[] = {"input", "hx", "lengths"}, *const lstm_names[] = {"input", "hx", "cx", "lengths"};
+static const char *const input_names[] = {"input", "hx", "lengths"}, *const lstm_names[] = {"input", "hx",
+                                                                                            "cx", "lengths"};
 
 #define CLASS(NAME, KIND, CELL, SPECS, N_IN, N_OUT, NAMES, FORWARD, SAMPLE_FN, DOC)                          \
     {                                                                                                        \
-        {.struct_size = sizeof(tg_layer_class), .flags = CELL ? 0 : TG_LAYER_RANDOM, .name = NAME,           \
-         .attrs = SPECS, .attrs_size = sizeof(options), .n_in = N_IN, .n_out = N_OUT, .optional = 0xe,       \
-         .in_names = NAMES, .init = recurrent_init, .forward = {FORWARD, FORWARD}, .samples = TG_PROOF(SAMPLE_FN),     \
+        {.struct_size = sizeof(tg_layer_class),                                                              \
+         .flags = CELL ? 0 : TG_LAYER_RANDOM,                                                                \
+         .name = NAME,                                                                                       \
+         .attrs = SPECS,                                                                                     \
+         .attrs_size = sizeof(options),                                                                      \
+         .n_in = N_IN,                                                                                       \
+         .n_out = N_OUT,                                                                                     \
+         .optional = 0xe,                                                                                    \
+         .in_names = NAMES,                                                                                  \
+         .init = recurrent_init,                                                                             \
+         .forward = {FORWARD, FORWARD},                                                                      \
+         .samples = TG_PROOF(SAMPLE_FN),                                                                     \
          .doc = DOC},                                                                                        \
             KIND, CELL                                                                                       \
     }
@@ -342,12 +380,14 @@ static const recurrent lstm = LAYER("LSTM", TG_RECURRENCE_LSTM, lstm_specs, 4, l
                                     "at each step c = f·c + i·g, h = o·tanh(c), with gates of x and h");
 static const recurrent gru = LAYER("GRU", TG_RECURRENCE_GRU, gru_specs, 3, input_names, of_layers,
                                    "at each step h = (1 − z)·n + z·h, with gates of x and h");
-static const recurrent rnn_cell = CELL("RNNCell", TG_RECURRENCE_TANH, rnn_cell_specs, 2, input_names, of_cells, "one step of an RNN");
-static const recurrent lstm_cell = CELL("LSTMCell", TG_RECURRENCE_LSTM, cell_specs, 3, lstm_names, of_lstm_cell,
-                                        "one step of an LSTM");
-static const recurrent gru_cell = CELL("GRUCell", TG_RECURRENCE_GRU, cell_specs, 2, input_names, of_cells, "one step of a GRU");
+static const recurrent rnn_cell =
+    CELL("RNNCell", TG_RECURRENCE_TANH, rnn_cell_specs, 2, input_names, of_cells, "one step of an RNN");
+static const recurrent lstm_cell =
+    CELL("LSTMCell", TG_RECURRENCE_LSTM, cell_specs, 3, lstm_names, of_lstm_cell, "one step of an LSTM");
+static const recurrent gru_cell =
+    CELL("GRUCell", TG_RECURRENCE_GRU, cell_specs, 2, input_names, of_cells, "one step of a GRU");
 
-const tg_layer_class *const tg_layers_recurrent[] = {&rnn.cls,      &lstm.cls,      &gru.cls, &rnn_cell.cls,
+const tg_layer_class *const tg_layers_recurrent[] = {&rnn.cls,       &lstm.cls,     &gru.cls, &rnn_cell.cls,
                                                      &lstm_cell.cls, &gru_cell.cls, NULL};
 
 tg_rnn_options tg_rnn_defaults(int64_t input_size, int64_t hidden_size)
@@ -362,10 +402,12 @@ tg_rnn_options tg_rnn_defaults(int64_t input_size, int64_t hidden_size)
 static tg_module *make(tg_runtime *rt, const recurrent *row, const tg_rnn_options *given)
 {
     tg_rnn_options known = tg_rnn_defaults(0, 0);
-    return tg_options_read(row->cls.name, &known, sizeof known, given) ? NULL : tg_module_new(rt, &row->cls, &known);
+    return tg_options_read(row->cls.name, &known, sizeof known, given) ? NULL
+                                                                       : tg_module_new(rt, &row->cls, &known);
 }
 
-static tg_module *make_short(tg_runtime *rt, const recurrent *row, int64_t input_size, int64_t hidden_size, int64_t num_layers)
+static tg_module *make_short(tg_runtime *rt, const recurrent *row, int64_t input_size, int64_t hidden_size,
+                             int64_t num_layers)
 {
     tg_rnn_options o = tg_rnn_defaults(input_size, hidden_size);
     o.num_layers = num_layers;

@@ -1,5 +1,5 @@
-/* A recurrent layer's steps in one direction, as one row. A backward that is itself recorded runs the steps again, each
- * made of public operators, and lets the sweep go on through them. */
+/* A recurrent layer's steps in one direction, as one row. A backward that is itself recorded runs the steps
+ * again, each made of public operators, and lets the sweep go on through them. */
 #include "autograd/operators/checks.h"
 
 #include <string.h>
@@ -37,22 +37,24 @@ static tg_status need_attrs(const tg_infer *q, size_t first)
 }
 
 /* The optional parts of both rows, where they have them. */
-static tg_status check_parts(const tg_infer *q, size_t weight, size_t weight_hr, size_t lengths, const int64_t dims[4],
-                             int32_t dtype)
+static tg_status check_parts(const tg_infer *q, size_t weight, size_t weight_hr, size_t lengths,
+                             const int64_t dims[4], int32_t dtype)
 {
     const int64_t kind = ((const tg_recurrence_attrs *)q->attrs)->kind, steps = dims[0], n = dims[1];
     const int64_t weights[] = {dims[2] * gates_of(kind), dims[3]}, projection[] = {dims[3], dims[2]};
     if (q->in[weight_hr] && kind != TG_RECURRENCE_LSTM)
         return tg_infer_fail(q, TG_EINVAL, "weight_hr is for an LSTM alone");
     if (!q->in[weight] && steps > 1)
-        return tg_infer_fail(q, TG_EINVAL, "the weight may be left out of one step, and x has %lld", (long long)steps);
+        return tg_infer_fail(q, TG_EINVAL, "the weight may be left out of one step, and x has %lld",
+                             (long long)steps);
     tg_status status = check_shape(q, weight, "weight", dtype, weights, 2);
     if (!status)
         status = check_shape(q, weight_hr, "weight_hr", dtype, projection, 2);
     return status ? status : check_shape(q, lengths, "lengths", TG_I64, &n, 1);
 }
 
-static tg_status make(const tg_infer *q, size_t o, int32_t dtype, bool there, const int64_t *dims, size_t ndim)
+static tg_status make(const tg_infer *q, size_t o, int32_t dtype, bool there, const int64_t *dims,
+                      size_t ndim)
 {
     const int64_t none = 0;
     return tg_desc_make(&q->out[o], (tg_dtype)dtype, there ? dims : &none, there ? ndim : 1);
@@ -80,7 +82,8 @@ static tg_status infer_recurrence(const tg_infer *q)
         const char *name;
         int64_t dim[2];
         int32_t ndim;
-    } wanted[] = {{FIRST, "first", {n, width}, 2}, {STATE, "state", {n, hidden}, 2}, {BIAS, "bias", {width}, 1}};
+    } wanted[] = {
+        {FIRST, "first", {n, width}, 2}, {STATE, "state", {n, hidden}, 2}, {BIAS, "bias", {width}, 1}};
     status = check_parts(q, WEIGHT, WEIGHT_HR, LENGTHS, dims, x->dtype);
     for (size_t k = 0; k < 3 && !status; k++)
         status = check_shape(q, wanted[k].i, wanted[k].name, x->dtype, wanted[k].dim, wanted[k].ndim);
@@ -127,8 +130,10 @@ static tg_status infer_recurrence_backward(const tg_infer *q)
 static tg_status check_recurrence(tg_tape *tape, tg_tensor *const in[], size_t n_in, const void *attrs)
 {
     (void)attrs;
-    const tg_value *x = tg_resolve(in[X]), *v = n_in > LENGTHS && in[LENGTHS] ? tg_resolve(in[LENGTHS]) : NULL;
-    if (!x || x->desc->ndim != 3 || !v || v->desc->ndim != 1 || v->desc->dtype != TG_I64 || tg_value_planned(v))
+    const tg_value *x = tg_resolve(in[X]),
+                   *v = n_in > LENGTHS && in[LENGTHS] ? tg_resolve(in[LENGTHS]) : NULL;
+    if (!x || x->desc->ndim != 3 || !v || v->desc->ndim != 1 || v->desc->dtype != TG_I64 ||
+        tg_value_planned(v))
         return TG_OK;
     const int64_t *at = tg_value_data(v);
     for (int64_t i = 0; i < v->desc->dim[0]; i++) {
@@ -160,7 +165,8 @@ static tg_tensor *both(const steps *s, tg_tensor *x, tg_tensor *p)
     return p ? tg_add(s->tape, x, p) : x;
 }
 
-/* h and *state after one step from x, the gates' part of the input, and p, the last state's or NULL for zeros. */
+/* h and *state after one step from x, the gates' part of the input, and p, the last state's or NULL for
+ * zeros. */
 static tg_tensor *one_step(const steps *s, tg_tensor *x, tg_tensor *p, tg_tensor **state)
 {
     tg_tape *tape = s->tape;
@@ -185,40 +191,57 @@ static tg_tensor *one_step(const steps *s, tg_tensor *x, tg_tensor *p, tg_tensor
     return s->in[WEIGHT_HR] ? tg_linear(tape, h, s->in[WEIGHT_HR], NULL) : h;
 }
 
-/* a where `condition` holds, else b, or zeros. */
-static tg_tensor *choose(tg_tape *tape, tg_tensor *condition, tg_tensor *a, tg_tensor *b)
+/* `other` where the condition holds, or zeros; x elsewhere. No constant that nothing would read: each term
+ * here has a part in the gradient. */
+static tg_tensor *except(tg_tape *tape, tg_tensor *condition, tg_tensor *other, tg_tensor *x)
 {
-    if (!a && !b)
-        return NULL;
-    return tg_where(tape, condition, a ? a : tg_zeros_like(tape, b), b ? b : tg_zeros_like(tape, a));
+    if (other)
+        return tg_where(tape, condition, other, x);
+    return tg_mul(tape, x, tg_to(tape, tg_logical_not(tape, condition), tg_tensor_dtype(x)));
+}
+
+/* Compares each length with t. */
+static tg_tensor *compared(tg_tape *tape, tg_tensor *(*fn)(tg_tape *, tg_tensor *, tg_tensor *),
+                           tg_tensor *lengths, int64_t t)
+{
+    return fn(tape, lengths, tg_full(tape, TG_I64, NULL, 0, (double)t));
 }
 
 static tg_status run_again(tg_tape *tape, const tg_node *node, tg_tensor *out[])
 {
     const tg_recurrence_attrs *a = tg_node_attrs(node);
-    tg_desc x;
-    if (!tg_input_dims(tape, node, X, &x))
+    tg_desc dims;
+    if (!tg_input_dims(tape, node, X, &dims))
         return tg_tape_status(tape);
-    const int64_t n_steps = x.dim[0];
+    const int64_t n_steps = dims.dim[0];
     tg_tensor *const *in = node->in, *lengths = in[LENGTHS];
-    steps s = {.tape = tape, .in = in, .state = in[STATE], .kind = a->kind, .hidden = x.dim[2] / gates_of(a->kind)};
+    steps s = {.tape = tape,
+               .in = in,
+               .state = in[STATE],
+               .kind = a->kind,
+               .hidden = dims.dim[2] / gates_of(a->kind)};
     tg_tensor **y = tg_arena_get(&tape->arena, (size_t)n_steps * sizeof *y);
     if (!y)
         return tg_fail_again(tape, TG_ENOMEM);
     if (lengths)
         lengths = tg_unsqueeze(tape, lengths, 1);
+    tg_tensor *first_x = tg_select(tape, in[X], 0, 0);
     for (int64_t k = 0; k < n_steps && !tape->status; k++) {
         const int64_t t = a->reverse ? n_steps - 1 - k : k;
         tg_tensor *p = k ? tg_linear(tape, s.h, in[WEIGHT], NULL) : in[FIRST], *state = s.state;
-        if (k && lengths && a->reverse) /* a sequence may begin here */
-            p = choose(tape, tg_eq(tape, lengths, tg_full(tape, TG_I64, NULL, 0, (double)(t + 1))), in[FIRST], p);
-        tg_tensor *h = one_step(&s, tg_select(tape, in[X], 0, t), p, &state);
-        y[t] = h;
-        if (lengths) {
-            tg_tensor *runs = tg_gt(tape, lengths, tg_full(tape, TG_I64, NULL, 0, (double)t));
-            y[t] = choose(tape, runs, h, NULL);
-            h = choose(tape, runs, h, s.h);
-            state = choose(tape, runs, state, s.state);
+        tg_tensor *x = t ? tg_select(tape, in[X], 0, t) : first_x, *rests = NULL;
+        if (lengths && t) { /* a sequence that rests may have anything there, NaN, too */
+            rests = compared(tape, tg_le, lengths, t);
+            x = tg_where(tape, rests, first_x, x);
+        }
+        if (k && lengths && a->reverse && in[FIRST]) /* it may begin here; h is 0 so far */
+            p = tg_where(tape, compared(tape, tg_eq, lengths, t + 1), in[FIRST], p);
+        tg_tensor *h = y[t] = one_step(&s, x, p, &state);
+        if (rests) {
+            y[t] = except(tape, rests, NULL, h);
+            h = a->reverse ? y[t] : tg_where(tape, rests, s.h, h);
+            if (state)
+                state = except(tape, rests, s.state, state);
         }
         s.h = h;
         s.state = state;
@@ -247,7 +270,8 @@ static tg_tensor *sum_products(tg_tape *tape, tg_tensor *a, tg_tensor *b)
 }
 
 /* Each step's gradient with the h that it began from, but for the first ones'. */
-static tg_tensor *of_weight(tg_tape *tape, const tg_recurrence_attrs *a, tg_tensor *dp, tg_tensor *y, tg_tensor *weight)
+static tg_tensor *of_weight(tg_tape *tape, const tg_recurrence_attrs *a, tg_tensor *dp, tg_tensor *y,
+                            tg_tensor *weight)
 {
     const int64_t n = tg_tensor_dim(y, 0) - 1, after = a->reverse ? 0 : 1;
     if (n == 0)
@@ -260,10 +284,15 @@ TG_RULE(recurrence)
     const tg_recurrence_attrs *a = tg_node_attrs(node);
     if (tg_tape_recording(tape) || (!a->keep && a->kind >= TG_RECURRENCE_LSTM))
         return tg_replay(tape, node, run_again, gy);
-    tg_tensor *y = tg_node_output(node, Y), *kept = a->kind < TG_RECURRENCE_LSTM ? y : tg_node_output(node, KEPT);
-    tg_tensor *const in[] = {
-        gy[Y], gy[LAST_H], a->kind == TG_RECURRENCE_LSTM ? gy[LAST_C] : NULL, tg_node_input(node, WEIGHT), tg_node_input(node, WEIGHT_HR), kept,
-        tg_node_input(node, LENGTHS)};
+    tg_tensor *y = tg_node_output(node, Y),
+              *kept = a->kind < TG_RECURRENCE_LSTM ? y : tg_node_output(node, KEPT);
+    tg_tensor *const in[] = {gy[Y],
+                             gy[LAST_H],
+                             a->kind == TG_RECURRENCE_LSTM ? gy[LAST_C] : NULL,
+                             tg_node_input(node, WEIGHT),
+                             tg_node_input(node, WEIGHT_HR),
+                             kept,
+                             tg_node_input(node, LENGTHS)};
     tg_tensor *d[N_BACK_OUT] = {NULL};
     tg_status status = tg_apply(tape, &row_recurrence_backward, in, N_BACK_IN, a, NULL, d);
     if (status)
@@ -279,7 +308,8 @@ TG_RULE(recurrence)
         gx[WEIGHT] = of_weight(tape, a, dp, y, in[B_WEIGHT]);
     if (tg_node_needs(node, WEIGHT_HR)) {
         const int64_t hidden = tg_tensor_dim(kept, 2) / 6;
-        tg_tensor *out = tg_narrow(tape, kept, 2, 3 * hidden, hidden), *c = tg_narrow(tape, kept, 2, 5 * hidden, hidden);
+        tg_tensor *out = tg_narrow(tape, kept, 2, 3 * hidden, hidden),
+                  *c = tg_narrow(tape, kept, 2, 5 * hidden, hidden);
         gx[WEIGHT_HR] = sum_products(tape, d[D_PROJECTED], tg_mul(tape, out, c));
     }
     return tg_tape_status(tape);
@@ -287,11 +317,11 @@ TG_RULE(recurrence)
 
 /* -- samples -------------------------------------------------------------------------------------------- */
 
-#define IN(low_, high_, ...)                                                                                 \
-    {                                                                                                        \
-        low_ : high_, DRAWN_DIMS(__VA_ARGS__)                                                                \
-    }
-#define LSTM_PARTS WEIGHT_IN(12, 2), IN(-1, 1, 2, 12), IN(-1, 1, 2, 3), ABSENT, WEIGHT_IN(2, 3), LABELS(1, 4, 2)
+/* clang-format off */
+#define IN(low_, high_, ...) {low_ : high_, DRAWN_DIMS(__VA_ARGS__)}
+/* clang-format on */
+#define LSTM_PARTS                                                                                           \
+    WEIGHT_IN(12, 2), IN(-1, 1, 2, 12), IN(-1, 1, 2, 3), ABSENT, WEIGHT_IN(2, 3), LABELS(1, 4, 2)
 /* Small enough for large ones not to be chaotic. */
 #define WEIGHT_IN(...) IN(-0.3f, 0.3f, __VA_ARGS__)
 #define SAMPLE(label_, attrs_, ...)                                                                          \
@@ -303,22 +333,22 @@ static const tg_recurrence_attrs plain = {TG_RECURRENCE_TANH, 0, 1}, back = {TG_
                                  lstm_back = {TG_RECURRENCE_LSTM, 1, 1}, gru = {TG_RECURRENCE_GRU, 0, 1},
                                  gru_back = {TG_RECURRENCE_GRU, 1, 1};
 TG_SAMPLES(samples,
-           SAMPLE("tanh, in reverse", back, IN(-1, 1, 3, 2, 2), WEIGHT_IN(2, 2), IN(-1, 1, 2, 2), ABSENT, ABSENT,
-                  ABSENT, ABSENT),
-           SAMPLE("relu", relu, {TG_DIM3(2, 3, 2), TG_RANGE(-2, 2), TG_AWAY(0, 0.5)}, IN(-0.05, 0.05, 2, 2), ABSENT,
-                  ABSENT, ABSENT, ABSENT, LABELS(1, 3, 3)),
+           SAMPLE("tanh, in reverse", back, IN(-1, 1, 3, 3, 2), WEIGHT_IN(2, 2), IN(-1, 1, 3, 2), ABSENT,
+                  ABSENT, ABSENT, LABELS(1, 4, 3)),
+           SAMPLE("relu", relu, {TG_DIM3(2, 3, 2), TG_RANGE(-2, 2), TG_AWAY(0, 0.5)}, IN(-0.05, 0.05, 2, 2),
+                  ABSENT, ABSENT, ABSENT, ABSENT, LABELS(1, 3, 3)),
            SAMPLE("LSTM, projected", lstm, IN(-1, 1, 3, 2, 12), WEIGHT_IN(12, 2), ABSENT, ABSENT, ABSENT,
                   WEIGHT_IN(2, 3), ABSENT),
            SAMPLE("LSTM, projected, in reverse", lstm_back, IN(-1, 1, 3, 2, 12), LSTM_PARTS),
-           SAMPLE("LSTM, one step", lstm, IN(-1, 1, 1, 2, 8), ABSENT, IN(-1, 1, 2, 8), IN(-1, 1, 2, 2), ABSENT, ABSENT,
-                  ABSENT),
-           SAMPLE("GRU", gru, IN(-1, 1, 3, 2, 6), WEIGHT_IN(6, 2), IN(-1, 1, 2, 6), IN(-1, 1, 2, 2), IN(-1, 1, 6),
-                  ABSENT, LABELS(1, 4, 2)),
-           SAMPLE("GRU, in reverse", gru_back, IN(-1, 1, 3, 2, 6), WEIGHT_IN(6, 2), ABSENT, ABSENT, ABSENT, ABSENT,
-                  LABELS(1, 4, 2)))
+           SAMPLE("LSTM, one step", lstm, IN(-1, 1, 1, 2, 8), ABSENT, IN(-1, 1, 2, 8), IN(-1, 1, 2, 2),
+                  ABSENT, ABSENT, ABSENT),
+           SAMPLE("GRU", gru, IN(-1, 1, 2, 3, 6), WEIGHT_IN(6, 2), IN(-1, 1, 3, 6), IN(-1, 1, 3, 2),
+                  IN(-1, 1, 6), ABSENT, LABELS(1, 3, 3)),
+           SAMPLE("GRU, in reverse", gru_back, IN(-1, 1, 3, 2, 6), WEIGHT_IN(6, 2), ABSENT, ABSENT, ABSENT,
+                  ABSENT, LABELS(1, 4, 2)))
 TG_SAMPLES(backward_samples,
-           SAMPLE("tanh", plain, IN(-1, 1, 3, 2, 2), ABSENT, ABSENT, IN(-1, 1, 2, 2), ABSENT, IN(-1, 1, 3, 2, 2),
-                  ABSENT),
+           SAMPLE("tanh", plain, IN(-1, 1, 3, 2, 2), ABSENT, ABSENT, IN(-1, 1, 2, 2), ABSENT,
+                  IN(-1, 1, 3, 2, 2), ABSENT),
            SAMPLE("LSTM, projected, in reverse", lstm_back, IN(-1, 1, 3, 2, 2), IN(-1, 1, 2, 2),
                   IN(-1, 1, 2, 3), IN(-1, 1, 12, 2), IN(-1, 1, 2, 3), IN(0, 1, 3, 2, 18), LABELS(1, 4, 2)),
            SAMPLE("GRU", gru, ABSENT, IN(-1, 1, 2, 2), ABSENT, IN(-1, 1, 6, 2), ABSENT, IN(0, 1, 3, 2, 10),
@@ -327,13 +357,23 @@ TG_SAMPLES(backward_samples,
 /* -- rows ----------------------------------------------------------------------------------------------- */
 
 static const tg_attr_spec specs[] = {
-    {.name = "kind", .offset = offsetof(tg_recurrence_attrs, kind), .type = TG_ATTR_INT, .doc = "a tg_recurrence_kind"},
-    {.name = "reverse", .offset = offsetof(tg_recurrence_attrs, reverse), .type = TG_ATTR_INT, .doc = "1: from the end"},
-    {.name = "keep", .offset = offsetof(tg_recurrence_attrs, keep), .type = TG_ATTR_INT, .doc = "1: for a backward"},
+    {.name = "kind",
+     .offset = offsetof(tg_recurrence_attrs, kind),
+     .type = TG_ATTR_INT,
+     .doc = "a tg_recurrence_kind"},
+    {.name = "reverse",
+     .offset = offsetof(tg_recurrence_attrs, reverse),
+     .type = TG_ATTR_INT,
+     .doc = "1: from the end"},
+    {.name = "keep",
+     .offset = offsetof(tg_recurrence_attrs, keep),
+     .type = TG_ATTR_INT,
+     .doc = "1: for a backward"},
     {0},
 };
 static const tg_operator row_recurrence = {
-    TG_ROW("recurrence", "h[t] = f(x[t], weight*h[t-1]) of an RNN, LSTM (Hochreiter, Schmidhuber 1997) or GRU (Cho 2014)"),
+    TG_ROW("recurrence",
+           "h[t] = f(x[t], weight*h[t-1]) of an RNN, LSTM (Hochreiter, Schmidhuber 1997) or GRU (Cho 2014)"),
     TG_ATTRS(tg_recurrence_attrs, specs),
     .flags = TG_OP_DENSE | TG_OP_HOST_CHECK,
     .n_in = N_IN,
@@ -361,7 +401,8 @@ const tg_operator *const tg_ops_recurrent[] = {&row_recurrence, &row_recurrence_
 
 /* -- wrappers ------------------------------------------------------------------------------------------- */
 
-tg_tensor *tg_recurrence(tg_tape *tape, tg_recurrence_kind kind, bool reverse, tg_tensor *const in[7], tg_tensor *last[2])
+tg_tensor *tg_recurrence(tg_tape *tape, tg_recurrence_kind kind, bool reverse, tg_tensor *const in[7],
+                         tg_tensor *last[2])
 {
     tg_recurrence_attrs a = {.kind = kind, .reverse = reverse};
     tg_tensor *out[N_OUT] = {NULL};
@@ -374,7 +415,8 @@ tg_tensor *tg_recurrence(tg_tape *tape, tg_recurrence_kind kind, bool reverse, t
 }
 
 /* One step; x and h may lack the batch. */
-static tg_tensor *cell(tg_tape *tape, const char *what, tg_recurrence_kind kind, tg_tensor *const t[7], tg_tensor **c)
+static tg_tensor *cell(tg_tape *tape, const char *what, tg_recurrence_kind kind, tg_tensor *const t[7],
+                       tg_tensor **c)
 {
     enum { INPUT, H, C, W_IH, W_HH, B_IH, B_HH };
     TG_COMPOSES(tape, what);
@@ -388,10 +430,13 @@ static tg_tensor *cell(tg_tape *tape, const char *what, tg_recurrence_kind kind,
     tg_tensor *p = tg_linear(tape, t[H], t[W_HH], is_gru ? NULL : t[B_HH]);
     tg_tensor *state = is_lstm ? t[C] : is_gru ? t[H] : NULL, *last[2];
     const int64_t n = p ? tg_desc_count(tg_resolve(p)->desc) / (width ? width : 1) : 0;
-    tg_tensor *const in[] = {tg_reshape_dims(tape, x, (const int64_t[]){1, n, width}, 3), NULL,
+    tg_tensor *const in[] = {tg_reshape_dims(tape, x, (const int64_t[]){1, n, width}, 3),
+                             NULL,
                              tg_reshape_dims(tape, p, (const int64_t[]){n, width}, 2),
                              state ? tg_reshape_dims(tape, state, (const int64_t[]){n, hidden}, 2) : NULL,
-                             is_gru ? t[B_HH] : NULL, NULL, NULL};
+                             is_gru ? t[B_HH] : NULL,
+                             NULL,
+                             NULL};
     if (tape->status)
         return NULL;
     tg_recurrence(tape, kind, false, in, last);

@@ -4,7 +4,9 @@
  * mutant must fail the check of one of the operator's samples.
  *
  * A view shares its storage, so it is altered through the storage and restored once its first consumer has
- * run. */
+ * run. A rule that runs steps again and sweeps through them at once gets another value instead, altered by a
+ * recorded operator: a step's node would refuse one that was altered behind it, and the derivative is to be
+ * altered, too. */
 #include "support/check_main.h"
 
 #include <string.h>
@@ -32,8 +34,9 @@ typedef struct mutator {
     int mutation;
     const tg_operator *ran[MAX_APPLICATIONS]; /* in the rule that runs, so far            */
     unsigned n_ran;
-    bool inside;
-    unsigned altered; /* how often a value really changed                       */
+    const tg_node *inside; /* its rule runs                                         */
+    bool replays, busy; /* its rule has swept through what it ran; we apply something  */
+    unsigned altered;   /* how often a value really changed                       */
     term *terms;
     size_t n_terms;
     unsigned sample;
@@ -87,9 +90,6 @@ static const struct {
     {"max_all", "ne", 1, -1, -1, "asked only where there are NaN: test_extrema.c has them"},
     {"min_all", "ne", 1, -1, -1, "as max_all"},
     {"max_pool_src_backward", "max_pool", 0, -1, -1, "the values: the rule reads the places alone"},
-    {"recurrence", NULL, -1, 1, -1,
-     "its steps run again and are swept through at once: a node refuses a value that was altered behind it, which is no "
-     "wrong gradient; test_recurrent.c has the steps against the row"},
     {NULL, NULL, 0, 0, 0, NULL},
 };
 
@@ -191,6 +191,38 @@ static void alter(mutator *m, tg_tensor *out, bool is_view)
     free(data);
 }
 
+static bool is_zero(const tg_tensor *t)
+{
+    size_t bytes;
+    double *x = bytes_of(t, &bytes);
+    bool zero = true;
+    for (size_t i = 0; x && i < bytes / sizeof *x; i++)
+        zero &= x[i] == 0.0;
+    free(x);
+    return zero;
+}
+
+/* x as alter_bytes would have it, by recorded operators. */
+static tg_tensor *altered_copy(tg_tape *t, tg_tensor *x, int mutation)
+{
+    if (tg_tensor_dtype(x) == TG_BOOL)
+        return tg_logical_not(t, x);
+    if (tg_tensor_dtype(x) != TG_F64 || mutation == ZERO)
+        return tg_zeros_like(t, x);
+    if (mutation == SHIFT)
+        return tg_add_scalar(t, x, 0.5);
+    return tg_mul_scalar(t, x, mutation == NEGATE ? -1.0 : 1.5);
+}
+
+static void replace(mutator *m, tg_tape *t, tg_tensor **x)
+{
+    const bool shifted = m->mutation == SHIFT && tg_tensor_dtype(*x) == TG_F64;
+    m->altered += shifted || tg_tensor_dtype(*x) == TG_BOOL || !is_zero(*x);
+    m->busy = true;
+    *x = altered_copy(t, *x, m->mutation);
+    m->busy = false;
+}
+
 /* -- looking -------------------------------------------------------------------------------------------- */
 
 static void note(mutator *m, bool recorded, unsigned k, const tg_operator *op, unsigned o)
@@ -211,7 +243,10 @@ static void rule_begins(void *arg, tg_tape *t, const tg_node *node)
     (void)t;
     mutator *m = arg;
     forget_view(m, false);
-    m->inside = tg_node_operator(node) == m->target;
+    m->replays |= m->inside != NULL;
+    if (m->inside || tg_node_operator(node) != m->target)
+        return;
+    m->inside = node;
     m->n_ran = 0;
 }
 
@@ -219,8 +254,10 @@ static void applied(void *arg, tg_tape *t, const tg_operator *op, tg_tensor *con
                     tg_tensor *const out[], size_t n_out, const tg_node *rule_of)
 {
     mutator *m = arg;
+    if (m->busy)
+        return;
     follow_view(m, op, in, n_in, out);
-    if (!m->inside || !rule_of || tg_node_operator(rule_of) != m->target)
+    if (!m->inside || rule_of != m->inside)
         return;
     bool recorded = tg_tape_recording(t);
     unsigned k = 0;
@@ -229,31 +266,24 @@ static void applied(void *arg, tg_tape *t, const tg_operator *op, tg_tensor *con
     for (unsigned o = 0; o < n_out; o++) {
         if (!m->active)
             note(m, recorded, k, op, o);
-        else if (m->active->recorded == recorded && m->active->k == k && m->active->o == o &&
-                 m->active->op == op)
+        if (!m->active || m->active->recorded != recorded || m->active->k != k || m->active->o != o ||
+            m->active->op != op)
+            continue;
+        if (recorded && m->replays)
+            replace(m, t, (tg_tensor **)(uintptr_t)&out[o]); /* the caller's own array */
+        else
             alter(m, out[o], op->flags & TG_OP_VIEW);
     }
     if (m->n_ran < MAX_APPLICATIONS)
         m->ran[m->n_ran++] = op;
 }
 
-static bool is_zero(const tg_tensor *t)
-{
-    size_t bytes;
-    double *x = bytes_of(t, &bytes);
-    bool zero = true;
-    for (size_t i = 0; x && i < bytes / sizeof *x; i++)
-        zero &= x[i] == 0.0;
-    free(x);
-    return zero;
-}
-
 static void rule_ran(void *arg, tg_tape *t, const tg_node *node, tg_tensor *gx[])
 {
     mutator *m = arg;
-    if (!m->inside)
+    if (node != m->inside)
         return;
-    m->inside = false;
+    m->inside = NULL;
     bool recorded = tg_tape_recording(t);
     for (unsigned i = 0; i < tg_node_n_in(node); i++) {
         if (!gx[i])
@@ -262,13 +292,12 @@ static void rule_ran(void *arg, tg_tape *t, const tg_node *node, tg_tensor *gx[]
             note(m, recorded, 0, NULL, i);
         if (!m->active || m->active->op || m->active->recorded != recorded || m->active->o != i)
             continue;
-        m->altered += m->mutation == SHIFT || !is_zero(gx[i]);
-        if (m->mutation == ZERO)
+        if (m->mutation == ZERO) {
+            m->altered += !is_zero(gx[i]);
             gx[i] = NULL;
-        else if (m->mutation == SHIFT)
-            gx[i] = tg_add_scalar(t, gx[i], 0.5);
-        else
-            gx[i] = tg_mul_scalar(t, gx[i], m->mutation == NEGATE ? -1.0 : 1.5);
+        } else {
+            replace(m, t, &gx[i]);
+        }
     }
 }
 
@@ -276,7 +305,7 @@ static void rule_ran(void *arg, tg_tape *t, const tg_node *node, tg_tensor *gx[]
 
 static tg_status check_with(mutator *m, const tg_sample *sample, int order)
 {
-    m->inside = false;
+    m->inside = NULL;
     tg_tape_clear_error(tape);
     tg_tape_observe(tape,
                     &(tg_observer){.applied = applied, .rule = rule_begins, .rule_ran = rule_ran, .arg = m});
@@ -295,7 +324,7 @@ static bool is_equivalent(const mutator *m, const term *t)
 {
     for (size_t i = 0; equivalent[i].target; i++)
         if (!strcmp(equivalent[i].target, m->target->name) && t->op &&
-            (!equivalent[i].applied || !strcmp(equivalent[i].applied, t->op->name)) && t->o == 0 &&
+            !strcmp(equivalent[i].applied, t->op->name) && t->o == 0 &&
             (equivalent[i].k < 0 || (unsigned)equivalent[i].k == t->k) &&
             (equivalent[i].recorded < 0 || equivalent[i].recorded == t->recorded) &&
             (equivalent[i].mutation < 0 || equivalent[i].mutation == m->mutation))

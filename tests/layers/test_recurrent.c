@@ -1,5 +1,5 @@
-/* RNN, LSTM, GRU and their cells: lengths against sequences that run alone, layouts, dropout between layers, the row
- * against its steps, refusals. */
+/* RNN, LSTM, GRU and their cells: lengths against sequences that run alone, layouts, dropout between layers,
+ * the row against its steps, refusals. */
 #include "layers/rig.h"
 
 enum { T = 5, N = 3, IN = 2, H = 3, MOST = 4096 };
@@ -8,7 +8,9 @@ static const char *const names[] = {"RNN", "LSTM", "GRU"};
 
 static tg_module *make(int which, tg_rnn_options o)
 {
-    tg_module *m = which == 0 ? tg_nn_rnn_with(rt, &o) : which == 1 ? tg_nn_lstm_with(rt, &o) : tg_nn_gru_with(rt, &o);
+    tg_module *m = which == 0   ? tg_nn_rnn_with(rt, &o)
+                   : which == 1 ? tg_nn_lstm_with(rt, &o)
+                                : tg_nn_gru_with(rt, &o);
     ck_assert_msg(m != NULL, "%s: %s", names[which], tg_error_message());
     return m;
 }
@@ -40,7 +42,8 @@ static void same_tensors(const tg_tensor *a, const tg_tensor *b, double toleranc
 }
 
 /* Inputs in the order of the class. */
-static size_t arrange(int which, tg_tensor *in[4], tg_tensor *x, tg_tensor *hx, tg_tensor *cx, tg_tensor *lengths)
+static size_t arrange(int which, tg_tensor *in[4], tg_tensor *x, tg_tensor *hx, tg_tensor *cx,
+                      tg_tensor *lengths)
 {
     in[0] = x;
     in[1] = hx;
@@ -49,8 +52,8 @@ static size_t arrange(int which, tg_tensor *in[4], tg_tensor *x, tg_tensor *hx, 
     return which == 1 ? 4 : 3;
 }
 
-static tg_tensor *forward(int which, tg_module *m, tg_tensor *x, tg_tensor *hx, tg_tensor *cx, tg_tensor *lengths,
-                          tg_tensor *last[2])
+static tg_tensor *forward(int which, tg_module *m, tg_tensor *x, tg_tensor *hx, tg_tensor *cx,
+                          tg_tensor *lengths, tg_tensor *last[2])
 {
     tg_tensor *in[4], *out[3] = {NULL};
     const size_t n = arrange(which, in, x, hx, cx, lengths);
@@ -72,18 +75,21 @@ static tg_tensor *weighed(unsigned seed, tg_tensor *y)
 START_TEST(names_are_torchs)
 {
     static const char *const want[] = {
-        "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", "weight_hr_l0",
-        "weight_ih_l0_reverse", "weight_hh_l0_reverse", "bias_ih_l0_reverse", "bias_hh_l0_reverse", "weight_hr_l0_reverse",
-        "weight_ih_l1", "weight_hh_l1", "bias_ih_l1", "bias_hh_l1", "weight_hr_l1",
-        "weight_ih_l1_reverse", "weight_hh_l1_reverse", "bias_ih_l1_reverse", "bias_hh_l1_reverse", "weight_hr_l1_reverse"};
+        "weight_ih_l0",         "weight_hh_l0",         "bias_ih_l0",           "bias_hh_l0",
+        "weight_hr_l0",         "weight_ih_l0_reverse", "weight_hh_l0_reverse", "bias_ih_l0_reverse",
+        "bias_hh_l0_reverse",   "weight_hr_l0_reverse", "weight_ih_l1",         "weight_hh_l1",
+        "bias_ih_l1",           "bias_hh_l1",           "weight_hr_l1",         "weight_ih_l1_reverse",
+        "weight_hh_l1_reverse", "bias_ih_l1_reverse",   "bias_hh_l1_reverse",   "weight_hr_l1_reverse"};
     tg_module *m = make(1, deep(1));
     const tg_named_tensors *p = tg_module_parameters(m);
     ck_assert_uint_eq(p->n, 20);
     for (size_t i = 0; i < p->n; i++)
         ck_assert_str_eq(p->name[i], want[i]);
     tg_module_destroy(m);
-    tg_module *(*const short_forms[])(tg_runtime *, int64_t, int64_t, int64_t) = {tg_nn_rnn, tg_nn_lstm, tg_nn_gru};
-    tg_module *(*const cells[])(tg_runtime *, int64_t, int64_t) = {tg_nn_rnn_cell, tg_nn_lstm_cell, tg_nn_gru_cell};
+    tg_module *(*const short_forms[])(tg_runtime *, int64_t, int64_t, int64_t) = {tg_nn_rnn, tg_nn_lstm,
+                                                                                  tg_nn_gru};
+    tg_module *(*const cells[])(tg_runtime *, int64_t, int64_t) = {tg_nn_rnn_cell, tg_nn_lstm_cell,
+                                                                   tg_nn_gru_cell};
     static const char *const cell_names[] = {"RNNCell", "LSTMCell", "GRUCell"};
     for (int i = 0; i < 3; i++) {
         m = short_forms[i](rt, 2, 3, 2);
@@ -109,7 +115,8 @@ START_TEST(initial_values_fill_their_range)
             low = fmin(low, v[k]);
             high = fmax(high, v[k]);
         }
-        ck_assert_msg(low >= -0.2 && high < 0.2 && low < -0.17 && high > 0.17, "%s: %g … %g", p->name[i], low, high);
+        ck_assert_msg(low >= -0.2 && high < 0.2 && low < -0.17 && high > 0.17, "%s: %g … %g", p->name[i], low,
+                      high);
     }
     tg_module_destroy(m);
 }
@@ -124,12 +131,14 @@ START_TEST(lengths_are_sequences_alone)
     tg_rnn_options o = deep(_i);
     tg_module *m = make(_i, o);
     const int64_t size = o.proj_size ? o.proj_size : H;
-    tg_tensor *x = noisy(1, DIMS(T, N, IN)), *hx = noisy(2, DIMS(4, N, size)), *cx = _i == 1 ? noisy(3, DIMS(4, N, H)) : NULL;
+    tg_tensor *x = noisy(1, DIMS(T, N, IN)), *hx = noisy(2, DIMS(4, N, size)),
+              *cx = _i == 1 ? noisy(3, DIMS(4, N, H)) : NULL;
     tg_tensor *lengths = tg_input(tape, TG_I64, DIMS(N), length), *last[2], *alone[2], *loss = NULL;
     tg_tensor *y = forward(_i, m, x, hx, cx, lengths, last);
     for (int64_t n = 0; n < N; n++) {
-        tg_tensor *own = forward(_i, m, tg_narrow(tape, tg_narrow(tape, x, 1, n, 1), 0, 0, length[n]),
-                                 tg_narrow(tape, hx, 1, n, 1), cx ? tg_narrow(tape, cx, 1, n, 1) : NULL, NULL, alone);
+        tg_tensor *own =
+            forward(_i, m, tg_narrow(tape, tg_narrow(tape, x, 1, n, 1), 0, 0, length[n]),
+                    tg_narrow(tape, hx, 1, n, 1), cx ? tg_narrow(tape, cx, 1, n, 1) : NULL, NULL, alone);
         tg_tensor *here = tg_narrow(tape, y, 1, n, 1);
         same_tensors(tg_narrow(tape, here, 0, 0, length[n]), own, 1e-13);
         double behind[MOST];
@@ -154,7 +163,8 @@ START_TEST(lengths_are_sequences_alone)
     y = forward(_i, m, x, hx, cx, lengths, last);
     loss = NULL;
     for (int64_t n = 0; n < N; n++) {
-        tg_tensor *here = tg_narrow(tape, tg_narrow(tape, y, 1, n, 1), 0, 0, length[n]), *sum = weighed((unsigned)n, here);
+        tg_tensor *here = tg_narrow(tape, tg_narrow(tape, y, 1, n, 1), 0, 0, length[n]),
+                  *sum = weighed((unsigned)n, here);
         for (int k = 0; k < (_i == 1 ? 2 : 1); k++)
             sum = tg_add(tape, sum, weighed((unsigned)(7 + k + 2 * n), tg_narrow(tape, last[k], 1, n, 1)));
         loss = loss ? tg_add(tape, loss, sum) : sum;
@@ -182,7 +192,8 @@ START_TEST(the_row_is_its_steps)
     o.nonlinearity = relu && which == 0;
     tg_module *m = make(which, o);
     const int64_t size = o.proj_size ? o.proj_size : H;
-    tg_tensor *hx = _i % 2 ? noisy(2, DIMS(4, N, size)) : NULL, *cx = hx && which == 1 ? noisy(3, DIMS(4, N, H)) : NULL;
+    tg_tensor *hx = _i % 2 ? noisy(2, DIMS(4, N, size)) : NULL,
+              *cx = hx && which == 1 ? noisy(3, DIMS(4, N, H)) : NULL;
     tg_tensor *x = noisy(1, DIMS(T, N, IN)), *last[2], *wrt[32] = {x}, *plain[32], *recorded[32];
     tg_tensor *lengths = with_lengths ? tg_input(tape, TG_I64, DIMS(N), length) : NULL;
     tg_tensor *y = forward(which, m, x, hx, cx, lengths, last);
@@ -198,7 +209,8 @@ START_TEST(the_row_is_its_steps)
     for (size_t i = 0; i < p->n; i++)
         wrt[n++] = p->tensor[i];
     ck_assert_msg(tg_grad(tape, loss, NULL, wrt, n, plain, TG_RETAIN) == TG_OK, "%s", tg_tape_error(tape));
-    ck_assert_msg(tg_grad(tape, loss, NULL, wrt, n, recorded, TG_CREATE_GRAPH) == TG_OK, "%s", tg_tape_error(tape));
+    ck_assert_msg(tg_grad(tape, loss, NULL, wrt, n, recorded, TG_CREATE_GRAPH) == TG_OK, "%s",
+                  tg_tape_error(tape));
     for (size_t i = 0; i < n; i++)
         same_tensors(plain[i], recorded[i], 1e-12);
     tg_module_destroy(m);
@@ -216,15 +228,16 @@ START_TEST(layouts)
         put(tg_module_parameters(first)->tensor[i], v, read_all(tg_module_parameters(m)->tensor[i], v));
     }
     const int64_t size = o.proj_size ? o.proj_size : H;
-    tg_tensor *x = noisy(1, DIMS(T, N, IN)), *hx = noisy(2, DIMS(4, N, size)), *cx = _i == 1 ? noisy(3, DIMS(4, N, H)) : NULL;
+    tg_tensor *x = noisy(1, DIMS(T, N, IN)), *hx = noisy(2, DIMS(4, N, size)),
+              *cx = _i == 1 ? noisy(3, DIMS(4, N, H)) : NULL;
     tg_tensor *last[2], *other[2];
     tg_tensor *y = forward(_i, m, x, hx, cx, NULL, last);
     tg_tensor *turned = forward(_i, first, tg_transpose(tape, x, 0, 1), hx, cx, NULL, other);
     same_tensors(tg_transpose(tape, turned, 0, 1), y, 0);
     same_tensors(other[0], last[0], 0);
     /* Without a batch. */
-    tg_tensor *alone = forward(_i, m, tg_select(tape, x, 1, 1), tg_select(tape, hx, 1, 1), cx ? tg_select(tape, cx, 1, 1) : NULL,
-                               NULL, other);
+    tg_tensor *alone = forward(_i, m, tg_select(tape, x, 1, 1), tg_select(tape, hx, 1, 1),
+                               cx ? tg_select(tape, cx, 1, 1) : NULL, NULL, other);
     ck_assert_int_eq(tg_tensor_ndim(alone), 2);
     same_tensors(alone, tg_select(tape, y, 1, 1), 1e-13);
     same_tensors(other[0], tg_select(tape, last[0], 1, 1), 1e-13);
@@ -240,7 +253,9 @@ END_TEST
 START_TEST(cells_are_steps)
 {
     tg_module *m = make(_i, tg_rnn_defaults(IN, H));
-    tg_module *cell = _i == 0 ? tg_nn_rnn_cell(rt, IN, H) : _i == 1 ? tg_nn_lstm_cell(rt, IN, H) : tg_nn_gru_cell(rt, IN, H);
+    tg_module *cell = _i == 0   ? tg_nn_rnn_cell(rt, IN, H)
+                      : _i == 1 ? tg_nn_lstm_cell(rt, IN, H)
+                                : tg_nn_gru_cell(rt, IN, H);
     for (size_t i = 0; i < 4; i++) {
         double v[MOST];
         put(tg_module_parameters(cell)->tensor[i], v, read_all(tg_module_parameters(m)->tensor[i], v));
@@ -302,7 +317,8 @@ START_TEST(no_allocation_from_the_second_step_on)
     for (int step = 0; step < 4; step++) {
         tg_tensor *last[2], *x = noisy(1, DIMS(T, N, IN)), *lengths = tg_input(tape, TG_I64, DIMS(N), length);
         tg_tensor *y = forward(_i, m, x, NULL, NULL, lengths, last);
-        ck_assert_msg(tg_backward(tape, tg_add(tape, tg_sum(tape, y), tg_sum(tape, last[0]))) == TG_OK, "%s", tg_tape_error(tape));
+        ck_assert_msg(tg_backward(tape, tg_add(tape, tg_sum(tape, y), tg_sum(tape, last[0]))) == TG_OK, "%s",
+                      tg_tape_error(tape));
         for (size_t i = 0; i < tg_module_parameters(m)->n; i++)
             tg_tensor_zero_grad(tg_module_parameters(m)->tensor[i]);
         tg_tape_reset(tape);
@@ -343,13 +359,42 @@ START_TEST(arguments_are_checked)
         tg_attr attrs[3];
         size_t n;
     } bad[] = {
-        {"LSTM", "input_size is 0", {{"input_size", TG_ATTR_INT, {.i = 0}}, {"hidden_size", TG_ATTR_INT, {.i = 3}}}, 2},
-        {"GRU", "hidden_size is -1", {{"input_size", TG_ATTR_INT, {.i = 2}}, {"hidden_size", TG_ATTR_INT, {.i = -1}}}, 2},
-        {"RNN", "num_layers is 0", {{"input_size", TG_ATTR_INT, {.i = 2}}, {"hidden_size", TG_ATTR_INT, {.i = 3}}, {"num_layers", TG_ATTR_INT, {.i = 0}}}, 3},
-        {"LSTM", "proj_size is 3", {{"input_size", TG_ATTR_INT, {.i = 2}}, {"hidden_size", TG_ATTR_INT, {.i = 3}}, {"proj_size", TG_ATTR_INT, {.i = 3}}}, 3},
-        {"GRU", "dropout is 1.5", {{"input_size", TG_ATTR_INT, {.i = 2}}, {"hidden_size", TG_ATTR_INT, {.i = 3}}, {"dropout", TG_ATTR_REAL, {.f = 1.5}}}, 3},
-        {"RNNCell", "nonlinearity", {{"input_size", TG_ATTR_INT, {.i = 2}}, {"hidden_size", TG_ATTR_INT, {.i = 3}}, {"nonlinearity", TG_ATTR_CHOICE, {.s = "gelu"}}}, 3},
-        {"LSTMCell", "hidden_size is 0", {{"input_size", TG_ATTR_INT, {.i = 2}}, {"hidden_size", TG_ATTR_INT, {.i = 0}}}, 2},
+        {"LSTM",
+         "input_size is 0",
+         {{"input_size", TG_ATTR_INT, {.i = 0}}, {"hidden_size", TG_ATTR_INT, {.i = 3}}},
+         2},
+        {"GRU",
+         "hidden_size is -1",
+         {{"input_size", TG_ATTR_INT, {.i = 2}}, {"hidden_size", TG_ATTR_INT, {.i = -1}}},
+         2},
+        {"RNN",
+         "num_layers is 0",
+         {{"input_size", TG_ATTR_INT, {.i = 2}},
+          {"hidden_size", TG_ATTR_INT, {.i = 3}},
+          {"num_layers", TG_ATTR_INT, {.i = 0}}},
+         3},
+        {"LSTM",
+         "proj_size is 3",
+         {{"input_size", TG_ATTR_INT, {.i = 2}},
+          {"hidden_size", TG_ATTR_INT, {.i = 3}},
+          {"proj_size", TG_ATTR_INT, {.i = 3}}},
+         3},
+        {"GRU",
+         "dropout is 1.5",
+         {{"input_size", TG_ATTR_INT, {.i = 2}},
+          {"hidden_size", TG_ATTR_INT, {.i = 3}},
+          {"dropout", TG_ATTR_REAL, {.f = 1.5}}},
+         3},
+        {"RNNCell",
+         "nonlinearity",
+         {{"input_size", TG_ATTR_INT, {.i = 2}},
+          {"hidden_size", TG_ATTR_INT, {.i = 3}},
+          {"nonlinearity", TG_ATTR_CHOICE, {.s = "gelu"}}},
+         3},
+        {"LSTMCell",
+         "hidden_size is 0",
+         {{"input_size", TG_ATTR_INT, {.i = 2}}, {"hidden_size", TG_ATTR_INT, {.i = 0}}},
+         2},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert_ptr_null(tg_module_create(rt, bad[i].name, bad[i].attrs, bad[i].n));
@@ -380,8 +425,13 @@ static tg_status outer_forward(tg_module *m, tg_tape *t, tg_tensor *const in[], 
     return tg_forward_n(t, tg_module_child(m, 0), in, n_in, out, 1);
 }
 
-static const tg_layer_class outer = {.struct_size = sizeof(tg_layer_class), .name = "Outer", .n_in = 4, .n_out = 1,
-                                     .optional = 0xe, .init = outer_init, .forward = {outer_forward, outer_forward}};
+static const tg_layer_class outer = {.struct_size = sizeof(tg_layer_class),
+                                     .name = "Outer",
+                                     .n_in = 4,
+                                     .n_out = 1,
+                                     .optional = 0xe,
+                                     .init = outer_init,
+                                     .forward = {outer_forward, outer_forward}};
 
 START_TEST(refusals_name_the_path)
 {
@@ -397,7 +447,9 @@ START_TEST(refusals_name_the_path)
         tg_status status;
         const char *text;
     } bad[] = {
-        {{noisy(1, DIMS(T, N, IN + 1))}, TG_ESHAPE, "encoder (LSTM): got f64[5, 3, 3], expected [T, N, in] or [T, in] with in = 2"},
+        {{noisy(1, DIMS(T, N, IN + 1))},
+         TG_ESHAPE,
+         "encoder (LSTM): got f64[5, 3, 3], expected [T, N, in] or [T, in] with in = 2"},
         {{noisy(1, DIMS(0, N, IN))}, TG_ESHAPE, "at least one step"},
         {{noisy(1, DIMS(IN))}, TG_ESHAPE, "encoder (LSTM): got f64[2]"},
         {{x, small, cx}, TG_ESHAPE, "encoder (LSTM): hx[0] is f64[2, 3, 3], expected f64[4, 3, 3]"},
@@ -418,7 +470,8 @@ START_TEST(refusals_name_the_path)
         ck_assert_uint_eq(tg_tape_size(tape), nodes);
     }
     ck_assert(same_state(before, tg_tape_random_state(tape)));
-    ck_assert_msg(tg_forward_n(tape, m, (tg_tensor *[]){x, hx, cx, whole}, 4, &y, 1) == TG_OK, "%s", tg_tape_error(tape));
+    ck_assert_msg(tg_forward_n(tape, m, (tg_tensor *[]){x, hx, cx, whole}, 4, &y, 1) == TG_OK, "%s",
+                  tg_tape_error(tape));
     tg_module_destroy(m);
 }
 END_TEST
