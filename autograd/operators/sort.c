@@ -99,8 +99,9 @@ static tg_status infer_quantile_place(const tg_infer *q)
         return tg_infer_fail(q, TG_EDTYPE, "q must be f32 or f64, and unknown bool");
     if (at->ndim != 1 || !unknown->ndim || unknown->dim[unknown->ndim - 1] != 1)
         return tg_infer_fail(q, TG_ESHAPE, "q must have one dim, and unknown a last one of size 1");
-    if (a->n < 1 || a->interpolation < TG_BETWEEN_LINEAR || a->interpolation > TG_BETWEEN_MIDPOINT)
-        return tg_infer_fail(q, TG_EINVAL, "n must be 1 or more, and interpolation between 0 and %d",
+    if (a->n < 1 || a->n > INT64_C(1) << 53 || a->interpolation < TG_BETWEEN_LINEAR ||
+        a->interpolation > TG_BETWEEN_MIDPOINT)
+        return tg_infer_fail(q, TG_EINVAL, "n must be from 1 to 2^53, and interpolation between 0 and %d",
                              TG_BETWEEN_MIDPOINT);
     memcpy(dims, unknown->dim, sizeof dims);
     dims[unknown->ndim - 1] = at->dim[0];

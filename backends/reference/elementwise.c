@@ -47,6 +47,12 @@ TG_REF_MAP2(minimum, , y = a < b || a != a ? a : b)
 
 /* -- integers and bools: through unsigned, where overflow wraps ------------------------------------------ */
 
+/* What C leaves undefined (NaN, out of range) gives the smallest i64, as x86's own conversion does. */
+static inline int64_t to_integer(double x)
+{
+    return x >= -9223372036854775808.0 && x < 9223372036854775808.0 ? (int64_t)x : INT64_MIN;
+}
+
 #define WRAP(a, op, b) ((int64_t)((uint64_t)(a)op(uint64_t)(b)))
 TG_REF_WHOLE(neg, WRAP(0, -, x[0]))
 TG_REF_WHOLE(abs, x[0] < 0 ? WRAP(0, -, x[0]) : x[0])
@@ -59,8 +65,8 @@ TG_REF_WHOLE(sub, WRAP(x[0], -, x[1]))
 TG_REF_WHOLE(mul, WRAP(x[0], *, x[1]))
 TG_REF_WHOLE(maximum, x[0] > x[1] ? x[0] : x[1])
 TG_REF_WHOLE(minimum, x[0] < x[1] ? x[0] : x[1])
-TG_REF_WHOLE(add_scalar, WRAP(x[0], +, (int64_t)k[0]))
-TG_REF_WHOLE(mul_scalar, WRAP(x[0], *, (int64_t)k[0]))
+TG_REF_WHOLE(add_scalar, WRAP(x[0], +, to_integer(k[0])))
+TG_REF_WHOLE(mul_scalar, WRAP(x[0], *, to_integer(k[0])))
 
 /* By squaring; of a negative exponent only the powers of ±1 are whole. */
 static int64_t power(int64_t a, int64_t b)
@@ -123,12 +129,6 @@ static tg_status run_where(tg_backend_state *s, const tg_call *c, const tg_prepa
     (void)s, (void)p;
     const int32_t dtype = c->out[0].dtype;
     return tg_ref_map(c, r, dtype == TG_F32 ? where_32 : dtype == TG_BOOL ? where_8 : where_64);
-}
-
-/* What C leaves undefined (NaN, out of range) gives the smallest i64, as x86's own conversion does. */
-static inline int64_t to_integer(double x)
-{
-    return x >= -9223372036854775808.0 && x < 9223372036854775808.0 ? (int64_t)x : INT64_MIN;
 }
 
 #define CONVERT(from, FROM, to, TO, ...)                                                                     \

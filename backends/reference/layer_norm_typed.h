@@ -92,8 +92,8 @@ static void NAME(layer_sums_item)(const void *arg, int64_t i)
         sa += t->a ? t->a[k * t->q->n + i] : 0.0;
         sb += t->b ? t->b[k * t->q->n + i] : 0.0;
     }
-    if (t->a)
+    if (t->d->dweight)
         ((T *)t->d->dweight)[i] = (T)sa;
-    if (t->b)
+    if (t->d->dbias)
         ((T *)t->d->dbias)[i] = (T)sb;
 }

@@ -319,7 +319,7 @@ static tg_status run_layer_norm_backward(tg_backend_state *s, const tg_call *c, 
     bool single = c->in[1]->dtype == TG_F32;
     double *sums = r->scratch;
     layer_back_task t = {
-        .q = &q, .d = &d, .a = d.dweight ? sums : NULL, .b = d.dbias ? sums + q.chunks * q.n : NULL};
+        .q = &q, .d = &d, .a = d.dweight ? sums : NULL, .b = sums && d.dbias ? sums + q.chunks * q.n : NULL};
     const tg_ref_phase phases[] = {{q.chunks, single ? layer_back_item_f32 : layer_back_item_f64},
                                    {q.n, single ? layer_sums_item_f32 : layer_sums_item_f64}};
     tg_ref_phases(threads, 2, phases, &t);

@@ -46,7 +46,7 @@ typedef struct chunk {
 static int64_t length(const task *t, int64_t sequence)
 {
     const int64_t n = t->lengths ? t->lengths[sequence] : t->steps;
-    return n < t->steps ? n : t->steps;
+    return n < 0 ? 0 : n < t->steps ? n : t->steps;
 }
 
 /* Number of the row, over all steps, where a sequence is at step s; past its end, the places that are left. */
