@@ -74,7 +74,7 @@ tg_status tg_sweep_add(sweep *s, tg_value *target, tg_value *g)
         tg_value_hold(g);
         return TG_OK;
     }
-    if (is_ours(s, e) && (e->owned || e->grad->desc == g->desc))
+    if (is_ours(s, e) && (e->owned || tg_desc_equal(e->grad->desc, g->desc)))
         return tg_apply(tape, tape->rt->rows.add_, (tg_tensor *[]){tg_handle(e->grad), tg_handle(g)}, 2, NULL,
                         NULL, NULL);
     tg_tensor *sum = tg_add(tape, tg_handle(e->grad), tg_handle(g));
