@@ -432,7 +432,7 @@ static void print_attributes(const tg_operator *op)
     if (op->attrs_size)
         printf("    attributes, %zu bytes:\n", op->attrs_size);
     for (const tg_attr_spec *a = op->attrs_size ? op->attrs : NULL; a && a->name; a++)
-        printf("        at %3zu  %-8s %-20s %s%s%s\n", a->offset,
+        printf("        at %3u  %-8s %-20s %s%s%s\n", (unsigned)a->offset,
                (size_t)a->type < sizeof types / sizeof *types ? types[a->type] : "?", a->name,
                a->doc ? a->doc : "", a->choices ? "; words counted from 0: " : "",
                a->choices ? a->choices : "");
