@@ -1,28 +1,36 @@
-/* A recurrent layer's steps in one direction. The sequences of a batch do not know of each other, so each thread takes some
- * of them through all steps, and nobody waits for anybody. The recurrent weights are packed once. Unlike matmul's, the sums
- * of f32 are f32: of a step's small product most of the time would go into widening. */
+/* A recurrent layer's steps in one direction. The sequences of a batch do not know of each other, so each
+ * thread takes some of them through all steps, and nobody waits for anybody. The recurrent weights are packed
+ * once. Unlike matmul's, the sums of f32 are f32: of a step's small product most of the time would go into
+ * widening. */
 #include "backends/reference/each.h"
 #include "backends/reference/map.h"
 
 #include <string.h>
 
-#define PANEL(T) ((int64_t)(128 / sizeof(T)))
+/* Called once a step and sequence. */
+#if defined(__GNUC__)
+#define SMALL __attribute__((noinline))
+#else
+#define SMALL
+#endif
 
-enum { MOST_ROWS = 32, MANY = 200000 /* multiplications that are worth a team */ };
+enum { PANEL = 32, MOST_ROWS = 32, MANY = 200000 /* multiplications that are worth a team */ };
 
 /* By the element type. */
 typedef struct typed {
-    void (*multiply)(int64_t groups, const void *const *a, int64_t depth, int64_t panels, const void *b, void *tile,
-                     int64_t step);
-    void (*pack)(const void *matrix, int64_t k_step, int64_t column_step, int64_t depth, int64_t columns, int64_t panel,
-                 void *to);
+    void (*multiply)(int64_t groups, const void *const *a, int64_t depth, int64_t panels, const void *b,
+                     void *tile, int64_t step);
+    void (*pack)(const void *matrix, int64_t k_step, int64_t column_step, int64_t depth, int64_t columns,
+                 int64_t panel, void *to);
     void (*add)(void *to, const void *from, int64_t n);
-    void (*cell)(int64_t kind, int64_t n, const void *x, void *p, void *state, void *kept, void *h, void *gates, void *more);
-    void (*cell_back)(int64_t kind, int64_t n, const void *dh, const void *kept, void *state, void *dx, void *dp);
+    void (*cell)(int64_t kind, int64_t n, const void *x, void *p, void *state, void *kept, void *h,
+                 void *gates, void *more);
+    void (*cell_back)(int64_t kind, int64_t n, const void *dh, const void *kept, void *state, void *dx,
+                      void *dp);
 } typed;
 
-/* What a forward reads and writes, and what a backward does; tensors that it lacks are NULL. The scratch has the packed
- * weights, then each chunk's own part. Sizes count elements. */
+/* What a forward reads and writes, and what a backward does; tensors that it lacks are NULL. The scratch has
+ * the packed weights, then each chunk's own part. Sizes count elements. */
 typedef struct task {
     bool backward;
     int team;
@@ -42,15 +50,17 @@ typedef struct chunk {
     char *tile, *projected, *state, *raw, *gates, *more;
 } chunk;
 
-/* The backward's lengths are not checked: where they are wrong its results may be, too, but it stays in its tensors. */
+/* The backward's lengths are not checked: where they are wrong its results may be, too, but it stays in its
+ * tensors. */
 static int64_t length(const task *t, int64_t sequence)
 {
     const int64_t n = t->lengths ? t->lengths[sequence] : t->steps;
     return n < 0 ? 0 : n < t->steps ? n : t->steps;
 }
 
-/* Number of the row, over all steps, where a sequence is at step s; past its end, the places that are left. */
-static int64_t place(const task *t, int64_t sequence, int64_t s)
+/* Number of the row, over all steps, where a sequence is at step s; past its end, the places that are left.
+ */
+SMALL static int64_t place(const task *t, int64_t sequence, int64_t s)
 {
     const int64_t n = length(t, sequence);
     return (t->reverse && s < n ? n - 1 - s : s) * t->batch + sequence;
@@ -62,7 +72,7 @@ static char *row(const task *t, const char *base, int64_t i, int64_t n)
     return base ? (char *)(uintptr_t)base + (size_t)(i * n) * t->element : NULL;
 }
 
-static void set(const task *t, char *to, const char *from, int64_t n)
+SMALL static void set(const task *t, char *to, const char *from, int64_t n)
 {
     if (to && from)
         memcpy(to, from, (size_t)n * t->element);
@@ -75,8 +85,8 @@ static void pack_item(const void *arg, int64_t i)
     const task *t = arg;
     const int64_t back = t->backward;
     if (i < t->panels)
-        t->on->pack(t->weight, back ? t->size : 1, back ? 1 : t->size, back ? t->width : t->size, back ? t->size : t->width, i,
-                    t->own);
+        t->on->pack(t->weight, back ? t->size : 1, back ? 1 : t->size, back ? t->width : t->size,
+                    back ? t->size : t->width, i, t->own);
     else
         t->on->pack(t->weight_hr, back ? t->hidden : 1, back ? 1 : t->hidden, back ? t->size : t->hidden,
                     back ? t->hidden : t->size, i - t->panels, row(t, t->own, 1, t->packed));
@@ -100,15 +110,16 @@ static void weigh(const task *t, const chunk *c, const void *rows[])
 {
     for (int64_t r = c->n; r < 8 * c->groups; r++)
         rows[r] = rows[0];
-    t->on->multiply(c->groups, rows, t->backward ? t->width : t->size, t->panels, t->own, c->tile, t->tile_step);
+    t->on->multiply(c->groups, rows, t->backward ? t->width : t->size, t->panels, t->own, c->tile,
+                    t->tile_step);
 }
 
 static void project(const task *t, const chunk *c, const void *rows[])
 {
     for (int64_t r = c->n; r < 8 * c->groups; r++)
         rows[r] = rows[0];
-    t->on->multiply(c->groups, rows, t->backward ? t->size : t->hidden, t->panels_hr, row(t, t->own, 1, t->packed),
-                    c->projected, t->projected_step);
+    t->on->multiply(c->groups, rows, t->backward ? t->size : t->hidden, t->panels_hr,
+                    row(t, t->own, 1, t->packed), c->projected, t->projected_step);
 }
 
 /* Step s of all sequences of a chunk, the tile holding p; h[r] becomes where sequence r's h is. */
@@ -117,7 +128,8 @@ static void step_forward(const task *t, const chunk *c, int64_t s, const void *h
     const void *raw[MOST_ROWS];
     for (int64_t r = 0; r < c->n; r++) {
         const int64_t sequence = c->first + r, at = place(t, sequence, s);
-        char *y = row(t, t->y, at, t->size), *kept = row(t, t->kept, at, t->kept_width), *own = row(t, c->raw, r, t->state_step);
+        char *y = row(t, t->y, at, t->size), *kept = row(t, t->kept, at, t->kept_width),
+             *own = row(t, c->raw, r, t->state_step);
         h[r] = y;
         raw[r] = own;
         if (s >= length(t, sequence)) {
@@ -128,15 +140,16 @@ static void step_forward(const task *t, const chunk *c, int64_t s, const void *h
         char *p = row(t, c->tile, r, t->tile_step);
         if (t->bias)
             t->on->add(p, t->bias, t->width);
-        t->on->cell(t->kind, t->hidden, row(t, t->x, at, t->width), p, row(t, c->state, r, t->state_step), kept,
-                    t->weight_hr ? own : y, c->gates, c->more);
+        t->on->cell(t->kind, t->hidden, row(t, t->x, at, t->width), p, row(t, c->state, r, t->state_step),
+                    kept, t->weight_hr ? own : y, c->gates, c->more);
     }
     if (t->weight_hr)
         project(t, c, raw);
     for (int64_t r = 0; r < c->n; r++) {
         const int64_t sequence = c->first + r, left = length(t, sequence) - s;
         if (t->weight_hr && left > 0)
-            set(t, row(t, t->y, place(t, sequence, s), t->size), row(t, c->projected, r, t->projected_step), t->size);
+            set(t, row(t, t->y, place(t, sequence, s), t->size), row(t, c->projected, r, t->projected_step),
+                t->size);
         if (left == 1) {
             set(t, row(t, t->last_h, sequence, t->size), h[r], t->size);
             set(t, row(t, t->last_c, sequence, t->hidden), row(t, c->state, r, t->state_step), t->hidden);
@@ -199,7 +212,8 @@ static void backward_item(const void *arg, int64_t i)
                 set(t, dx, NULL, t->width);
                 set(t, dp, NULL, t->width);
             } else {
-                const char *dh = t->weight_hr ? row(t, c.projected, r, t->projected_step) : row(t, c.tile, r, t->tile_step);
+                const char *dh = t->weight_hr ? row(t, c.projected, r, t->projected_step)
+                                              : row(t, c.tile, r, t->tile_step);
                 t->on->cell_back(t->kind, t->hidden, dh, row(t, t->kept, at, t->kept_width), state, dx, dp);
             }
             if (s == 0) {
@@ -216,13 +230,12 @@ static void backward_item(const void *arg, int64_t i)
 
 #if defined(__GNUC__) && !defined(__clang__)
 #define FUSED __attribute__((optimize("fp-contract=fast")))
+#define SCALAR __attribute__((optimize("no-tree-vectorize")))
 #else
 #define FUSED
+#define SCALAR
 #endif
 
-#define T float
-#define NAME(x) x##_f32
-#define ROOMY TG_REF_TWO_CLONES
 #define LANES 4
 #define VECS 1
 #define TARGET
@@ -246,30 +259,52 @@ static void backward_item(const void *arg, int64_t i)
 #define MULTIPLY multiply_whole_f32
 #include "backends/reference/recurrent_kernel.h"
 #endif
+
+/* As recurrent_kernel.h's, without its blocks. */
+static void multiply_f64(int64_t groups, const void *const *a, int64_t depth, int64_t panels,
+                         const void *packed, void *to, int64_t step)
+{
+    const double *b = packed;
+    for (double *tile = to; panels > 0; panels--, b += depth * PANEL, tile += PANEL)
+        for (int64_t i = 0; i < 8 * groups; i++) {
+            const double *x = a[i];
+            for (int64_t j = 0; j < PANEL; j += 16) {
+                double sum[16] = {0};
+                for (int64_t k = 0; k < depth; k++)
+                    for (int64_t l = 0; l < 16; l++)
+                        sum[l] += x[k] * b[k * PANEL + j + l];
+                memcpy(tile + i * step + j, sum, sizeof sum);
+            }
+        }
+}
+
+#define T float
+#define NAME(x) x##_f32
+#define ROOMY TG_REF_TWO_CLONES
+#define FLAT
+#define EACH TG_REF_SIMD_LOOP
 #include "backends/reference/recurrent_typed.h"
 #undef T
 #undef NAME
 #undef ROOMY
-#undef LANES
-#undef VECS
-#undef TARGET
-#undef MULTIPLY
+#undef FLAT
+#undef EACH
 
 #define T double
 #define NAME(x) x##_f64
-#define ROOMY
-#define LANES 2
-#define VECS 1
-#define TARGET
-#define MULTIPLY multiply_f64
-#include "backends/reference/recurrent_kernel.h"
+#define ROOMY SCALAR
+#define FLAT SCALAR
+#define EACH
 #include "backends/reference/recurrent_typed.h"
 
 static const typed on_f64 = {multiply_f64, pack_f64, add_f64, cell_f64, cell_back_f64};
 
 static const typed *best_f32(void)
 {
-#define F32(multiply) {multiply, pack_f32, add_f32, cell_f32, cell_back_f32}
+#define F32(multiply)                                                                                        \
+    {                                                                                                        \
+        multiply, pack_f32, add_f32, cell_f32, cell_back_f32                                                 \
+    }
     static const typed plain = F32(multiply_f32);
 #if defined(__x86_64__) && defined(__GNUC__)
     static const typed half = F32(multiply_half_f32), whole = F32(multiply_whole_f32);
@@ -283,9 +318,14 @@ static const typed *best_f32(void)
 
 /* -- kernels -------------------------------------------------------------------------------------------- */
 
-static int64_t panels(int64_t n, int64_t line)
+SMALL static int64_t parts(int64_t n, int64_t size)
 {
-    return (n + line - 1) / line;
+    return (n + size - 1) / size;
+}
+
+static int64_t panels(int64_t n)
+{
+    return parts(n, PANEL);
 }
 
 /* Sizes, and how the work is cut, from the call alone. */
@@ -301,25 +341,26 @@ static task shape(const tg_call *c, bool backward)
               .reverse = a->reverse,
               .steps = x->dim[0],
               .batch = x->dim[1]};
-    const int64_t line = single ? PANEL(float) : PANEL(double), gates = c->out[0].dim[2], kept = x->dim[2];
+    const int64_t gates = c->out[0].dim[2], kept = x->dim[2];
     t.width = backward ? gates : kept;
     t.hidden = t.width / (a->kind == TG_RECURRENCE_LSTM ? 4 : a->kind == TG_RECURRENCE_GRU ? 3 : 1);
     t.kept_width = backward ? kept : c->out[3].dim[2];
     t.size = hr ? hr->dim[0] : t.hidden;
     const int64_t depth = backward ? t.width : t.size, columns = backward ? t.size : t.width;
-    const int64_t all = panels(columns, line);
-    t.tile_step = all * line;
+    const int64_t all = panels(columns);
+    t.tile_step = all * PANEL;
     t.panels = t.steps > 1 ? all : 0;
-    t.packed = t.panels * line * depth;
-    t.panels_hr = hr ? panels(backward ? t.hidden : t.size, line) : 0;
-    t.projected_step = t.panels_hr * line;
+    t.packed = t.panels * PANEL * depth;
+    t.panels_hr = hr ? panels(backward ? t.hidden : t.size) : 0;
+    t.projected_step = t.panels_hr * PANEL;
     t.packed_hr = t.projected_step * (backward ? t.size : t.hidden);
-    t.state_step = panels(t.hidden, line) * line;
+    t.state_step = panels(t.hidden) * PANEL;
     const int64_t team = t.steps * t.batch * t.width * t.size < MANY || c->threads < 1 ? 1 : c->threads;
-    const int64_t rows = panels(panels(t.batch, team), 8) * 8;
+    const int64_t rows = parts(parts(t.batch, team), 8) * 8;
     t.rows = rows > MOST_ROWS ? MOST_ROWS : rows;
-    t.chunks = t.rows ? panels(t.batch, t.rows) : 0;
-    t.each = t.rows * (t.tile_step + t.projected_step + 2 * t.state_step) + t.state_step + panels(t.width, line) * line + line;
+    t.chunks = t.rows ? parts(t.batch, t.rows) : 0;
+    t.each = t.rows * (t.tile_step + t.projected_step + 2 * t.state_step) + t.state_step +
+             panels(t.width) * PANEL + PANEL;
     t.team = (int)team;
     return t;
 }

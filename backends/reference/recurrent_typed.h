@@ -1,14 +1,14 @@
-/* Included by recurrent.c once for each element type T. No guard. */
+/* Included by recurrent.c once for each element type T, with EACH before a loop over elements. No guard. */
 
 /* Panel `panel` of the matrix whose element (k, column) is src[k·k_step + column·column_step]. */
 static void NAME(pack)(const void *matrix, int64_t k_step, int64_t column_step, int64_t depth, int64_t columns,
                        int64_t panel, void *to)
 {
-    const int64_t first = panel * PANEL(T), n = columns - first < PANEL(T) ? columns - first : PANEL(T);
+    const int64_t first = panel * PANEL, n = columns - first < PANEL ? columns - first : PANEL;
     const T *src = (const T *)matrix + first * column_step;
-    T *dst = (T *)to + panel * depth * PANEL(T);
-    for (int64_t k = 0; k < depth; k++, src += k_step, dst += PANEL(T))
-        for (int64_t c = 0; c < PANEL(T); c++)
+    T *dst = (T *)to + panel * depth * PANEL;
+    for (int64_t k = 0; k < depth; k++, src += k_step, dst += PANEL)
+        for (int64_t c = 0; c < PANEL; c++)
             dst[c] = c < n ? src[c * column_step] : 0;
 }
 
@@ -16,7 +16,7 @@ ROOMY static void NAME(add)(void *to, const void *from, int64_t n)
 {
     T *restrict y = to;
     const T *restrict x = from;
-    TG_REF_SIMD_LOOP for (int64_t j = 0; j < n; j++) y[j] += x[j];
+    EACH for (int64_t j = 0; j < n; j++) y[j] += x[j];
 }
 
 static inline void NAME(apply)(const tg_ref_map_fn *fn, int64_t n, T *y, const T *x)
@@ -26,7 +26,7 @@ static inline void NAME(apply)(const tg_ref_map_fn *fn, int64_t n, T *y, const T
 
 /* One step of one sequence: x its gates' part of the input, p (spoilt) that of the last state; `state` is c of an LSTM, h of
  * a GRU. What the backward reads goes to `kept`, unless NULL. p, state and the two spaces have room for whole blocks. */
-static void NAME(cell)(int64_t kind, int64_t n, const void *x_, void *p_, void *state_, void *kept_, void *h_, void *gates,
+FLAT static void NAME(cell)(int64_t kind, int64_t n, const void *x_, void *p_, void *state_, void *kept_, void *h_, void *gates,
                        void *more)
 {
     const T *restrict x = x_;
@@ -41,17 +41,17 @@ static void NAME(cell)(int64_t kind, int64_t n, const void *x_, void *p_, void *
             memcpy(kept, a, (size_t)(4 * n) * sizeof *a);
             memcpy(kept + 4 * n, state, (size_t)n * sizeof *a);
         }
-        TG_REF_SIMD_LOOP for (int64_t j = 0; j < n; j++)
+        EACH for (int64_t j = 0; j < n; j++)
             state[j] = a[n + j] * state[j] + a[j] * b[j];
         NAME(apply)(tg_ref_tanh, n, b, state);
         if (kept)
             memcpy(kept + 5 * n, b, (size_t)n * sizeof *a);
-        TG_REF_SIMD_LOOP for (int64_t j = 0; j < n; j++)
+        EACH for (int64_t j = 0; j < n; j++)
             h[j] = a[3 * n + j] * b[j];
     } else if (kind == TG_RECURRENCE_GRU) {
         NAME(add)(p, x, 2 * n);
         NAME(apply)(tg_ref_sigmoid, 2 * n, a, p);
-        TG_REF_SIMD_LOOP for (int64_t j = 0; j < n; j++)
+        EACH for (int64_t j = 0; j < n; j++)
             b[j] = x[2 * n + j] + a[j] * p[2 * n + j];
         NAME(apply)(tg_ref_tanh, n, a + 2 * n, b);
         if (kept) {
@@ -59,7 +59,7 @@ static void NAME(cell)(int64_t kind, int64_t n, const void *x_, void *p_, void *
             memcpy(kept + 3 * n, p + 2 * n, (size_t)n * sizeof *a);
             memcpy(kept + 4 * n, state, (size_t)n * sizeof *a);
         }
-        TG_REF_SIMD_LOOP for (int64_t j = 0; j < n; j++)
+        EACH for (int64_t j = 0; j < n; j++)
             h[j] = state[j] = a[2 * n + j] + a[n + j] * (state[j] - a[2 * n + j]);
     } else {
         NAME(add)(p, x, n);
@@ -76,7 +76,7 @@ ROOMY static void NAME(cell_back)(int64_t kind, int64_t n, const void *dh_, cons
     const T *restrict dh = dh_, *restrict kept = kept_;
     T *restrict state = state_, *restrict dx = dx_, *restrict dp = dp_;
     if (kind == TG_RECURRENCE_LSTM) {
-        TG_REF_SIMD_LOOP for (int64_t j = 0; j < n; j++)
+        EACH for (int64_t j = 0; j < n; j++)
         {
             const T in = kept[j], forget = kept[n + j], cell = kept[2 * n + j], out = kept[3 * n + j], t = kept[5 * n + j];
             const T dc = state[j] + dh[j] * out * (1 - t * t);
@@ -87,7 +87,7 @@ ROOMY static void NAME(cell_back)(int64_t kind, int64_t n, const void *dh_, cons
             state[j] = dc * forget;
         }
     } else if (kind == TG_RECURRENCE_GRU) {
-        TG_REF_SIMD_LOOP for (int64_t j = 0; j < n; j++)
+        EACH for (int64_t j = 0; j < n; j++)
         {
             const T reset = kept[j], update = kept[n + j], fresh = kept[2 * n + j];
             const T dn = dh[j] * (1 - update) * (1 - fresh * fresh);
@@ -99,7 +99,7 @@ ROOMY static void NAME(cell_back)(int64_t kind, int64_t n, const void *dh_, cons
         }
     } else {
         const bool is_tanh = kind == TG_RECURRENCE_TANH;
-        TG_REF_SIMD_LOOP for (int64_t j = 0; j < n; j++)
+        EACH for (int64_t j = 0; j < n; j++)
         {
             const T slope = is_tanh ? 1 - kept[j] * kept[j] : !(kept[j] <= 0);
             dx[j] = dh[j] * slope;

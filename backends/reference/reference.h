@@ -1,5 +1,6 @@
-/* The reference backend: complete, obvious, the oracle. f32 and f64, sums in f64 in an order that does not depend on the
- * number of threads. One table of kernels a family, same file names as autograd/operators/, each ended by {0}. */
+/* The reference backend: complete, obvious, the oracle. f32 and f64, sums in f64, but for those of a recurrent layer's
+ * steps (recurrent.c says why), in an order that does not depend on the number of threads. One table of kernels a
+ * family, same file names as autograd/operators/, each ended by {0}. */
 #ifndef TG_REFERENCE_H
 #define TG_REFERENCE_H
 
