@@ -497,6 +497,18 @@ struct tg_entry {
 /* Finds or makes the prepared call. NULL: tg_fail has been called. */
 tg_entry *tg_dispatch(tg_tape *tape, const tg_operator *op, tg_value *const in[], size_t n_in,
                       const void *attrs);
+/* apply.c. Calls of rows that write to their inputs and have no results, all or none of them: what can fail before a
+ * kernel runs (checks, the choice of kernels, memory) does so before the first one does. */
+typedef struct tg_row_call {
+    const tg_operator *op;
+    tg_tensor **in;
+    size_t n_in;
+    const void *attrs;
+    const double *scalars;
+} tg_row_call;
+tg_status tg_apply_all(tg_tape *tape, const tg_row_call calls[], size_t n);
+/* Room for a run that is to come. */
+tg_status tg_ready_entry(tg_tape *tape, const tg_entry *e);
 /* `node` (NULL: not recorded) gets what the kernel saves. */
 tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_value *const out[],
                        const double *scalars, uint64_t draw, tg_node *node);
@@ -620,6 +632,9 @@ tg_status tg_layers_register_builtin(tg_runtime *rt);
 /* -- Philox4x32-10 (Salmon et al. 2011), random.c. The reference backend has its own vector form; this is for
  * shuffles. */
 void tg_philox(uint64_t seed, uint64_t draw, uint64_t block, uint32_t out[4]);
+
+/* layers/module_attrs.c. TG_EINVAL where a word of an options struct that the caller filled is none of its choices. */
+tg_status tg_attrs_check_choices(const char *what, const tg_attr_spec *specs, const void *attrs);
 
 /* proof.c. In the library a built-in row, or layer class, names this function; the module of samples is made from the same
  * files, and there it names the function that has them. */

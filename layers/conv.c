@@ -82,6 +82,9 @@ static tg_status conv_init(tg_module *m, const options *o, int ndim, bool transp
         status = spread(m, "dilation", &o->dilation, ndim, 1, s->dilation);
     if (!status && transposed)
         status = spread(m, "output_padding", &o->output_padding, ndim, 0, s->more);
+    for (int64_t d = 0; d < o->output_padding.n && d < TG_MAX_DIM && !status && !transposed; d++)
+        if (o->output_padding.v[d])
+            status = tg_fail(NULL, TG_EINVAL, "%s: output_padding is for transposed convolutions", m->cls->name);
     if (!status)
         status = transposed ? spread(m, "padding", &o->padding, ndim, 0, s->padding)
                             : choose_padding(m, o, s, kernel);

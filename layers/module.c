@@ -58,6 +58,8 @@ static tg_status build(tg_module *m, const void *attrs)
     m->started = true;
     const uint64_t before = tg_failures();
     tg_status status = tg_returned(NULL, before, cls->init ? cls->init(m, m->attrs) : TG_OK, "%s: init", cls->name);
+    if (!status)
+        status = tg_attrs_check_choices(cls->name, cls->attrs, m->attrs);
     m->ready = status == TG_OK;
     if (m->ready)
         own_tensor_attrs(m);

@@ -116,6 +116,22 @@ static int64_t find_choice(const char *choices, const char *word)
     return -1;
 }
 
+tg_status tg_attrs_check_choices(const char *what, const tg_attr_spec *specs, const void *attrs)
+{
+    for (const tg_attr_spec *s = specs; s && s->name; s++) {
+        if (s->type != TG_ATTR_CHOICE)
+            continue;
+        int64_t i, n = 1;
+        memcpy(&i, (const char *)attrs + s->offset, sizeof i);
+        for (const char *c = s->choices; c && *c; c++)
+            n += *c == '|';
+        if ((i < 0 || i >= n) && !(i == TG_NONE_INT && s->flags & TG_ATTR_OPTIONAL))
+            return tg_fail(NULL, TG_EINVAL, "%s: %s is %lld, expected one of %s, counted from 0", what, s->name,
+                           (long long)i, s->choices);
+    }
+    return TG_OK;
+}
+
 static tg_status set_choice(const char *what, const tg_attr_spec *s, const tg_attr *g, char *at)
 {
     if (g->type != TG_ATTR_CHOICE || !g->as.s)

@@ -123,7 +123,9 @@ tg_status tg_optim_check(const tg_optim_class *cls, const tg_optim_config *confi
             return status;
     }
     tg_status status = config->eps == 0 ? check_divisor(cls, config) : TG_OK;
-    return status || !cls->check ? status : cls->check(config);
+    if (!status && cls->check)
+        status = cls->check(config);
+    return status ? status : tg_attrs_check_choices(cls->name, cls->attrs, config);
 }
 
 /* -- what several classes' steps have ----------------------------------------------------------------------

@@ -64,7 +64,7 @@ typedef struct tg_summary {
 /* Of a model called with such inputs in the modes it has. Planned (memory.h), so that nothing is computed, drawn or
  * moved, and the inputs need no data; the modules get hooks for as long as it takes.
  *     tg_desc in;
- *     tg_desc_make(&in, TG_F32, TG_DIMS(1, 3, 224, 224), 4);
+ *     tg_desc_make(&in, TG_F32, TG_DIMS(1, 3, 224, 224));
  *     if (tg_module_summary(net, &in, 1, &summary) == TG_OK) tg_summary_print(&summary, stdout);
  * Errors are the forward's, and *out is empty then. */
 TG_API tg_status tg_module_summary(tg_module *module, const tg_desc in[], size_t n_in, tg_summary *out);

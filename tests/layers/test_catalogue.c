@@ -115,6 +115,30 @@ START_TEST(arguments_are_refused)
 }
 END_TEST
 
+/* A word of an options struct is a number there: one that is none of the choices is refused as well. */
+START_TEST(words_of_structs_are_refused)
+{
+    static const int64_t wrong[] = {-1, 4, 1000000, (int64_t)1 << 40, -((int64_t)1 << 40)};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        tg_conv_options conv = tg_conv_defaults(2, 2, 3);
+        conv.padding_mode = wrong[i];
+        ck_assert_ptr_null(tg_nn_conv2d_with(rt, &conv));
+        ck_assert_msg(strstr(tg_error_message(), "Conv2d: padding_mode is") != NULL, "%s", tg_error_message());
+        ck_assert_ptr_null(tg_nn_conv_transpose2d_with(rt, &conv));
+        tg_lbfgs_options lbfgs = tg_lbfgs_defaults();
+        lbfgs.line_search_fn = wrong[i];
+        tg_module *net = tg_nn_linear(rt, 2, 2);
+        ck_assert_ptr_null(tg_optim_lbfgs(rt, tg_module_parameters(net), &lbfgs));
+        ck_assert_msg(strstr(tg_error_message(), "LBFGS: line_search_fn is") != NULL, "%s", tg_error_message());
+        tg_module_destroy(net);
+    }
+    tg_conv_options more = tg_conv_defaults(2, 2, 3);
+    more.output_padding = (tg_ints){1, {1}};
+    ck_assert_ptr_null(tg_nn_conv2d_with(rt, &more));
+    ck_assert_msg(strstr(tg_error_message(), "output_padding") != NULL, "%s", tg_error_message());
+}
+END_TEST
+
 /* A module inside a Sequential, an input that it does not take, and the sentence behind its path. */
 static void is_refused(tg_module *m, tg_tensor *x, tg_status status, const char *words)
 {
@@ -347,6 +371,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(c, rig_open, rig_close);
     tcase_add_test(c, constructors_give_their_class);
     tcase_add_loop_test(c, arguments_are_refused, 0, (int)(sizeof refused / sizeof *refused));
+    tcase_add_test(c, words_of_structs_are_refused);
     tcase_add_test(c, inputs_are_refused);
     tcase_add_test(c, max_norm);
     tcase_add_test(c, max_norm_of_several_calls);
