@@ -188,7 +188,7 @@ static tg_status run(tg_module *m, tg_tape *tape, const stand_in *by, tg_tensor 
     tg_tensor *out[TG_LAYER_MAX_ARGS] = {NULL};
     tg_scope scope;
     tg_forward_enter(tape, &scope, mode);
-    tape->n_wanted = m->n_hooks || cls->backward[mode] ? cls->n_out : n_asked;
+    tape->n_wanted = cls->backward[mode] ? cls->n_out : n_asked; /* a hook that looks on asks for nothing */
     const uint64_t before = tg_failures();
     tg_status status = by           ? by->forward(m, tape, in[0], by->arg, out)
                        : m->n_hooks ? tg_module_call_hooked(m, tape, &scope, in, out)

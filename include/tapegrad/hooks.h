@@ -40,10 +40,12 @@ TG_API void tg_tensor_remove_hook(tg_tensor *tensor, tg_hook hook);
 
 /* Before a module's forward; in[i] may be replaced. */
 typedef tg_status (*tg_forward_pre_hook)(void *arg, tg_module *module, tg_tape *tape, tg_tensor *in[], size_t n_in);
-/* After it; out[o] may be replaced. */
+/* After it; out[o] may be replaced. A hook does not change what is computed: an output that the call does not ask for is
+ * NULL where the layer leaves it out (attention's weights, unless tg_forward_n is called for two outputs). */
 typedef tg_status (*tg_forward_hook)(void *arg, tg_module *module, tg_tape *tape, tg_tensor *const in[], size_t n_in,
                                      tg_tensor *out[], size_t n_out);
-/* The gradients of the module's outputs are complete; gy[o] may be replaced. NULL: none came. */
+/* The gradients of the module's outputs are complete; gy[o] may be replaced. NULL: none came, or there is no
+ * such output. */
 typedef tg_status (*tg_backward_pre_hook)(void *arg, tg_module *module, tg_tape *tape, tg_tensor *gy[], size_t n_out);
 /* Those of its inputs are, too; gx[i] may be replaced. gx[i] is NULL for an input that wants none; where no input wants
  * one, the hook runs when the outputs' gradients are complete. */

@@ -135,7 +135,7 @@ TG_API tg_status tg_module_add_child(tg_module *module, const char *name, tg_mod
  * bytes, returns `buf`. */
 TG_API const char *tg_module_describe(const tg_module *module, char *buf, size_t size);
 /* How many outputs the call under way asks for: those behind may stay NULL, so that what nobody asked for need not
- * be computed (attention's weights). All of them where a hook looks, or the class has a backward of its own. */
+ * be computed (attention's weights). All of them where the class has a backward of its own. A hook asks for none. */
 TG_API size_t tg_outputs_wanted(const tg_tape *tape);
 /* Are running statistics to be updated? Mode TRAIN and statistics not frozen, both as they are now. */
 TG_API bool tg_module_updates_statistics(const tg_module *module);

@@ -1,5 +1,7 @@
 /* Attention and the Transformer: masks, weights, dropout, what is refused. The golden cases have the values.
  */
+#include <tapegrad/hooks.h>
+
 #include "layers/rig.h"
 
 enum { N = 2, L = 3, S = 4, E = 6, H = 2 };
@@ -245,6 +247,77 @@ START_TEST(all_keys_masked)
 }
 END_TEST
 
+typedef struct look {
+    int calls, backward_calls;
+    bool has_weights, has_gradient_of_weights;
+} look;
+
+static tg_status look_on(void *arg, tg_module *m, tg_tape *t, tg_tensor *const x[], size_t n_in, tg_tensor *y[],
+                         size_t n_out)
+{
+    look *l = arg;
+    (void)m, (void)t, (void)x;
+    ck_assert(n_in == 5 && n_out == 2 && y[0]);
+    l->calls++;
+    l->has_weights = y[1] != NULL;
+    return TG_OK;
+}
+
+static tg_status look_back(void *arg, tg_module *m, tg_tape *t, tg_tensor *gx[], size_t n_in, tg_tensor *const gy[],
+                           size_t n_out)
+{
+    look *l = arg;
+    (void)m, (void)t, (void)gx;
+    ck_assert(n_in == 5 && n_out == 2 && (gy[0] || gy[1]));
+    l->backward_calls++;
+    l->has_gradient_of_weights = gy[1] != NULL;
+    return TG_OK;
+}
+
+static tg_status look_back_first(void *arg, tg_module *m, tg_tape *t, tg_tensor *gy[], size_t n_out)
+{
+    return look_back(arg, m, t, NULL, 5, gy, n_out);
+}
+
+/* What is computed does not depend on who looks: no second output, by which a query without a key would have NaN. */
+START_TEST(a_hook_changes_nothing)
+{
+    const bool padding[N * S] = {1, 1, 1, 1, 0, 0, 0, 1};
+    const tg_multihead_attention_options o = plain();
+    tg_module *m = attention(&o);
+    tg_tensor *q = noisy(1, DIMS(N, L, E)), *k = noisy(2, DIMS(N, S, E)), *w = NULL, *g[3];
+    tg_tensor *in[5] = {q, k, k, bools(DIMS(N, S), padding)};
+    double y[3][N * L * E], gx[3][2][N * S * E];
+    look l = {0};
+    for (int round = 0; round < 3; round++) {
+        if (round == 1)
+            ck_assert(tg_module_register_forward_hook(m, look_on, &l) != 0);
+        if (round == 2)
+            ck_assert(tg_module_register_full_backward_pre_hook(m, look_back_first, &l) &&
+                      tg_module_register_full_backward_hook(m, look_back, &l));
+        tg_tensor *out = call(m, in, NULL);
+        get(out, y[round], N * L * E);
+        gradients(out, in, g);
+        for (int i = 0; i < 2; i++) {
+            const size_t n = (size_t)numel(g[i]);
+            get(g[i], gx[round][i], n);
+            if (round == 1)
+                ck_assert_mem_eq(gx[1][i], gx[0][i], n * sizeof(double));
+            else /* what is key and value is told of both */
+                near_to(gx[round][i], gx[0][i], n, 1e-12);
+        }
+        ck_assert_mem_eq(y[round], y[0], sizeof y[0]);
+    }
+    ck_assert(l.calls == 2 && l.backward_calls == 2 && !l.has_weights && !l.has_gradient_of_weights);
+    in[3] = NULL;
+    call(m, in, &w);
+    ck_assert(l.calls == 3 && l.has_weights && w);
+    gradients(w, in, g);
+    ck_assert(l.backward_calls == 4 && l.has_gradient_of_weights);
+    tg_module_destroy(m);
+}
+END_TEST
+
 START_TEST(dropout_in_train_mode_alone)
 {
     tg_multihead_attention_options o = plain();
@@ -399,6 +472,7 @@ static Suite *suite(void)
     tcase_add_test(t, masks_agree);
     tcase_add_test(t, layouts_agree);
     tcase_add_test(t, all_keys_masked);
+    tcase_add_test(t, a_hook_changes_nothing);
     tcase_add_test(t, dropout_in_train_mode_alone);
     tcase_add_test(t, causal_stacks_do_not_look_ahead);
     tcase_add_test(t, refusals);
