@@ -1,4 +1,5 @@
 /* The pooling layers: a table, and one forward for both modes. */
+#include <math.h>
 #include <string.h>
 
 #include "autograd/operators/operators.h"
@@ -221,8 +222,9 @@ static tg_status pool_init(tg_module *m, const void *attrs)
     if (!status && row->run == avg_pool && row->n > 1 && o->divisor_override == 0)
         status = tg_fail(NULL, TG_EINVAL, "%s: divisor_override is 0, expected another number or None",
                          m->cls->name);
-    if (!status && row->run == lp_pool && !(o->norm_type != 0))
-        status = tg_fail(NULL, TG_EINVAL, "%s: norm_type is 0, expected another number", m->cls->name);
+    if (!status && row->run == lp_pool && !(fabs(o->norm_type) > 0))
+        status = tg_fail(NULL, TG_EINVAL, "%s: norm_type is %g, expected a number other than 0", m->cls->name,
+                         o->norm_type);
     if (!status && m->cls->flags & TG_LAYER_RANDOM)
         status = check_fractional(m, o, row->n);
     if (!status && o->return_indices && row->with_indices)

@@ -1,6 +1,7 @@
 /* Pooling: windows that move over the last one to three dims. */
 #include "autograd/operators/checks.h"
 
+#include <math.h>
 #include <string.h>
 
 /* -- infer ---------------------------------------------------------------------------------------------- */
@@ -507,7 +508,8 @@ tg_tensor *tg_avg_pool(tg_tape *tape, tg_tensor *x, size_t n, const tg_pool_opti
     return without_batch(tape, tg_row1(tape, &row_avg_pool, x, &a, NULL), single);
 }
 
-/* The sum of x^p is 0 where it all cancels; a root has no slope there, and the relu lets none through. */
+/* The sum of x^p is 0 where it all cancels; a root has no slope there, and the relu lets none through. The limits of an
+ * infinite p are the largest and the smallest |x|. */
 tg_tensor *tg_lp_pool(tg_tape *tape, tg_tensor *x, size_t n, double p, const tg_pool_options *options)
 {
     tg_ints size = {0};
@@ -516,7 +518,19 @@ tg_tensor *tg_lp_pool(tg_tape *tape, tg_tensor *x, size_t n, double p, const tg_
     x = with_batch(tape, x, "lp_pool", n, options, &size, &single);
     if (!x || !takes(tape, "lp_pool", options, false, false))
         return NULL;
+    if (!(fabs(p) > 0)) {
+        tg_fail(tape, TG_EINVAL, "lp_pool: p is %g, expected a number other than 0", p);
+        return NULL;
+    }
     tg_pool_attrs a = windows_of(options, &size);
+    if (isinf(p)) {
+        tg_tensor *out[2] = {NULL};
+        x = tg_abs(tape, x);
+        x = p < 0 ? tg_neg(tape, x) : x;
+        if (!x || tg_apply(tape, &row_max_pool, &x, 1, &a, NULL, out))
+            return NULL;
+        return without_batch(tape, p < 0 ? tg_neg(tape, out[0]) : out[0], single);
+    }
     for (int64_t k = 0; k < size.n; k++)
         count *= (double)a.kernel.v[k];
     x = tg_row1(tape, &row_avg_pool, tg_pow_scalar(tape, x, p), &a, NULL);

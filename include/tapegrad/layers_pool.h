@@ -22,7 +22,7 @@ TG_API tg_module *tg_nn_avg_pool1d(tg_runtime *rt, int64_t kernel_size);
 TG_API tg_module *tg_nn_avg_pool2d(tg_runtime *rt, int64_t kernel_size);
 TG_API tg_module *tg_nn_avg_pool3d(tg_runtime *rt, int64_t kernel_size);
 TG_API tg_module *tg_nn_avg_pool_with(tg_runtime *rt, size_t n, const tg_pool_options *options);
-/* (Σ x^norm_type)^(1/norm_type) of each window. */
+/* (Σ x^norm_type)^(1/norm_type) of each window: tg_lp_pool. TG_EINVAL for 0 and NaN. */
 TG_API tg_module *tg_nn_lp_pool1d(tg_runtime *rt, double norm_type, int64_t kernel_size);
 TG_API tg_module *tg_nn_lp_pool2d(tg_runtime *rt, double norm_type, int64_t kernel_size);
 TG_API tg_module *tg_nn_lp_pool3d(tg_runtime *rt, double norm_type, int64_t kernel_size);

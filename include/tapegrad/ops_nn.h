@@ -163,7 +163,7 @@ TG_API tg_tensor *tg_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const tg_po
 /* The mean of each window; padding counts as zeros. torch.nn.functional.avg_pool1d, 2d, 3d. */
 TG_API tg_tensor *tg_avg_pool(tg_tape *tape, tg_tensor *x, size_t n, const tg_pool_options *options);
 /* (Σ x^p)^(1/p) of each window, no padding; a window over the end counts as a whole one of its mean. No gradient where the
- * sum is 0. torch.nn.functional.lp_pool1d, 2d, 3d. */
+ * sum is 0. Of p = ∞ the largest |x|, of −∞ the smallest; TG_EINVAL for 0 and NaN. torch.nn.functional.lp_pool1d, 2d, 3d. */
 TG_API tg_tensor *tg_lp_pool(tg_tape *tape, tg_tensor *x, size_t n, double p, const tg_pool_options *options);
 /* The same of `size` windows a dim, from ⌊o·from/size⌋ to ⌈(o + 1)·from/size⌉ − 1; TG_NONE_INT keeps a dim's size.
  * torch.nn.functional.adaptive_max_pool1d, adaptive_avg_pool1d, and so on.

@@ -96,6 +96,17 @@ END_TEST
         .ints = { sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {__VA_ARGS__} }                        \
     }
 
+START_TEST(the_largest_of_an_infinite_norm)
+{
+    const double x[] = {1, -5, 2, 0}, want[] = {5, 2};
+    double got[2];
+    tg_module *m = tg_nn_lp_pool1d(rt, INFINITY, 2);
+    get(tg_forward(tape, m, input(DIMS(1, 4), x)), got, 2);
+    near_to(got, want, 2, 0);
+    tg_module_destroy(m);
+}
+END_TEST
+
 START_TEST(wrong_arguments)
 {
     const struct {
@@ -118,6 +129,14 @@ START_TEST(wrong_arguments)
          {{"kernel_size", TG_ATTR_INT, {.i = 2}}, {"divisor_override", TG_ATTR_INT, {.i = 0}}},
          2,
          "divisor_override is 0"},
+        {"LPPool1d",
+         {{"norm_type", TG_ATTR_REAL, {.f = 0}}, {"kernel_size", TG_ATTR_INT, {.i = 2}}},
+         2,
+         "norm_type is 0, expected a number other than 0"},
+        {"LPPool2d",
+         {{"norm_type", TG_ATTR_REAL, {.f = NAN}}, {"kernel_size", TG_ATTR_INT, {.i = 2}}},
+         2,
+         "norm_type is nan"},
         {"AdaptiveAvgPool1d", {{"output_size", TG_ATTR_INT, {.i = -2}}}, 1, "output_size is -2"},
         {"GroupNorm",
          {{"num_groups", TG_ATTR_INT, {.i = 3}}, {"num_channels", TG_ATTR_INT, {.i = 4}}},
@@ -143,6 +162,7 @@ static Suite *suite(void)
     tcase_add_test(t, constructors_give_their_class);
     tcase_add_test(t, indices_are_a_second_output);
     tcase_add_test(t, running_statistics_of_instances);
+    tcase_add_test(t, the_largest_of_an_infinite_norm);
     tcase_add_test(t, wrong_arguments);
     suite_add_tcase(s, t);
     return s;

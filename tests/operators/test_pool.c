@@ -77,6 +77,20 @@ START_TEST(powers)
 }
 END_TEST
 
+/* PyTorch's numbers. */
+START_TEST(infinite_powers)
+{
+    tg_tensor *x = leaf(TG_F64, DIMS(1, 1, 9), VALUES(1, -5, 2, 0, 0, 0, NAN, 3, 9));
+    tg_tensor *y = tg_lp_pool(tape, x, 1, INFINITY, POOL(.kernel = {2}, .ceil_mode = true));
+    expect(y, 0, DIMS(1, 1, 5), VALUES(5, 2, 0, NAN, 9));
+    expect(weighted_gradient(y, x), 0, DIMS(1, 1, 9), VALUES(0, -1, 2, 0, 0, 0, 0, 0, 5));
+    x = leaf(TG_F32, DIMS(1, 7), VALUES(1, -5, -2, 3, NAN, 0, -6));
+    y = tg_lp_pool(tape, x, 1, -INFINITY, POOL(.kernel = {2}, .ceil_mode = true));
+    expect(y, 0, DIMS(1, 4), VALUES(1, 2, NAN, 6));
+    expect(weighted_gradient(y, x), 0, DIMS(1, 7), VALUES(1, 0, -2, 0, 0, 0, -4));
+}
+END_TEST
+
 START_TEST(adapting)
 {
     tg_tensor *x = leaf(TG_F64, DIMS(1, 2, 5), VALUES(1, 2, 3, 4, 5, 10, 9, 8, 7, 6)), *at;
@@ -158,6 +172,8 @@ START_TEST(refusals)
                  "avg_pool: dilation is for max_pool");
     expect_error(tg_max_pool(tape, x, 1, POOL(.kernel = {2}, .exclude_pad = true), NULL), TG_EINVAL,
                  "max_pool: exclude_pad is for avg_pool");
+    expect_error(tg_lp_pool(tape, x, 1, NAN, POOL(.kernel = {2})), TG_EINVAL, "lp_pool: p is nan");
+    expect_error(tg_lp_pool(tape, x, 1, 0, POOL(.kernel = {2})), TG_EINVAL, "lp_pool: p is 0, expected");
     expect_error(tg_lp_pool(tape, x, 1, 2, POOL(.kernel = {2}, .padding = {1})), TG_EINVAL,
                  "lp_pool: there is no");
     expect_error(tg_max_pool(tape, x, 4, POOL(.kernel = {2}), NULL), TG_EINVAL, "n must be 1, 2 or 3");
@@ -222,6 +238,7 @@ static Suite *suite(void)
     tcase_add_test(t, over_the_end);
     tcase_add_test(t, special_values);
     tcase_add_test(t, powers);
+    tcase_add_test(t, infinite_powers);
     tcase_add_test(t, adapting);
     tcase_add_test(t, without_indices);
     tcase_add_test(t, large);
