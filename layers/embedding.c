@@ -80,10 +80,12 @@ static tg_status embedding_init(tg_module *m, const void *attrs)
 }
 
 /* max_norm: what was looked up is scaled down as the rows will be when the forward commits: a row's gradient is that of
- * what it then is, so the scale has none. Evaluating leaves the rows alone. */
-static tg_tensor *renorm(tg_tape *tape, tg_tensor *weight, tg_tensor *index, const tg_embedding_options *o, tg_tensor *rows)
+ * what it then is, so the scale has none. Evaluating, and what is frozen, leave the rows alone. */
+static tg_tensor *renorm(const tg_module *m, tg_tape *tape, tg_tensor *index, const tg_embedding_options *o, tg_tensor *rows)
 {
     const double scalars[] = {o->max_norm, o->norm_type};
+    const bool writes = tape->mode == TG_TRAIN && !(m->frozen & TG_FREEZE_AFFINE);
+    tg_tensor *weight = m->parameters.at[0].tensor;
     const bool recording = tg_tape_set_recording(tape, false);
     tg_tensor *norm = tg_norm_dims(tape, rows, o->norm_type, (const int64_t[]){-1}, 1, true);
     tg_tensor *scale = tg_rdiv_scalar(tape, o->max_norm, tg_add_scalar(tape, norm, 1e-7));
@@ -92,7 +94,7 @@ static tg_tensor *renorm(tg_tape *tape, tg_tensor *weight, tg_tensor *index, con
     scale = tg_where(tape, tg_gt(tape, norm, limit), tg_sub_scalar(tape, scale, 1), zero);
     tg_tensor *less = tg_mul(tape, rows, scale);
     tg_tape_set_recording(tape, recording);
-    if (!less || (tape->mode == TG_TRAIN && tg_stage(tape, &tg_row_embedding_renorm_, (tg_tensor *[]){weight, index}, 2, scalars)))
+    if (!less || (writes && tg_stage(tape, &tg_row_embedding_renorm_, (tg_tensor *[]){weight, index}, 2, scalars)))
         return NULL;
     return tg_add(tape, rows, less);
 }
@@ -101,10 +103,9 @@ static tg_status embedding_forward(tg_module *m, tg_tape *tape, tg_tensor *const
 {
     (void)n_in;
     const tg_embedding_options *o = &((const embedding_options *)m->attrs)->o;
-    tg_tensor *weight = m->parameters.at[0].tensor;
-    tg_tensor *y = tg_embedding(tape, in[0], weight, o->padding_idx, TG_NONE_REAL, 2, o->scale_grad_by_freq);
+    tg_tensor *y = tg_embedding(tape, in[0], m->parameters.at[0].tensor, o->padding_idx, TG_NONE_REAL, 2, o->scale_grad_by_freq);
     if (y && o->max_norm == o->max_norm)
-        y = renorm(tape, weight, in[0], o, y);
+        y = renorm(m, tape, in[0], o, y);
     return tg_layer_result(tape, y, out);
 }
 

@@ -210,6 +210,29 @@ START_TEST(max_norm)
 }
 END_TEST
 
+/* A frozen one gives the same rows, and its table stays; one that merely wants no gradient is written, as PyTorch's. */
+START_TEST(max_norm_of_what_is_frozen)
+{
+    const double rows[] = {3, 4, 0.3, 0.4}, want[] = {0.599999988, 0.799999984, 0.3, 0.4};
+    double got[4];
+    tg_embedding_options o = tg_embedding_defaults(2, 2);
+    o.max_norm = 1;
+    o.freeze = true;
+    tg_module *net = tg_nn_sequential(rt, tg_nn_embedding_with(rt, &o));
+    tg_tensor *weight = tg_module_tensor(net, "0.weight");
+    put(weight, rows, 4);
+    tg_tensor *index = tg_input(tape, TG_I64, DIMS(2), (const int64_t[]){0, 1});
+    for (int frozen = 1; frozen >= 0; frozen--) {
+        (frozen ? tg_module_freeze : tg_module_unfreeze)(net, TG_FREEZE_AFFINE);
+        get(tg_forward(tape, net, index), got, 4);
+        near_to(got, want, 4, 1e-9);
+        get(weight, got, 4);
+        near_to(got, frozen ? rows : want, 4, frozen ? 0 : 1e-9);
+    }
+    tg_module_destroy(net);
+}
+END_TEST
+
 /* One call of the same module on two indices in one step: all that is staged is written, each once. */
 START_TEST(max_norm_of_several_calls)
 {
@@ -374,6 +397,7 @@ static Suite *suite(void)
     tcase_add_test(c, words_of_structs_are_refused);
     tcase_add_test(c, inputs_are_refused);
     tcase_add_test(c, max_norm);
+    tcase_add_test(c, max_norm_of_what_is_frozen);
     tcase_add_test(c, max_norm_of_several_calls);
     tcase_add_test(c, embedding_gradients);
     tcase_add_test(c, draws);
