@@ -1,8 +1,6 @@
 /* torch.optim.swa_utils: averages of a model, and BatchNorm's statistics for them. */
 #include "layers/internal.h"
 
-#include <string.h>
-
 #include <tapegrad/average.h>
 #include <tapegrad/op_attrs.h>
 
@@ -178,7 +176,8 @@ void tg_averaged_set_count(tg_averaged_model *a, int64_t count)
 /* What a pass changes of each module, in the order of the walk. */
 typedef struct saved {
     tg_mode mode;
-    double momentum;
+    bool restarted;
+    double momentum; /* of one that is restarted */
 } saved;
 
 typedef struct recalibration {
@@ -188,9 +187,14 @@ typedef struct recalibration {
 
 static double *momentum_of(tg_module *m)
 {
-    return strncmp(tg_module_class_name(m), "BatchNorm", 9) == 0
-               ? &((tg_batch_norm_options *)m->attrs)->momentum
-               : NULL;
+    return &((tg_batch_norm_options *)m->attrs)->momentum;
+}
+
+/* A frozen one keeps its statistics: its forwards would not refill them. */
+static bool is_restarted(const tg_module *m)
+{
+    tg_batch_norm_facts facts;
+    return tg_batch_norm_facts_of(m, &facts) && !(m->frozen & TG_FREEZE_STATISTICS);
 }
 
 static tg_status restart(tg_module *m)
@@ -207,20 +211,22 @@ static tg_status restart(tg_module *m)
 static void count_all(recalibration *r, tg_module *m)
 {
     r->n++;
-    r->n_norms += momentum_of(m) != NULL;
+    r->n_norms += is_restarted(m);
     for (size_t i = 0; i < m->n_children; i++)
         count_all(r, m->children[i]);
 }
 
 static tg_status enter(recalibration *r, tg_module *m)
 {
-    double *momentum = momentum_of(m);
     saved *was = &r->was[r->n++];
-    *was = (saved){m->mode, momentum ? *momentum : 0};
+    *was = (saved){.mode = m->mode, .restarted = is_restarted(m)};
     m->mode = TG_TRAIN;
-    if (momentum)
-        *momentum = TG_NONE_REAL;
-    tg_status status = momentum ? restart(m) : TG_OK;
+    tg_status status = TG_OK;
+    if (was->restarted) {
+        was->momentum = *momentum_of(m);
+        *momentum_of(m) = TG_NONE_REAL;
+        status = restart(m);
+    }
     for (size_t i = 0; i < m->n_children; i++) {
         tg_status below = enter(r, m->children[i]);
         status = status ? status : below;
@@ -230,11 +236,10 @@ static tg_status enter(recalibration *r, tg_module *m)
 
 static void leave(recalibration *r, tg_module *m)
 {
-    double *momentum = momentum_of(m);
     const saved *was = &r->was[r->n++];
     m->mode = was->mode;
-    if (momentum)
-        *momentum = was->momentum;
+    if (was->restarted)
+        *momentum_of(m) = was->momentum;
     for (size_t i = 0; i < m->n_children; i++)
         leave(r, m->children[i]);
 }

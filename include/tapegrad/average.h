@@ -35,7 +35,8 @@ TG_API void tg_averaged_model_destroy(tg_averaged_model *average);
 
 /* The statistics that every BatchNorm of `model` would have, had it seen these batches with the parameters as they are:
  * statistics at their start, a pass in train mode with momentum None, nothing recorded; then modes and momentum as they
- * were. A model without BatchNorm: nothing happens. On error (the loader's or the forward's, TG_ENOMEM) the statistics
+ * were. One whose statistics are frozen (TG_FREEZE_STATISTICS) keeps them, and its count and momentum. A model without
+ * a BatchNorm that is not frozen: nothing happens. On error (the loader's or the forward's, TG_ENOMEM) the statistics
  * are of the batches so far. The loader is read from where it stands to the end of its epoch. */
 TG_API tg_status tg_update_bn(tg_tape *tape, tg_module *model, tg_loader *loader);
 /* The same with batches of your own: `next` is called after a reset of the tape and gives an input, or NULL after the

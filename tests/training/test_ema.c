@@ -155,6 +155,66 @@ START_TEST(recalibrates)
 }
 END_TEST
 
+/* A frozen one keeps its statistics, also beside one that is recalibrated. */
+START_TEST(frozen_statistics_stay)
+{
+    const tg_attr attrs[] = {{"num_features", TG_ATTR_INT, {.i = FEATURES}}};
+    tg_module *norm[2] = {tg_module_create(rt, "BatchNorm1d", attrs, 1),
+                          tg_module_create(rt, "BatchNorm1d", attrs, 1)},
+              *net = tg_module_create(rt, "Sequential", NULL, 0);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(tg_nn_sequential_append(net, i ? "free" : "frozen", norm[i]), TG_OK);
+        ck_assert_int_eq(tg_fill(tg_module_tensor(norm[i], "running_mean"), 8), TG_OK);
+        ck_assert_int_eq(tg_fill(tg_module_tensor(norm[i], "num_batches_tracked"), 3), TG_OK);
+    }
+    tg_module_freeze(norm[0], TG_FREEZE_STATISTICS);
+    feed f = {0, -1};
+    ck_assert_msg(tg_update_bn_from(tape, net, next, &f) == TG_OK, "%s", tg_tape_error(tape));
+    ck_assert_int_eq(f.next, BATCHES);
+    for (int i = 0; i < 2; i++) {
+        double mean[FEATURES];
+        int64_t tracked;
+        get(tg_module_tensor(norm[i], "running_mean"), mean, FEATURES);
+        ck_assert_int_eq(mean[0] == 8, i == 0);
+        ck_assert_int_eq(tg_tensor_read(tg_module_tensor(norm[i], "num_batches_tracked"), &tracked, 8), TG_OK);
+        ck_assert_int_eq(tracked, i ? BATCHES : 3);
+    }
+    /* Nothing but frozen ones: the batches are not asked for. */
+    f = (feed){0, -1};
+    ck_assert_int_eq(tg_update_bn_from(tape, norm[0], next, &f), TG_OK);
+    ck_assert_int_eq(f.next, 0);
+    tg_module_destroy(net);
+}
+END_TEST
+
+static tg_status same_forward(tg_module *m, tg_tape *t, tg_tensor *const in[], size_t n, tg_tensor *out[])
+{
+    (void)m;
+    (void)n;
+    out[0] = tg_square(t, in[0]);
+    return tg_tape_status(t);
+}
+
+/* A program's class of such a name is no BatchNorm: it has no options to write to. */
+START_TEST(names_say_nothing)
+{
+    static const tg_layer_class cls = {.struct_size = sizeof(tg_layer_class),
+                                       .name = "BatchNormFree",
+                                       .n_in = 1,
+                                       .n_out = 1,
+                                       .forward = {same_forward, same_forward}};
+    tg_module *own = tg_module_new(rt, &cls, NULL), *net = model();
+    ck_assert_msg(own != NULL, "%s", tg_error_message());
+    feed f = {0, -1};
+    ck_assert_int_eq(tg_update_bn_from(tape, own, next, &f), TG_OK);
+    ck_assert_int_eq(f.next, 0);
+    ck_assert_int_eq(tg_nn_sequential_append(net, "own", own), TG_OK);
+    ck_assert_msg(tg_update_bn_from(tape, net, next, &f) == TG_OK, "%s", tg_tape_error(tape));
+    ck_assert_int_eq(f.next, BATCHES);
+    tg_module_destroy(net);
+}
+END_TEST
+
 START_TEST(refuses)
 {
     tg_module *net = model(), *linear = tg_module_create(rt, "Flatten", NULL, 0);
@@ -186,6 +246,8 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, rig_open, rig_close);
     tcase_add_loop_test(t, averages, 0, N_CASES);
     tcase_add_test(t, recalibrates);
+    tcase_add_test(t, frozen_statistics_stay);
+    tcase_add_test(t, names_say_nothing);
     tcase_add_test(t, refuses);
     suite_add_tcase(s, t);
     return s;
