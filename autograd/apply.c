@@ -275,11 +275,30 @@ static tg_status check(tg_tape *tape, const application *a)
                        "the check of %s", a->op->name);
 }
 
-static tg_status apply(tg_tape *tape, application *a, tg_tensor *const in[], bool own_draw, tg_tensor *out[])
+/* What can fail before a kernel runs. */
+static tg_status check_inputs(tg_tape *tape, application *a, tg_tensor *const in[])
 {
     tg_status status = resolve_inputs(tape, a, in);
     if (status == TG_OK && (a->op->flags & TG_OP_HOST_CHECK) && !tape->rule_of)
         status = check(tape, a);
+    return status;
+}
+
+static tg_status get_ready(tg_tape *tape, application *a, tg_tensor *const in[])
+{
+    tg_status status = check_inputs(tape, a, in);
+    if (status)
+        return status;
+    tg_entry *e = tg_dispatch(tape, a->op, a->value, a->n_in, a->attrs);
+    if (!e)
+        return tape->status;
+    status = a->any & TG_V_BLOCKED ? tg_layouts_enter(tape, e, a->value) : TG_OK;
+    return status ? status : tg_ready_entry(tape, e);
+}
+
+static tg_status apply(tg_tape *tape, application *a, tg_tensor *const in[], bool own_draw, tg_tensor *out[])
+{
+    tg_status status = check_inputs(tape, a, in);
     if (status)
         return status;
     bool random = a->op->flags & TG_OP_RANDOM;
@@ -310,7 +329,7 @@ static void drop_copies(const application *a, tg_tensor *const in[])
 }
 
 static tg_status apply_row(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
-                           const void *attrs, const double *scalars, const uint64_t *draw, tg_tensor *out[])
+                           const void *attrs, const double *scalars, const uint64_t *draw, bool only_ready, tg_tensor *out[])
 {
     if (!op)
         return tg_null(tape, "tg_apply", "the operator");
@@ -350,7 +369,7 @@ static tg_status apply_row(tg_tape *tape, const tg_operator *op, tg_tensor *cons
     }
     tg_scope scope;
     tg_scope_enter(tape, &scope);
-    status = apply(tape, &a, in, draw != NULL, out);
+    status = only_ready ? get_ready(tape, &a, in) : apply(tape, &a, in, draw != NULL, out);
     if (status == TG_OK) {
         drop_copies(&a, in);
         return TG_OK;
@@ -365,11 +384,37 @@ static tg_status apply_row(tg_tape *tape, const tg_operator *op, tg_tensor *cons
 tg_status tg_apply(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
                    const void *attrs, const double *scalars, tg_tensor *out[])
 {
-    return apply_row(tape, op, in, n_in, attrs, scalars, NULL, out);
+    return apply_row(tape, op, in, n_in, attrs, scalars, NULL, false, out);
 }
 
 tg_status tg_apply_draw(tg_tape *tape, const tg_operator *op, tg_tensor *const in[], size_t n_in,
                         const void *attrs, const double *scalars, uint64_t draw, tg_tensor *out[])
 {
-    return apply_row(tape, op, in, n_in, attrs, scalars, &draw, out);
+    return apply_row(tape, op, in, n_in, attrs, scalars, &draw, false, out);
+}
+
+/* Room for what apply_row and tg_run_entry take of the arena: three arrays of n_in pointers a row. */
+static tg_status reserve(tg_tape *tape, const tg_row_call calls[], size_t n)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++)
+        size += 3 * ((calls[i].n_in * sizeof(void *) + 15) & ~(size_t)15);
+    char *room = tg_arena_get(&tape->arena, size);
+    if (!room)
+        return tg_fail_again(tape, TG_ENOMEM);
+    tape->arena.next = room;
+    return TG_OK;
+}
+
+tg_status tg_apply_all(tg_tape *tape, const tg_row_call calls[], size_t n)
+{
+    tg_status status = TG_OK;
+    for (size_t i = 0; i < n && n > 1 && !status; i++)
+        status = apply_row(tape, calls[i].op, calls[i].in, calls[i].n_in, calls[i].attrs, calls[i].scalars, NULL,
+                           true, NULL);
+    if (!status && n > 1)
+        status = reserve(tape, calls, n);
+    for (size_t i = 0; i < n && !status; i++)
+        status = tg_apply(tape, calls[i].op, calls[i].in, calls[i].n_in, calls[i].attrs, calls[i].scalars, NULL);
+    return status;
 }

@@ -444,6 +444,11 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+tg_status tg_ready_entry(tg_tape *tape, const tg_entry *e)
+{
+    return scratch(tape, e->prepared.scratch_size);
+}
+
 tg_status tg_run_entry(tg_tape *tape, tg_entry *e, tg_value *const in[], tg_value *const out[],
                        const double *scalars, uint64_t draw, tg_node *node)
 {

@@ -54,8 +54,8 @@ void tg_staged_drop(tg_tape *tape, size_t first, tg_random_state next)
     tape->next = next;
 }
 
-/* All that is staged for one row becomes one call, so that it happens as a whole or not at all. */
-static tg_status commit_row(tg_tape *tape, const tg_operator *op)
+/* All that is staged for one row becomes one call. */
+static tg_status gather_row(tg_tape *tape, const tg_operator *op, tg_row_call *call)
 {
     size_t groups = 0, k = 0;
     for (size_t i = 0; i < tape->n_staged; i++)
@@ -74,7 +74,8 @@ static tg_status commit_row(tg_tape *tape, const tg_operator *op)
         memcpy(scalars + k * op->n_scalars, s->scalars, op->n_scalars * sizeof *scalars);
         k++;
     }
-    return tg_apply(tape, op, in, n_in, NULL, scalars, NULL);
+    *call = (tg_row_call){.op = op, .in = in, .n_in = n_in, .scalars = scalars};
+    return TG_OK;
 }
 
 static bool seen_before(const tg_tape *tape, size_t i)
@@ -85,13 +86,25 @@ static bool seen_before(const tg_tape *tape, size_t i)
     return false;
 }
 
+static tg_status commit_rows(tg_tape *tape)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < tape->n_staged; i++)
+        n += !seen_before(tape, i);
+    tg_row_call *calls = tg_arena_get(&tape->arena, n * sizeof *calls);
+    tg_status status = calls ? TG_OK : tg_fail_again(tape, TG_ENOMEM);
+    for (size_t i = n = 0; i < tape->n_staged && status == TG_OK; i++)
+        if (!seen_before(tape, i))
+            status = gather_row(tape, tape->staged[i].op, &calls[n++]);
+    return status ? status : tg_apply_all(tape, calls, n);
+}
+
 tg_status tg_staged_commit(tg_tape *tape)
 {
     tg_status status = tape->status;
     bool recording = tg_tape_set_recording(tape, false);
-    for (size_t i = 0; i < tape->n_staged && status == TG_OK; i++)
-        if (!seen_before(tape, i))
-            status = commit_row(tape, tape->staged[i].op);
+    if (status == TG_OK && tape->n_staged)
+        status = commit_rows(tape);
     tg_tape_set_recording(tape, recording);
     if (status == TG_OK)
         tape->committed = tape->next;

@@ -414,11 +414,10 @@ static bool one_row(const tg_group *a, const tg_group *b)
            memcmp(a->row.attrs, b->row.attrs, sizeof a->row.attrs) == 0;
 }
 
-/* The n-th group of the call: parameter i's. */
-static tg_status gather(tg_optimizer *o, tg_tape *tape, size_t i, size_t n)
+/* The n-th parameter of the step is the i-th; its group of the call starts at `in` and `scalars`. */
+static tg_status gather(tg_optimizer *o, tg_tape *tape, size_t i, size_t n, tg_tensor **in, double *scalars)
 {
     const tg_group *g = &o->group[o->group_of[i]];
-    tg_tensor **in = o->in + n * g->op->period;
     tg_desc d;
     tg_status status = tg_tensor_desc(o->parameter[i], &d);
     if (status)
@@ -437,7 +436,7 @@ static tg_status gather(tg_optimizer *o, tg_tape *tape, size_t i, size_t n)
         .desc = &d,
     };
     o->active[n] = i;
-    o->cls->scalars(&now, o->scalars + n * g->op->n_scalars);
+    o->cls->scalars(&now, scalars);
     return o->cls->direction ? o->cls->direction(o, tape, i, in) : TG_OK;
 }
 
@@ -452,16 +451,39 @@ static void commit(tg_optimizer *o, size_t n)
     }
 }
 
-/* All groups whose row is that of group g. */
-static tg_status step_row(tg_optimizer *o, tg_tape *tape, const tg_group *g)
+/* All groups whose row is that of group g: a call behind the *n parameters of those before it. */
+static tg_status gather_row(tg_optimizer *o, tg_tape *tape, const tg_group *g, size_t *n, tg_row_call *call)
 {
-    size_t n = 0;
     tg_status status = TG_OK;
-    for (size_t i = 0; i < o->n && !status; i++)
-        if (one_row(&o->group[o->group_of[i]], g) && tg_tensor_grad(o->parameter[i]))
-            status = gather(o, tape, i, n++);
-    if (!status && n)
-        status = tg_apply(tape, g->op, o->in, n * g->op->period, g->row.attrs, o->scalars, NULL);
+    tg_tensor **in = o->in + *n * TG_OPTIM_IN;
+    double *scalars = o->scalars + *n * TG_OPTIM_SCALARS;
+    *call = (tg_row_call){.op = g->op, .in = in, .attrs = g->row.attrs, .scalars = scalars};
+    for (size_t i = 0; i < o->n && !status; i++) {
+        if (!one_row(&o->group[o->group_of[i]], g) || !tg_tensor_grad(o->parameter[i]))
+            continue;
+        status = gather(o, tape, i, (*n)++, in + call->n_in, scalars);
+        call->n_in += g->op->period;
+        scalars += g->op->n_scalars;
+    }
+    return status;
+}
+
+static tg_status step_rows(tg_optimizer *o, tg_tape *tape)
+{
+    size_t n = 0, n_calls = 0;
+    tg_row_call *calls = tg_arena_get(&tape->arena, o->n_groups * sizeof *calls);
+    tg_status status = calls ? TG_OK : tg_fail_again(tape, TG_ENOMEM);
+    for (size_t g = 0; g < o->n_groups && !status; g++) {
+        size_t first = 0;
+        while (!one_row(&o->group[first], &o->group[g]))
+            first++;
+        if (first != g)
+            continue;
+        status = gather_row(o, tape, &o->group[g], &n, &calls[n_calls]);
+        n_calls += calls[n_calls].n_in != 0;
+    }
+    if (!status)
+        status = tg_apply_all(tape, calls, n_calls);
     if (!status)
         commit(o, n);
     return status;
@@ -492,13 +514,7 @@ tg_status tg_optimizer_step(tg_optimizer *o, tg_tape *tape)
     bool recording = tg_tape_set_recording(tape, false);
     tg_scope scope;
     tg_scope_enter(tape, &scope);
-    for (size_t g = 0; g < o->n_groups && !status; g++) {
-        size_t first = 0;
-        while (!one_row(&o->group[first], &o->group[g]))
-            first++;
-        if (first == g)
-            status = step_row(o, tape, &o->group[g]);
-    }
+    status = step_rows(o, tape);
     tg_scope_leave(tape, &scope, NULL, 0); /* the directions */
     tg_tape_set_recording(tape, recording);
     return status;

@@ -139,7 +139,8 @@ TG_API tg_muon_options tg_muon_defaults(void); /* 1e-3, 0.1, 0.95, true, {3.4445
  * dtype. A step is up to max_iter iterations: a direction from the last history_size gradients, then as far as lr says,
  * or with TG_LBFGS_STRONG_WOLFE to where the Wolfe conditions hold. It ends where no gradient is above tolerance_grad, or
  * loss and parameters change by less than tolerance_change. A step that fails leaves the parameters as they were and
- * forgets the history. Memory: 2·history_size + 5 (line search: 9) times the parameters. */
+ * forgets the history; what the closure's own forwards did before (running statistics, random draws) stays, they are the
+ * program's. Memory: 2·history_size + 5 (line search: 9) times the parameters. */
 enum { TG_LBFGS_NO_SEARCH, TG_LBFGS_STRONG_WOLFE };
 typedef struct tg_lbfgs_options {
     size_t struct_size;
@@ -226,7 +227,8 @@ TG_API tg_status tg_optimizer_set_group_lr(tg_optimizer *optimizer, size_t group
 
 /* Updates every parameter that has a gradient, in one operator call over all, and consumes the gradients. A
  * parameter without one is skipped: no decay, no momentum, and its own count of steps stays. On error nothing
- * has changed and the gradients are still there; a tape that carries an error already makes this return it.
+ * has changed and the gradients are still there; a tape that carries an error already makes this return it. (Groups of
+ * several rows: of what a kernel or a watch, as anomaly mode, finds only once rows run, those before it have happened.)
  * From the second step on it allocates nothing. */
 TG_API tg_status tg_optimizer_step(tg_optimizer *optimizer, tg_tape *tape);
 /* Drops the gradients without a step. */

@@ -447,6 +447,60 @@ START_TEST(failing_and_later_steps)
 }
 END_TEST
 
+/* Two groups whose steps are two rows: where an allocation fails, neither has taken its step. */
+START_TEST(two_rows_or_none)
+{
+    enum { EACH = 9 };
+    const tg_attr momentum = {"momentum", TG_ATTR_REAL, {.f = 0.9}};
+    int failures = 0;
+    for (long at = 1;; at++) {
+        tg_tensor *p[2 * EACH];
+        tg_optimizer *o = NULL;
+        double first[2 * EACH][SMALL], got[SMALL];
+        /* A tape of its own: nothing is prepared yet. */
+        tg_tape *usual = tape;
+        ck_assert_int_eq(tg_tape_open(&tape, rt), TG_OK);
+        for (int i = 0; i < 2 * EACH; i++) {
+            p[i] = small(i, DIMS(2, 3));
+            get(p[i], first[i], SMALL);
+            give(p[i], 1, i);
+        }
+        static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i"};
+        const tg_named_tensors plain = {.n = EACH, .name = names, .tensor = p},
+                               moving = {.n = EACH, .name = names, .tensor = p + EACH};
+        o = tg_optim_create(rt, "SGD", &plain, NULL, 0);
+        ck_assert_int_eq(tg_optimizer_add_group(o, &moving, &momentum, 1), TG_OK);
+        rig_fail_at = rig_calls + at;
+        tg_status status = tg_optimizer_step(o, tape);
+        rig_fail_at = 0;
+        for (int i = 0; i < 2 * EACH; i++) {
+            get(p[i], got, SMALL);
+            ck_assert_msg((memcmp(got, first[i], sizeof got) == 0) == (status != TG_OK),
+                          "allocation %ld, parameter %d", at, i);
+            ck_assert_int_eq(tg_tensor_grad(p[i]) != NULL, status != TG_OK);
+        }
+        ck_assert_int_eq(tg_optimizer_steps(o, "a"), status == TG_OK);
+        if (status) {
+            failures++;
+            ck_assert_int_eq(status, TG_ENOMEM);
+            ck_assert_ptr_null(tg_optimizer_state(o, "a", "momentum_buffer"));
+            tg_tape_clear_error(tape);
+            step(o);
+            get(p[EACH], got, SMALL);
+            ck_assert_int_ne(memcmp(got, first[EACH], sizeof got), 0);
+        }
+        tg_optimizer_destroy(o);
+        for (int i = 0; i < 2 * EACH; i++)
+            tg_tensor_destroy(p[i]);
+        tg_tape_close(tape);
+        tape = usual;
+        if (!status)
+            break;
+    }
+    ck_assert_int_ge(failures, EACH);
+}
+END_TEST
+
 START_TEST(state_by_name)
 {
     tg_tensor *p[] = {small(0, DIMS(SMALL)), small(1, DIMS(SMALL))};
@@ -524,6 +578,7 @@ static Suite *suite(void)
     tcase_add_test(t, no_decay);
     tcase_add_test(t, refuses_groups);
     tcase_add_test(t, failing_and_later_steps);
+    tcase_add_test(t, two_rows_or_none);
     tcase_add_test(t, state_by_name);
     tcase_add_test(t, refuses);
     suite_add_tcase(s, t);
