@@ -43,7 +43,7 @@ static tg_status copy_tensor(copying *c, const tg_module *from, const tg_part *p
     if (!status)
         status = tg_tensor_desc(q->tensor, &e);
     if (!status && (d.dtype != e.dtype || !tg_desc_same_dims(&d, &e)))
-        status = differs(from, "shape of", p->name);
+        status = differs(from, d.dtype != e.dtype ? "dtype of" : "shape of", p->name);
     if (!status)
         status = tg_grow(c->a, &c->pair, &c->capacity, c->n + 1, sizeof *c->pair);
     if (status)
@@ -71,8 +71,13 @@ static tg_status add_part(copying *c, tg_module *to, const tg_part *p, bool para
         return status;
     if (!p->owned)
         return tg_module_tie_parameter(to, p->name, copy_of(c, p->tensor));
-    return parameter ? tg_module_add_parameter(to, p->name, d.dim, (size_t)d.ndim, NULL)
-                     : tg_module_add_buffer(to, p->name, (tg_dtype)d.dtype, d.dim, (size_t)d.ndim, NULL);
+    if (!parameter)
+        return tg_module_add_buffer(to, p->name, (tg_dtype)d.dtype, d.dim, (size_t)d.ndim, NULL);
+    const tg_dtype now = to->rt->dtype;
+    to->rt->dtype = (tg_dtype)d.dtype;
+    status = tg_module_add_parameter(to, p->name, d.dim, (size_t)d.ndim, NULL);
+    to->rt->dtype = now;
+    return status;
 }
 
 static tg_status copy_parts(copying *c, tg_module *to, const tg_module *from, bool parameters)
@@ -119,6 +124,24 @@ static tg_status bring(copying *c, tg_module *to, const tg_module *from)
                                                 : differs(from, "number of children", "");
 }
 
+/* What the runtime's dtype was when the module was made, as far as its tensors tell. */
+static bool find_dtype(const tg_module *m, tg_dtype *out)
+{
+    const tg_parts *both[] = {&m->parameters, &m->buffers};
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < both[k]->n; i++) {
+            const tg_part *p = &both[k]->at[i];
+            if (!p->owned || !tg_dtype_is_float(tg_tensor_dtype(p->tensor)))
+                continue;
+            *out = tg_tensor_dtype(p->tensor);
+            return true;
+        }
+    for (size_t i = 0; i < m->n_children; i++)
+        if (find_dtype(m->children[i], out))
+            return true;
+    return false;
+}
+
 static tg_module *make(copying *c, const tg_module *from)
 {
     const tg_layer_class *cls = from->cls;
@@ -137,7 +160,10 @@ static tg_module *make(copying *c, const tg_module *from)
         t = copy_of(c, t);
         memcpy(attrs + s->offset, &t, sizeof t);
     }
+    const tg_dtype now = from->rt->dtype;
+    find_dtype(from, &from->rt->dtype);
     tg_module *to = tg_module_new(from->rt, cls, attrs);
+    from->rt->dtype = now;
     tg_free(c->a, attrs);
     if (!to || bring(c, to, from) == TG_OK)
         return to;

@@ -199,6 +199,26 @@ START_TEST(every_layer_copies)
 }
 END_TEST
 
+/* A copy is of the original's dtypes, whatever the runtime makes by now. */
+START_TEST(a_copy_keeps_its_dtypes)
+{
+    tg_module *m = model();
+    ck_assert_int_eq(tg_runtime_set_dtype(rt, TG_F32), TG_OK);
+    tg_module *late = tg_nn_linear(rt, 2, 2);
+    ck_assert_int_eq(tg_nn_sequential_append(m, "late", late), TG_OK);
+    tg_module *copy = tg_module_copy(m);
+    ck_assert_msg(copy != NULL, "%s", tg_error_message());
+    ck_assert_int_eq(tg_runtime_dtype(rt), TG_F32);
+    ck_assert_int_eq(tg_tensor_dtype(tg_module_tensor(copy, "0.0.weight")), TG_F64);
+    ck_assert_int_eq(tg_tensor_dtype(tg_module_tensor(copy, "0.1.running_var")), TG_F64);
+    ck_assert_int_eq(tg_tensor_dtype(tg_module_tensor(copy, "late.weight")), TG_F32);
+    ck_assert_uint_eq(checksum(copy), checksum(m));
+    ck_assert_int_eq(tg_runtime_set_dtype(rt, TG_F64), TG_OK);
+    tg_module_destroy(copy);
+    tg_module_destroy(m);
+}
+END_TEST
+
 START_TEST(no_memory_for_a_copy)
 {
     tg_module *m = model();
@@ -324,6 +344,7 @@ static Suite *suite(void)
     tcase_add_test(t, ties_stay_inside_the_copy);
     tcase_add_test(t, what_init_makes_and_what_came_later);
     tcase_add_test(t, every_layer_copies);
+    tcase_add_test(t, a_copy_keeps_its_dtypes);
     tcase_add_test(t, no_memory_for_a_copy);
     tcase_add_test(t, over_all_modules);
     tcase_add_test(t, a_tree_that_grows_under_a_walk);
