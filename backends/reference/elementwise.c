@@ -105,9 +105,8 @@ OR_WHOLE(mul_scalar)
 OR_WHOLE(pow_scalar)
 
 /* where selects bits, so it needs to know sizes only. */
-#define WHERE_LOOP(suffix, TYPE)                                                                             \
-    TG_REF_CLONES static void where_##suffix(int64_t blocks, void *out, const void *const *in,               \
-                                             const double *k)                                                \
+#define WHERE_LOOP(suffix, TYPE, clones)                                                                     \
+    clones static void where_##suffix(int64_t blocks, void *out, const void *const *in, const double *k)     \
     {                                                                                                        \
         TYPE *restrict dst = out;                                                                            \
         const uint8_t *restrict condition = in[0];                                                           \
@@ -120,9 +119,9 @@ OR_WHOLE(pow_scalar)
             dst[i] = (a[i] & mask) | (b[i] & (TYPE)~mask);                                                   \
         }                                                                                                    \
     }
-WHERE_LOOP(8, uint8_t)
-WHERE_LOOP(32, uint32_t)
-WHERE_LOOP(64, uint64_t)
+WHERE_LOOP(8, uint8_t, )
+WHERE_LOOP(32, uint32_t, TG_REF_CLONES)
+WHERE_LOOP(64, uint64_t, )
 
 static tg_status run_where(tg_backend_state *s, const tg_call *c, const tg_prepared *p, const tg_run *r)
 {

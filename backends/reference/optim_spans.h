@@ -69,7 +69,7 @@ static void SPAN(adam)(REAL *restrict weights, const REAL *restrict grad, REAL *
     }
 }
 
-SPAN(TG_REF_CLONES)
+SPAN(TG_REF_TWO_CLONES)
 static void SPAN(scale)(REAL *restrict dst, size_t n, const double *s)
 {
     const REAL factor = (REAL)s[0];
@@ -78,7 +78,7 @@ static void SPAN(scale)(REAL *restrict dst, size_t n, const double *s)
 }
 
 /* Eight lanes, so that the order of the sum is fixed and the loop is a vector's. */
-SPAN(TG_REF_CLONES)
+SPAN(TG_REF_TWO_CLONES)
 static double SPAN(sum_squares)(const REAL *restrict src, size_t n)
 {
     double lane[8] = {0};

@@ -114,7 +114,7 @@ static void TYPED(sum_columns)(const plan *p, const T *x, int64_t m, int64_t wid
 }
 
 /* The largest (sign 1) or smallest (sign −1) of one output's values: sign·x is compared, NaN wins. */
-TYPED(TG_REF_CLONES)
+TYPED(TG_REF_TWO_CLONES)
 static T TYPED(extremum_run)(const T *x, int64_t n, T sign, T best)
 {
     T lane[LANES];

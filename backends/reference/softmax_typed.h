@@ -219,7 +219,7 @@ static T NAME(logsumexp_one)(const T *x, const span *s)
 }
 
 /* The same of w ≤ WIDTH neighbouring columns. An infinite maximum is not taken off: NaN would be the difference. */
-NAME(TG_REF_CLONES) static void NAME(logsumexp_columns)(T *y, const T *x, int64_t n, int64_t step, int64_t w)
+NAME(TG_REF_TWO_CLONES) static void NAME(logsumexp_columns)(T *y, const T *x, int64_t n, int64_t step, int64_t w)
 {
     T max[WIDTH], e[WIDTH];
     double sum[WIDTH] = {0};
