@@ -53,7 +53,7 @@ static inline REAL SPAN(lerp)(const SPAN(adam_scalars) * k, REAL from, REAL to)
     return k->far ? to - (to - from) * k->rest : from + k->lerp * (to - from);
 }
 
-SPAN(TG_REF_CLONES)
+SPAN(TG_REF_TWO_CLONES)
 static void SPAN(adam)(REAL *restrict weights, const REAL *restrict grad, REAL *restrict avg,
                        REAL *restrict avg_sq, size_t n, const double *s, REAL sign)
 {
