@@ -306,7 +306,10 @@ START_TEST(a_hook_changes_nothing)
             else /* what is key and value is told of both */
                 near_to(gx[round][i], gx[0][i], n, 1e-12);
         }
-        ck_assert_mem_eq(y[round], y[0], sizeof y[0]);
+        if (round < 2)
+            ck_assert_mem_eq(y[round], y[0], sizeof y[0]);
+        else /* whose node takes key and value apart: two products, where a backend may round otherwise than in one */
+            near_to(y[round], y[0], N * L * E, 1e-12);
     }
     ck_assert(l.calls == 2 && l.backward_calls == 2 && !l.has_weights && !l.has_gradient_of_weights);
     in[3] = NULL;
