@@ -42,10 +42,6 @@ tg_accept tg_dnnl_attention_accept(tg_backend_state *s, const tg_call *c, const 
                                        : "oneDNN has kernels for f32 only";
             return TG_REFUSE;
         }
-    if (!TG_DNNL_ATTENTION) {
-        *reason = "large products of a block are wrong with oneDNN 3.12";
-        return TG_DECLINE;
-    }
     const tg_attention_view w = tg_attention_make(c);
     const tg_attention_matrix *all[] = {&w.q, &w.k, &w.v, &w.y};
     for (int i = 0; i < 4; i++)

@@ -14,8 +14,6 @@ typedef dnnl_memory_desc_t tg_dnnl_box;
 
 /* And to batch_norm's? 3.0 to 3.11 reject it. */
 #define TG_DNNL_BATCH_NORM_BACKWARD_SHIFT (DNNL_VERSION_MAJOR < 3)
-/* Are the products of attention's blocks right? With 3.12 large ones are not, on Debian's sid; no other 3.x was tried. */
-#define TG_DNNL_ATTENTION (DNNL_VERSION_MAJOR < 3)
 
 #if DNNL_VERSION_MAJOR >= 3
 
