@@ -180,10 +180,9 @@ static bool repeats(const tg_desc *d, int rank, int i)
 
 /* An operand of a batch as the primitive sees it: a dim that repeats one matrix has size 1. A dim of size 1 goes past
  * all of those behind it: oneDNN 3.7 computes wrong products where its stride is that of one of them. */
-static tg_dnnl_md batched(tg_dnnl_maker *m, const tg_desc *d)
+static void see(const tg_desc *d, int rank, int64_t *dims, int64_t *strides)
 {
-    int64_t dims[TG_MAX_DIM], strides[TG_MAX_DIM];
-    int rank = m->c->out->ndim, lead = rank - d->ndim;
+    const int lead = rank - d->ndim;
     int64_t extent = 1;
     for (int i = rank; i-- > 0;) {
         dims[i] = repeats(d, rank, i) ? 1 : d->dim[i - lead];
@@ -191,7 +190,41 @@ static tg_dnnl_md batched(tg_dnnl_maker *m, const tg_desc *d)
         if (dims[i] * strides[i] > extent)
             extent = dims[i] * strides[i];
     }
-    return tg_dnnl_strided(m, rank, dims, strides);
+}
+
+static tg_dnnl_md batched(tg_dnnl_maker *m, const tg_desc *d)
+{
+    int64_t dims[TG_MAX_DIM], strides[TG_MAX_DIM];
+    see(d, m->c->out->ndim, dims, strides);
+    return tg_dnnl_strided(m, m->c->out->ndim, dims, strides);
+}
+
+/* Do matrices lie one after the other in the order of the batch's dims, `step` apart? */
+static bool in_order(int rank, const int64_t *dims, const int64_t *strides, int64_t step)
+{
+    for (int i = rank - 2; i-- > 0;) {
+        if (dims[i] > 1 && strides[i] != step)
+            return false;
+        step *= dims[i];
+    }
+    return true;
+}
+
+/* Does oneDNN take other matrices than an operand's? 3.7 to 3.12 hold several dims of a batch for one where the largest
+ * stride is as many times the least, rounded down, as there are matrices (is_batch_layout_trivial in its
+ * brgemm_matmul_utils.cpp; right since 3.13). 3.12 takes rows, k = 1, of a batch as if nothing lay between them. */
+static bool misread(const tg_desc *d, int rank, int64_t batch, bool rows)
+{
+    int64_t dims[TG_MAX_DIM], strides[TG_MAX_DIM];
+    see(d, rank, dims, strides);
+    if (rows && strides[rank - 1] == 1 && !in_order(rank, dims, strides, dims[rank - 1]))
+        return true;
+    int64_t least = strides[0], most = strides[0];
+    for (int i = 1; i < rank - 2; i++) {
+        least = strides[i] < least ? strides[i] : least;
+        most = strides[i] > most ? strides[i] : most;
+    }
+    return rank > 3 && least > 0 && most / least == batch && !in_order(rank, dims, strides, strides[rank - 3]);
 }
 
 /* -- which products
@@ -233,6 +266,13 @@ tg_accept tg_dnnl_can_matmul(const tg_call *c, const char **reason)
             *reason = "both operands repeat along a dim of the batch: oneDNN computes one product of them";
             return TG_DECLINE;
         }
+    tg_dnnl_gemm g;
+    const int64_t batch = batch_of(c->out), k = c->in[0]->dim[c->in[0]->ndim - 1];
+    if (!merges(c, &g) && batch > 1 &&
+        (misread(c->in[0], rank, batch, false) || misread(c->in[1], rank, batch, k == 1))) {
+        *reason = "some releases of oneDNN read other matrices of a batch of these strides";
+        return TG_DECLINE;
+    }
     return readable(c, false, reason);
 }
 

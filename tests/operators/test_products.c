@@ -87,6 +87,67 @@ static void watch(void *arg, tg_tape *t, const tg_operator *op, tg_tensor *const
             largest = tg_tensor_count(out[i]);
 }
 
+/* One of the ways that four dims can lie: in any order, with a gap behind each or none. */
+static tg_tensor *laid_somehow(tg_dtype dtype, const int64_t *dims, unsigned *state)
+{
+    int64_t order[] = {0, 1, 2, 3}, base[4], back[4];
+    double v[2000];
+    size_t n = 1;
+    for (int i = 3; i > 0; i--) {
+        const int j = (int)((noise(state) + 1) / 2 * (i + 1));
+        const int64_t kept = order[i];
+        order[i] = order[j];
+        order[j] = kept;
+    }
+    for (int i = 0; i < 4; i++) {
+        base[i] = dims[order[i]] + (noise(state) > 0.3);
+        back[order[i]] = i;
+        n *= (size_t)base[i];
+    }
+    ck_assert_uint_le(n, 2000);
+    for (size_t i = 0; i < n; i++)
+        v[i] = noise(state);
+    tg_tensor *x = tg_permute_dims(tape, tg_to(tape, tensor(TG_F64, base, 4, v, n), dtype), back, 4);
+    for (int i = 0; i < 4; i++)
+        x = tg_slice(tape, x, i, 0, dims[i], 1);
+    return x;
+}
+
+static void numbers_of(const tg_tensor *x, double *v)
+{
+    ck_assert_int_eq(tg_tensor_read(x, v, (size_t)tg_tensor_count(x) * sizeof *v), TG_OK);
+}
+
+/* Some releases of oneDNN take the wrong matrices of a batch whose dims do not nest. */
+START_TEST(batches_however_they_lie)
+{
+    unsigned state = 7;
+    for (int round = 0; round < 1500; round++) {
+        const tg_dtype dtype = round % 5 ? TG_F32 : TG_F64;
+        int64_t s[5]; /* two dims of the batch, m, k, n */
+        for (int i = 0; i < 5; i++)
+            s[i] = 1 + (int64_t)((noise(&state) + 1) * 1.5);
+        tg_tensor *a = laid_somehow(dtype, (const int64_t[]){s[0], s[1], s[2], s[3]}, &state),
+                  *b = laid_somehow(dtype, (const int64_t[]){s[0], s[1], s[3], s[4]}, &state);
+        tg_tensor *y = tg_to(tape, tg_matmul(tape, a, b), TG_F64);
+        double x[81], w[81], got[81];
+        ck_assert_msg(y, "%s", tg_tape_error(tape));
+        numbers_of(tg_to(tape, a, TG_F64), x);
+        numbers_of(tg_to(tape, b, TG_F64), w);
+        numbers_of(y, got);
+        for (int64_t i = 0; i < s[0] * s[1] * s[2] * s[4]; i++) {
+            const int64_t at = i / s[4] / s[2], row = i / s[4] % s[2], col = i % s[4];
+            double sum = 0;
+            for (int64_t k = 0; k < s[3]; k++)
+                sum += x[(at * s[2] + row) * s[3] + k] * w[(at * s[3] + k) * s[4] + col];
+            ck_assert_msg(fabs(got[i] - sum) < 1e-6, "round %d: element %d of [%d, %d, %d, %d] is %g, expected %g",
+                          round, (int)i, (int)s[0], (int)s[1], (int)s[2], (int)s[4], got[i], sum);
+        }
+        tg_tape_reset(tape);
+    }
+}
+END_TEST
+
 /* A gradient that a batch shares is summed inside the product: nothing is as large as a gradient for each
  * matrix. */
 START_TEST(gradients_of_broadcast_batches)
@@ -334,6 +395,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, rig_open, rig_close);
     tcase_add_test(t, ranks);
     tcase_add_test(t, integers);
+    tcase_add_test(t, batches_however_they_lie);
     tcase_add_test(t, gradients_of_broadcast_batches);
     tcase_add_test(t, sums_with_products);
     tcase_add_test(t, contractions);
