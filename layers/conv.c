@@ -1,4 +1,5 @@
 #include <math.h>
+#include <string.h>
 
 #include "layers/internal.h"
 
@@ -105,6 +106,41 @@ static tg_status conv_init(tg_module *m, const options *o, int ndim, bool transp
     return status || !s->bias ? status : tg_init_uniform(s->bias, -bound, bound);
 }
 
+tg_status tg_layer_output_size(const tg_module *m, tg_tape *tape, tg_tensor *given, int32_t ndim, int n, int64_t *out)
+{
+    const tg_desc *d = tg_layer_desc(given);
+    const bool listed = d->dtype == TG_I64;
+    const int64_t count = !listed ? d->ndim : d->ndim == 1 ? d->dim[0] : 0;
+    int64_t all[TG_MAX_DIM];
+    if (d->dtype == TG_BOOL || (count != n && count != ndim)) {
+        char got[128];
+        return tg_layer_fail(m, tape, TG_ESHAPE,
+                             "output_size is %s, expected i64 [%d] or [%d], or f32 or f64 with so many dims",
+                             tg_desc_format(d, got, sizeof got), n, (int)ndim);
+    }
+    memcpy(all, d->dim, sizeof all);
+    const tg_status status = listed ? tg_tensor_read(given, all, (size_t)count * sizeof *all) : TG_OK;
+    memcpy(out, all + count - n, (size_t)n * sizeof *out);
+    return status ? tg_fail_again(tape, status) : TG_OK;
+}
+
+/* The output_padding that makes what x gives of this size. */
+static tg_status choose_more(const tg_module *m, tg_tape *tape, const tg_desc *x, tg_tensor *size, int64_t more[3])
+{
+    const conv_state *s = m->self;
+    const int64_t *in = x->dim + x->ndim - s->ndim, *kernel = tg_layer_desc(s->weight)->dim + 2;
+    tg_status status = tg_layer_output_size(m, tape, size, x->ndim, s->ndim, more);
+    for (int d = 0; d < s->ndim && !status && in[d] <= INT32_MAX; d++) {
+        const int64_t wanted = more[d], step = s->stride[d],
+                      least = (in[d] - 1) * step - 2 * s->padding[d] + s->dilation[d] * (kernel[d] - 1) + 1;
+        more[d] = wanted - least;
+        if (wanted < least || more[d] >= step)
+            status = tg_layer_fail(m, tape, TG_EINVAL, "output_size is %lld in dim %d, expected %lld to %lld",
+                                   (long long)wanted, d, (long long)least, (long long)(least + step - 1));
+    }
+    return status;
+}
+
 static tg_status forward_then(tg_module *m, tg_tape *tape, tg_tensor *const in[], tg_tensor *bias,
                               const tg_conv_after *after, tg_tensor *out[], bool transposed)
 {
@@ -114,12 +150,15 @@ static tg_status forward_then(tg_module *m, tg_tape *tape, tg_tensor *const in[]
     const conv_state *s = m->self;
     const tg_desc *d = tg_layer_desc(in[0]);
     tg_tensor *x = in[0], *y = NULL;
+    int64_t more[3];
     if ((d->ndim != s->ndim + 1 && d->ndim != s->ndim + 2) || d->dim[d->ndim - s->ndim - 1] != o->in_channels) {
         char got[128];
         return tg_layer_fail(m, tape, TG_ESHAPE, "got %s, expected %d or %d dims and %lld channels",
                              tg_desc_format(d, got, sizeof got), s->ndim + 1, s->ndim + 2,
                              (long long)o->in_channels);
     }
+    if (transposed && in[1] && choose_more(m, tape, d, in[1], more))
+        return tape->status;
     if (s->padded)
         x = tg_pad(tape, x, s->around, 2 * (size_t)s->ndim, modes[o->padding_mode], 0);
     if (x && !transposed)
@@ -128,8 +167,8 @@ static tg_status forward_then(tg_module *m, tg_tape *tape, tg_tensor *const in[]
     if (x && transposed)
         y = (s->ndim == 1   ? tg_conv_transpose1d
              : s->ndim == 2 ? tg_conv_transpose2d
-                            : tg_conv_transpose3d)(tape, x, s->weight, bias, s->stride, s->padding, s->more,
-                                                   o->groups, s->dilation);
+                            : tg_conv_transpose3d)(tape, x, s->weight, bias, s->stride, s->padding,
+                                                   in[1] ? more : s->more, o->groups, s->dilation);
     return tg_layer_result(tape, y, out);
 }
 
@@ -169,7 +208,7 @@ static const tg_attr_spec transposed_specs[] = {
     TG_ATTR_END,
 };
 
-static const char *const input_names[] = {"input"};
+static const char *const input_names[] = {"input", "output_size"};
 
 #define LIST(...) {sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {__VA_ARGS__}}
 #define OPTIONS(kernel_, stride_, padding_, dilation_, groups_, bias_, mode_, more_)                         \
@@ -200,7 +239,8 @@ static const tg_sample transposed1[] = {
      .attrs = OPTIONS(LIST(2), LIST(2), LIST(0), LIST(1), 1, true, 0, LIST(1))},
 };
 static const tg_sample transposed2[] = {
-    {.label = "strided, grouped", .in = INPUT(1, 2, 2, 3),
+    {.label = "strided, grouped, output_size",
+     .in = TG_SAMPLE_INPUTS({[1, 2, 2, 3], -2 : 2}, {[4, 4], constant}),
      .attrs = OPTIONS(LIST(3, 2), LIST(2, 1), LIST(1, 0), LIST(1), 2, true, 0, LIST(0))},
 };
 static const tg_sample transposed3[] = {
@@ -226,8 +266,9 @@ static const tg_sample transposed3[] = {
         .attrs = specs_,                                                                                     \
         .attrs_size = sizeof(options),                                                                       \
         .state_size = sizeof(conv_state),                                                                    \
-        .n_in = 1,                                                                                           \
+        .n_in = 1 + (transposed_),                                                                           \
         .n_out = 1,                                                                                          \
+        .optional = TG_OP_IN(1),                                                                             \
         .in_names = input_names,                                                                             \
         .init = name_##_init,                                                                                \
         .forward = {name_##_forward, name_##_forward},                                                       \

@@ -85,6 +85,10 @@ bool tg_conv_facts_of(const tg_module *m, tg_conv_facts *out);
 tg_status tg_conv_forward_then(tg_module *m, tg_tape *tape, tg_tensor *x, tg_tensor *bias, const tg_conv_after *after,
                                tg_tensor **y);
 
+/* conv.c. Reads an input called output_size: i64 numbers, or an f32 or f64 tensor that is of the size wanted; n of them, or
+ * as many as the input has dims, the last n of which count. */
+tg_status tg_layer_output_size(const tg_module *m, tg_tape *tape, tg_tensor *given, int32_t ndim, int n, int64_t *out);
+
 /* batch_norm.c. Of a BatchNorm; mean and var are NULL where this forward takes the batch's. */
 typedef struct tg_batch_norm_facts {
     int min_ndim, max_ndim;

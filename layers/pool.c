@@ -86,13 +86,19 @@ static tg_tensor *adaptive_avg_pool(tg_tape *tape, const pooling *row, const poo
     return tg_adaptive_avg_pool(tape, in[0], (size_t)row->n, size);
 }
 
-static tg_tensor *max_unpool(tg_tape *tape, const pooling *row, const pool_nn_options *o,
-                             tg_tensor *const in[], tg_tensor **indices)
+static tg_status unpool_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
 {
-    (void)indices;
-    const tg_pool_options w = windows(o, row->n);
-    return tg_max_unpool(tape, in[0], in[1], (size_t)row->n, w.kernel, o->stride.n ? w.stride : NULL,
-                         w.padding, NULL);
+    (void)n_in;
+    const int64_t n = ((const pooling *)(const void *)m->cls)->n;
+    const pool_nn_options *o = m->attrs;
+    const tg_pool_options w = windows(o, n);
+    int64_t size[3];
+    if (in[2] && tg_layer_output_size(m, tape, in[2], tg_layer_desc(in[0])->ndim, (int)n, size))
+        return tape->status;
+    return tg_layer_result(tape,
+                           tg_max_unpool(tape, in[0], in[1], (size_t)n, w.kernel, o->stride.n ? w.stride : NULL,
+                                         w.padding, in[2] ? size : NULL),
+                           out);
 }
 
 /* The size of the result, from a ratio where that was asked for; the windows must fit, or the module says so. */
@@ -298,7 +304,9 @@ static const tg_sample lp3[] = {SAMPLE("cubes", two, BLOCK, 0.5 : 2)};
 static const tg_sample to1[] = {SAMPLE("2", two, LINE, DISTINCT), SAMPLE("None", over, LINE, DISTINCT)};
 static const tg_sample to2[] = {SAMPLE("2", two, PLANE, DISTINCT)};
 static const tg_sample to3[] = {SAMPLE("2", two, BLOCK, DISTINCT)};
-static const tg_sample un1[] = {PLACED(two, 2, [3, 2, 1])};
+static const tg_sample un1[] = {
+    {.label = "places", .attrs = &two,
+     .in = TG_SAMPLE_INPUTS({[3, 2, 1], -2 : 2}, {[3, 2, 1], 0 : 2, i64, constant}, {[1], 3 : 4, i64, constant})}};
 static const tg_sample un2[] = {PLACED(two, 4, [3, 1, 1, 1])};
 static const tg_sample un3[] = {PLACED(two, 8, [2, 2, 1, 1, 1])};
 /* clang-format on */
@@ -316,7 +324,7 @@ TG_SAMPLES(un1_samples, un1)
 TG_SAMPLES(un2_samples, un2)
 TG_SAMPLES(un3_samples, un3)
 
-static const char *const input_names[] = {"input", "indices"};
+static const char *const input_names[] = {"input", "indices", "output_size"};
 
 #define ROW(NAME, N, N_IN, N_OUT, RUN, SPECS, SAMPLES, WITH, DOC)                                            \
     ROW_OF(NAME, N, N_IN, N_OUT, RUN, 0, pool_forward, SPECS, SAMPLES, WITH, DOC)
@@ -329,6 +337,7 @@ static const char *const input_names[] = {"input", "indices"};
                 .attrs_size = sizeof(pool_nn_options),                                                       \
                 .n_in = N_IN,                                                                                \
                 .n_out = N_OUT,                                                                              \
+                .optional = TG_OP_IN(2),                                                                     \
                 .in_names = input_names,                                                                     \
                 .init = pool_init,                                                                           \
                 .forward = {FORWARD, FORWARD},                                                               \
@@ -348,8 +357,8 @@ static const char *const input_names[] = {"input", "indices"};
     ROW("AdaptiveAvgPool", N, 1, 1, adaptive_avg_pool, adaptive_avg_specs, to##N##_samples, NULL,            \
         "the mean of each of output_size parts")
 #define UNPOOL(N)                                                                                            \
-    ROW("MaxUnpool", N, 2, 1, max_unpool, unpool_specs, un##N##_samples, NULL,                               \
-        "zeros, with the input at indices")
+    ROW_OF("MaxUnpool", N, 3, 1, NULL, 0, unpool_forward, unpool_specs, un##N##_samples, NULL,               \
+           "zeros, with the input at indices")
 #define FRACTIONAL(N, N_OUT, WITH)                                                                           \
     ROW_OF("FractionalMaxPool", N, 1, N_OUT, NULL, TG_LAYER_RANDOM, fractional_forward, fractional_specs,    \
            to##N##_samples, WITH, "the largest of windows that lie at random; eval: the same ones each time")

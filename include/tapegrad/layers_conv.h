@@ -36,7 +36,12 @@ TG_API tg_module *tg_nn_conv3d(tg_runtime *rt, int64_t in_channels, int64_t out_
 TG_API tg_module *tg_nn_conv1d_with(tg_runtime *rt, const tg_conv_options *options);
 TG_API tg_module *tg_nn_conv2d_with(tg_runtime *rt, const tg_conv_options *options);
 TG_API tg_module *tg_nn_conv3d_with(tg_runtime *rt, const tg_conv_options *options);
-/* tg_conv_transpose1d, 2d, 3d. weight [in, out/groups, *kernel_size] and bias [out], both from U(−b, b), b =
+/* tg_conv_transpose1d, 2d, 3d. Called with (input, output_size), the second one optional: of the sizes that stride leaves
+ * open the one wanted, in place of output_padding. It is i64, a number for each dim of the kernel or of the input; or an f32
+ * or f64 tensor that is of this size, whose elements do not matter: torch's output_size=x.size(). TG_EINVAL for one that
+ * cannot be.
+ *     tg_forward_n(tape, up, (tg_tensor *[]){y, x}, 2, &back, 1);
+ * weight [in, out/groups, *kernel_size] and bias [out], both from U(−b, b), b =
  * 1/√(out/groups·the kernel's elements). */
 TG_API tg_module *tg_nn_conv_transpose1d(tg_runtime *rt, int64_t in_channels, int64_t out_channels, int64_t kernel_size);
 TG_API tg_module *tg_nn_conv_transpose2d(tg_runtime *rt, int64_t in_channels, int64_t out_channels, int64_t kernel_size);

@@ -26,8 +26,8 @@ TG_API tg_module *tg_nn_avg_pool_with(tg_runtime *rt, size_t n, const tg_pool_op
 TG_API tg_module *tg_nn_lp_pool1d(tg_runtime *rt, double norm_type, int64_t kernel_size);
 TG_API tg_module *tg_nn_lp_pool2d(tg_runtime *rt, double norm_type, int64_t kernel_size);
 TG_API tg_module *tg_nn_lp_pool3d(tg_runtime *rt, double norm_type, int64_t kernel_size);
-/* Called with (input, indices): zeros with the input at indices; where another size than the least is wanted,
- * tg_max_unpool. */
+/* Called with (input, indices, output_size), the last one optional: zeros with the input at indices. output_size is as
+ * ConvTranspose's, less than stride away from (size − 1)·stride + kernel_size − 2·padding. */
 TG_API tg_module *tg_nn_max_unpool1d(tg_runtime *rt, int64_t kernel_size);
 TG_API tg_module *tg_nn_max_unpool2d(tg_runtime *rt, int64_t kernel_size);
 TG_API tg_module *tg_nn_max_unpool3d(tg_runtime *rt, int64_t kernel_size);
