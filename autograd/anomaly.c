@@ -98,7 +98,7 @@ void tg_text_add(char *text, size_t size, size_t *n, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    int more = vsnprintf(text + *n, size - *n, format, args);
+    int more = tg_vformat(text + *n, size - *n, format, args);
     va_end(args);
     *n = more < 0 || (size_t)more >= size - *n ? size - 1 : *n + (size_t)more;
 }

@@ -2,6 +2,7 @@
 #ifndef TG_INTERNAL_H
 #define TG_INTERNAL_H
 
+#include <locale.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <threads.h>
@@ -24,6 +25,11 @@ const char *tg_here_file(void);
 int tg_here_line(void);
 void tg_here_set(const char *file, int line);
 tg_status tg_vfail(tg_tape *tape, tg_status status, const char *format, va_list args);
+/* Numbers are read and written with a point, whatever the program's locale: between
+ *     locale_t before = tg_plain_numbers(); … uselocale(before); */
+locale_t tg_plain_numbers(void);
+/* vsnprintf with plain numbers. */
+int tg_vformat(char *buf, size_t size, const char *format, va_list args);
 /* TG_EINVAL: "WHAT: ARGUMENT is NULL". */
 tg_status tg_null(tg_tape *tape, const char *what, const char *argument);
 /* Carries on with the thread's sentence as it is (a callee has already written it). */

@@ -186,7 +186,7 @@ static void put(struct tg_profile *p, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(p->text + p->n, BUFFER - p->n, format, args);
+    int n = tg_vformat(p->text + p->n, BUFFER - p->n, format, args);
     va_end(args);
     p->n = n < 0 || (size_t)n >= BUFFER - p->n ? BUFFER - 1 : p->n + (size_t)n;
 }

@@ -103,7 +103,7 @@ tg_status tg_infer_fail(const tg_infer *q, tg_status status, const char *format,
     char text[600], shapes[300] = "";
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    tg_vformat(text, sizeof text, format, args);
     va_end(args);
     size_t n = 0;
     for (size_t i = 0; i < q->n_in && i < 6 && n < sizeof shapes - 1; i++) {

@@ -51,6 +51,7 @@ void tg_runtime_report(tg_runtime *rt, FILE *to)
 {
     if (!rt || !to)
         return;
+    const locale_t before = tg_plain_numbers();
     mtx_lock(&rt->lock);
     fprintf(to, "tapegrad report: chain %s\n", rt->chain);
     fprintf(to, "%-24s %-12s %12s %12s %12s %10s  %-24s %s\n", "operator", "backend", "calls", "ms", "fallbacks",
@@ -65,4 +66,5 @@ void tg_runtime_report(tg_runtime *rt, FILE *to)
                 r->reason);
     }
     mtx_unlock(&rt->lock);
+    uselocale(before);
 }

@@ -25,7 +25,7 @@ void tg_runtime_log(const tg_runtime *rt, tg_log_level level, const char *format
     char text[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    tg_vformat(text, sizeof text, format, args);
     va_end(args);
     rt->log(rt->log_arg, level, text);
 }

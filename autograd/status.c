@@ -60,10 +60,24 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+/* The C library's own "C", which neither needs memory nor is freed. */
+locale_t tg_plain_numbers(void)
+{
+    return uselocale(newlocale(LC_ALL_MASK, "C", (locale_t)0));
+}
+
+int tg_vformat(char *buf, size_t size, const char *format, va_list args)
+{
+    const locale_t before = tg_plain_numbers();
+    const int n = vsnprintf(buf, size, format, args);
+    uselocale(before);
+    return n;
+}
+
 tg_status tg_vfail(tg_tape *tape, tg_status status, const char *format, va_list args)
 {
     char text[sizeof message];
-    vsnprintf(text, sizeof text, format, args);
+    tg_vformat(text, sizeof text, format, args);
     if (here.file) {
         size_t n = strlen(text);
         snprintf(text + n, sizeof text - n, " (%s:%d)", base_name(here.file), here.line);

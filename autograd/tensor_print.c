@@ -123,8 +123,10 @@ tg_status tg_tensor_print(const tg_tensor *tensor, FILE *to)
     if (!data)
         return TG_ENOMEM;
     tg_status status = tg_tensor_read(tensor, data, size);
+    const locale_t before = tg_plain_numbers();
     if (status == TG_OK)
         print(&desc, data, to);
+    uselocale(before);
     tg_free(a, data);
     return status;
 }

@@ -39,8 +39,10 @@ tg_status tg_verify_environment(tg_runtime *rt, const tg_runtime_options *o)
         return TG_OK;
     size_t n = strcspn(text, ":");
     char *end = NULL;
+    const locale_t before = tg_plain_numbers();
     if (text[n])
         rt->verify_tolerance = strtod(text + n + 1, &end);
+    uselocale(before);
     if (n >= sizeof name || (end && (*end || !(rt->verify_tolerance > 0) || rt->verify_tolerance > 1)))
         return tg_fail(NULL, TG_EINVAL, "TAPEGRAD_VERIFY=%s: a backend's name is expected, or NAME:TOLERANCE", text);
     memcpy(name, text, n);

@@ -34,7 +34,9 @@ static bool parse_list(const char *text, tg_ints *ints, tg_reals *reals)
     int64_t n = 0;
     while (text && *text) {
         char *end;
+        const locale_t before = tg_plain_numbers();
         double value = strtod(text, &end);
+        uselocale(before);
         if (end == text || n == TG_MAX_DIM)
             return false;
         if (ints)

@@ -39,7 +39,7 @@ tg_status tg_layer_fail(const tg_module *module, tg_tape *tape, tg_status status
     char who[256], text[768];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    tg_vformat(text, sizeof text, format, args);
     va_end(args);
     return tg_fail(tape, status, "%s: %s", tg_module_describe(module, who, sizeof who), text);
 }

@@ -109,10 +109,12 @@ tg_status tg_summary_print(const tg_summary *summary, FILE *to)
     if (!summary || !summary->n || !to)
         return tg_fail(NULL, TG_EINVAL, "tg_summary_print: the %s",
                        to ? "summary is empty" : "stream is NULL");
+    const locale_t before = tg_plain_numbers();
     measure(summary, width);
     print_row(to, NULL, width);
     for (size_t i = 0; i < summary->n; i++)
         print_row(to, &summary->row[i], width);
     print_totals(to, summary);
+    uselocale(before);
     return ferror(to) ? tg_fail(NULL, TG_EIO, "tg_summary_print: writing failed") : TG_OK;
 }

@@ -176,6 +176,7 @@ tg_status tg_charts_write_svg(const char *path, const tg_chart *charts, size_t n
     FILE *f = fopen(path, "w");
     if (!f)
         return tg_fail(NULL, TG_EIO, "%s: cannot be opened: %s", path, strerror(errno));
+    const locale_t before = tg_plain_numbers();
     size_t width = n ? n * WIDTH : WIDTH;
     fprintf(f,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%zu\" height=\"%d\" viewBox=\"0 0 %zu %d\">\n"
@@ -189,6 +190,7 @@ tg_status tg_charts_write_svg(const char *path, const tg_chart *charts, size_t n
     for (size_t i = 0; i < n; i++)
         draw_chart(f, &charts[i], i);
     fputs("</svg>\n", f);
+    uselocale(before);
     bool failed = ferror(f) != 0;
     if (fclose(f) != 0 || failed)
         return tg_fail(NULL, TG_EIO, "%s: cannot be written: %s", path, strerror(errno));

@@ -1,3 +1,4 @@
+#include "autograd/internal.h"
 #include <tapegrad/monitor.h>
 
 #include <math.h>
@@ -46,9 +47,11 @@ static void draw(const tg_progress *p, double now)
     for (int i = full + (full < BAR && cells % 8); i < BAR; i++)
         at += (size_t)snprintf(bar + at, sizeof bar - at, " ");
     format_time(left, sizeof left, part > 0 ? seconds / part - seconds : 0);
+    const locale_t before = tg_plain_numbers();
     fprintf(p->to, "\r\033[K%s │%s│ %lld/%lld  loss %.4f  %.0f examples/s  %s left", p->label, bar,
             (long long)p->done, (long long)p->total, p->loss, seconds > 0 ? (double)p->examples / seconds : 0,
             left);
+    uselocale(before);
     fflush(p->to);
 }
 

@@ -21,7 +21,7 @@ static TG_PRINTF(3, 4) tg_status wrong(const blame *b, tg_status status, const c
     char text[TEXT];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    tg_vformat(text, sizeof text, format, args);
     va_end(args);
     return b->q ? tg_infer_fail(b->q, status, "%s", text) : tg_fail(b->tape, status, "%s: %s", b->what, text);
 }
