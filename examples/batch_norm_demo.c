@@ -73,6 +73,8 @@ static void learn(loop *l, double rate, bool normalised, history *h)
     tg_progress_end(&progress);
     tg_optimizer_destroy(l->optimizer);
     tg_module_destroy(l->net);
+    l->optimizer = NULL;
+    l->net = NULL;
 }
 
 static void draw(const loop_options *o, history with[N_RATES], history without[N_RATES])
@@ -104,19 +106,15 @@ int main(int argc, char **argv)
 {
     loop_options o = {"batch_norm_demo", .curve = "batch_norm.svg", .batch = 60, .examples = 2000, .seed = 1};
     const loop_options small = {"batch_norm_demo", .batch = 60, .examples = 500, .seed = 1};
-    loop_read_options(&o, &small, argc, argv);
-    loop l = {.o = &o};
-    tg_dataset *train, *test;
-    history *all = calloc(2 * N_RATES, sizeof *all), *with = all, *without = all + N_RATES;
-    if (!all) {
-        fprintf(stderr, "%s: out of memory\n", o.program);
-        return 1;
-    }
-    loop_check(&o, !tg_runtime_open(&l.rt, &(tg_runtime_options){.seed = o.seed}) && !tg_tape_open(&l.tape, l.rt));
-    loop_open_idx(&o, l.rt, &train, &test);
+    loop_read_image_options(&o, &small, argc, argv);
+    loop l;
+    history *all = loop_room(&o, NULL, 2 * N_RATES * sizeof *all), *with = all, *without = all + N_RATES;
+    loop_open(&l, &o);
+    loop_open_idx(&l);
     const tg_loader_options learning = {.batch_size = o.batch, .shuffle = true, .seed = o.seed, .last = TG_LAST_DROP, .flatten = true},
                             testing = {.batch_size = 500, .flatten = true};
-    loop_check(&o, !tg_loader_open(&l.train, l.rt, train, &learning) && !tg_loader_open(&l.test, l.rt, test, &testing));
+    loop_check(&o, !tg_loader_open(&l.train, l.rt, l.train_data, &learning) &&
+                       !tg_loader_open(&l.test, l.rt, l.test_data, &testing));
 
     bool faster = true;
     puts("steps to 75 % of the test images\nlearning rate   without BatchNorm   with BatchNorm");
@@ -133,12 +131,7 @@ int main(int argc, char **argv)
     if (o.curve)
         draw(&o, with, without);
 
-    tg_loader_close(l.train);
-    tg_loader_close(l.test);
-    tg_dataset_close(train);
-    tg_dataset_close(test);
-    tg_tape_close(l.tape);
-    tg_runtime_close(l.rt);
+    loop_close(&l);
     free(all);
     return faster ? 0 : 1;
 }

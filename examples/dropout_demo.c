@@ -69,6 +69,8 @@ static void learn(loop *l, double p, tg_loader *again, history *h)
     }
     tg_optimizer_destroy(l->optimizer);
     tg_module_destroy(l->net);
+    l->optimizer = NULL;
+    l->net = NULL;
 }
 
 static void draw(const loop_options *o, const history *without, const history *with)
@@ -86,26 +88,23 @@ int main(int argc, char **argv)
 {
     loop_options o = {"dropout_demo", .curve = "dropout.svg", .epochs = 60, .batch = 50, .lr = 0.05, .seed = 1};
     const loop_options small = {"dropout_demo", .epochs = 25, .batch = 50, .examples = 1000, .lr = 0.05, .seed = 1};
-    loop_read_options(&o, &small, argc, argv);
+    loop_read_image_options(&o, &small, argc, argv);
     const size_t n = (size_t)o.epochs;
-    float *x = malloc(sizeof *x * LEARNED * PIXELS);
-    int64_t *y = malloc(sizeof *y * LEARNED);
-    double *rows = calloc(6 * n, sizeof *rows);
-    if (!x || !y || !rows) {
-        fprintf(stderr, "%s: out of memory\n", o.program);
-        return 1;
-    }
-    loop l = {.o = &o};
-    tg_dataset *all, *test, *train;
+    float *x = loop_room(&o, NULL, sizeof *x * LEARNED * PIXELS);
+    int64_t *y = loop_room(&o, NULL, sizeof *y * LEARNED);
+    double *rows = loop_room(&o, NULL, 6 * n * sizeof *rows);
+    loop l;
     tg_loader *again = NULL;
-    loop_check(&o, !tg_runtime_open(&l.rt, &(tg_runtime_options){.seed = o.seed}) && !tg_tape_open(&l.tape, l.rt));
-    loop_open_idx(&o, l.rt, &all, &test);
-    tg_dataset_set_normalise(test, (tg_normalise){0, 1});
-    train = thousand(&o, l.rt, x, y);
+    loop_open(&l, &o);
+    loop_open_idx(&l);
+    tg_dataset_set_normalise(l.test_data, (tg_normalise){0, 1});
+    tg_dataset_close(l.train_data);
+    l.train_data = thousand(&o, l.rt, x, y);
     const tg_loader_options learning = {.batch_size = o.batch, .shuffle = true, .seed = o.seed},
                             testing = {.batch_size = 500, .flatten = true};
-    loop_check(&o, !tg_loader_open(&l.train, l.rt, train, &learning) && !tg_loader_open(&again, l.rt, train, &testing) &&
-                       !tg_loader_open(&l.test, l.rt, test, &testing));
+    loop_check(&o, !tg_loader_open(&l.train, l.rt, l.train_data, &learning) &&
+                       !tg_loader_open(&again, l.rt, l.train_data, &testing) &&
+                       !tg_loader_open(&l.test, l.rt, l.test_data, &testing));
 
     history without = {rows, rows + n, rows + 2 * n}, with = {rows + 3 * n, rows + 4 * n, rows + 5 * n};
     learn(&l, 0, again, &without);
@@ -115,14 +114,8 @@ int main(int argc, char **argv)
     const double last = without.test[n - 1], last_with = with.test[n - 1];
     printf("test loss after %zu epochs: %.4f without Dropout, %.4f with it\n", n, last, last_with);
 
-    tg_loader_close(l.train);
-    tg_loader_close(l.test);
     tg_loader_close(again);
-    tg_dataset_close(all);
-    tg_dataset_close(test);
-    tg_dataset_close(train);
-    tg_tape_close(l.tape);
-    tg_runtime_close(l.rt);
+    loop_close(&l);
     free(x);
     free(y);
     free(rows);

@@ -13,33 +13,19 @@ int main(int argc, char **argv)
 {
     loop_options o = {"fashion_cnn", .epochs = 3, .batch = 128, .lr = 0.05, .below = (double)INFINITY, .seed = 1};
     const loop_options small = {"fashion_cnn", .epochs = 2, .batch = 32, .examples = 960, .lr = 0.05, .below = 1.2, .seed = 1};
-    loop_read_options(&o, &small, argc, argv);
-    loop l = {.o = &o};
-    tg_dataset *train = NULL, *test = NULL;
-    loop_check(&o, !tg_runtime_open(&l.rt, &(tg_runtime_options){.seed = o.seed}) && !tg_tape_open(&l.tape, l.rt));
-    loop_open_idx(&o, l.rt, &train, &test);
+    loop l;
+    loop_read_image_options(&o, &small, argc, argv);
+    loop_open(&l, &o);
+    loop_open_idx(&l);
     const tg_loader_options training = {.batch_size = o.batch, .shuffle = true, .seed = o.seed, .last = TG_LAST_MERGE, .prefetch = true},
                             testing = {.batch_size = 500, .prefetch = true};
-    loop_check(&o, !tg_loader_open(&l.train, l.rt, train, &training) && !tg_loader_open(&l.test, l.rt, test, &testing));
+    loop_check(&o, !tg_loader_open(&l.train, l.rt, l.train_data, &training) && !tg_loader_open(&l.test, l.rt, l.test_data, &testing));
 
     l.net = model_cnn(l.rt);
     loop_check(&o, l.net);
     l.optimizer = tg_optim_sgd(l.rt, tg_module_parameters(l.net), &(tg_sgd_options){.lr = o.lr, .momentum = 0.9});
     loop_check(&o, l.optimizer);
-    if (!o.examples) {
-        l.scheduler = tg_lr_cosine_annealing(l.optimizer, o.epochs * tg_loader_batches(l.train), 0);
-        loop_check(&o, l.scheduler);
-    }
     const int status = loop_run(&l);
-
-    tg_scheduler_destroy(l.scheduler);
-    tg_optimizer_destroy(l.optimizer);
-    tg_module_destroy(l.net);
-    tg_loader_close(l.train);
-    tg_loader_close(l.test);
-    tg_dataset_close(train);
-    tg_dataset_close(test);
-    tg_tape_close(l.tape);
-    tg_runtime_close(l.rt);
+    loop_close(&l);
     return status;
 }

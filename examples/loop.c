@@ -2,66 +2,111 @@
 
 #include <getopt.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define DEBIAN_FOLDER "/usr/share/datasets/fashion-mnist"
+enum { MOST_OPTIONS = 20, LOOK = 50 };
 
 /* -- options ---------------------------------------------------------------------------------------------- */
 
-static void usage(const loop_options *o, const char *why, const char *what)
+static bool is_whole(const char *value, long long low, long long *n)
 {
+    char *end;
+    *n = strtoll(value, &end, 10);
+    return end != value && !*end && *n >= low && *n <= INT32_MAX;
+}
+
+const char *loop_whole(void *at, const char *value)
+{
+    long long n;
+    if (!is_whole(value, 1, &n))
+        return "not such a number: ";
+    *(int64_t *)at = n;
+    return NULL;
+}
+
+static const char *read_seed(void *at, const char *value)
+{
+    long long n;
+    if (!is_whole(value, 0, &n))
+        return "not such a number: ";
+    *(uint64_t *)at = (uint64_t)n;
+    return NULL;
+}
+
+static const char *read_rate(void *at, const char *value)
+{
+    char *end;
+    const double rate = strtod(value, &end);
+    if (end == value || *end || !(rate >= 0))
+        return "not a learning rate: ";
+    *(double *)at = rate;
+    return NULL;
+}
+
+const char *loop_text(void *at, const char *value)
+{
+    *(const char **)at = value;
+    return NULL;
+}
+
+/* The program's own and those of all. */
+static int all_options(loop_options *o, const loop_option *own, loop_option all[MOST_OPTIONS])
+{
+    const loop_option shared[] = {{"batch", "N", loop_whole, &o->batch},
+                                  {"lr", "X", read_rate, &o->lr},
+                                  {"seed", "N", read_seed, &o->seed},
+                                  {"curve", "FILE.svg", loop_text, &o->curve},
+                                  {"help", NULL, NULL, NULL}};
+    const int n_shared = (int)(sizeof shared / sizeof *shared);
+    int n = 0;
+    while (own[n].name && n < MOST_OPTIONS - n_shared) {
+        all[n] = own[n];
+        n++;
+    }
+    memcpy(all + n, shared, sizeof shared);
+    return n + n_shared;
+}
+
+void loop_usage(loop_options *o, const loop_option *own, const char *why, const char *what)
+{
+    FILE *to = why ? stderr : stdout;
+    loop_option all[MOST_OPTIONS];
+    const int n = all_options(o, own, all), indent = (int)strlen("usage: ") + (int)strlen(o->program);
     if (why)
-        fprintf(stderr, "%s: %s%s\n", o->program, why, what);
-    fprintf(why ? stderr : stdout,
-            "usage: %s [--small] [--epochs N] [--batch N] [--lr X] [--seed N] [--examples N] [--data DIR] [--curve FILE.svg]\n",
-            o->program);
+        fprintf(to, "%s: %s%s\n", o->program, why, what);
+    int column = fprintf(to, "usage: %s", o->program);
+    for (int i = 0; i < n; i++) {
+        if (column > 90)
+            column = fprintf(to, "\n%*s", indent, "") - 1;
+        column += all[i].value ? fprintf(to, " [--%s %s]", all[i].name, all[i].value) : fprintf(to, " [--%s]", all[i].name);
+    }
+    putc('\n', to);
     exit(why ? 2 : 0);
 }
 
-static int64_t whole(const loop_options *o, const char *value, int64_t low)
+void loop_read_options(loop_options *o, const loop_option *own, int argc, char **argv)
 {
-    char *end;
-    long long n = strtoll(value, &end, 10);
-    if (end == value || *end || n < low || n > INT32_MAX)
-        usage(o, "not such a number: ", value);
-    return n;
+    enum { FIRST = 256 };
+    loop_option all[MOST_OPTIONS];
+    struct option known[MOST_OPTIONS + 1] = {{0}};
+    const int n = all_options(o, own, all);
+    for (int i = 0; i < n; i++)
+        known[i] = (struct option){all[i].name, all[i].value ? required_argument : no_argument, NULL, FIRST + i};
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+        if (c < FIRST)
+            loop_usage(o, own, "unknown option, or one without its value: ", argv[optind - 1]);
+        const loop_option *it = &all[c - FIRST];
+        const char *wrong = it->read ? it->read(it->at, optarg) : NULL;
+        if (wrong || !it->read)
+            loop_usage(o, own, wrong, optarg);
+    }
+    if (optind < argc)
+        loop_usage(o, own, "unexpected argument ", argv[optind]);
 }
 
-void loop_read_options(loop_options *o, const loop_options *small, int argc, char **argv)
-{
-    static const struct option known[] = {
-        {"small", no_argument, NULL, 'S'},          {"epochs", required_argument, NULL, 'e'},
-        {"batch", required_argument, NULL, 'b'},    {"lr", required_argument, NULL, 'l'},
-        {"seed", required_argument, NULL, 's'},     {"data", required_argument, NULL, 'd'},
-        {"curve", required_argument, NULL, 'c'},    {"help", no_argument, NULL, 'h'},
-        {"examples", required_argument, NULL, 'n'}, {0},
-    };
-    int c;
-    char *end;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "", known, NULL)) != -1)
-        switch (c) {
-        case 'S': *o = *small; break;
-        case 'e': o->epochs = whole(o, optarg, 1); break;
-        case 'b': o->batch = whole(o, optarg, 1); break;
-        case 's': o->seed = (uint64_t)whole(o, optarg, 0); break;
-        case 'n': o->examples = whole(o, optarg, 1); break;
-        case 'd': o->data = optarg; break;
-        case 'c': o->curve = optarg; break;
-        case 'l':
-            o->lr = strtod(optarg, &end);
-            if (end == optarg || *end || !(o->lr >= 0))
-                usage(o, "not a learning rate: ", optarg);
-            break;
-        case 'h': usage(o, NULL, NULL); break;
-        default: usage(o, "unknown option, or one without its value: ", argv[optind - 1]);
-        }
-    if (optind < argc)
-        usage(o, "unexpected argument ", argv[optind]);
-}
+/* -- errors, memory, random numbers ----------------------------------------------------------------------- */
 
 void loop_check(const loop_options *o, bool good)
 {
@@ -71,54 +116,47 @@ void loop_check(const loop_options *o, bool good)
     exit(1);
 }
 
-/* -- data ------------------------------------------------------------------------------------------------- */
-
-static bool find_file(char path[4096], const char *folder, const char *set, const char *kind, int rank)
+void *loop_room(const loop_options *o, void *old, size_t bytes)
 {
-    for (int i = 0; i < 4; i++) {
-        snprintf(path, 4096, "%s/%s-%s%cidx%d-ubyte%s", folder, set, kind, i & 1 ? '.' : '-', rank, i & 2 ? ".gz" : "");
-        if (access(path, R_OK) == 0)
-            return true;
+    void *room = realloc(old, bytes);
+    if (!room) {
+        fprintf(stderr, "%s: out of memory\n", o->program);
+        exit(1);
     }
-    return false;
+    return room;
 }
 
-void loop_find_idx(const loop_options *o, const char *set, char images[4096], char labels[4096])
+uint64_t loop_random(uint64_t *state)
 {
-    const char *folder = o->data ? o->data : DEBIAN_FOLDER;
-    if (find_file(images, folder, set, "images", 3) && find_file(labels, folder, set, "labels", 1))
-        return;
-    fprintf(stderr,
-            "%s: no %s-images-idx3-ubyte[.gz] and %s-labels-idx1-ubyte[.gz] in %s.\n"
-            "On Debian:  apt-get install dataset-fashion-mnist\n"
-            "Elsewhere:  put the four files of Fashion-MNIST (or MNIST) into a folder and say --data FOLDER\n",
-            o->program, set, set, folder);
-    exit(1);
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
 }
 
-void loop_open_idx(const loop_options *o, tg_runtime *rt, tg_dataset **train, tg_dataset **test)
+/* -- beginning and end ------------------------------------------------------------------------------------ */
+
+void loop_open(loop *l, const loop_options *o)
 {
-    char images[4096], labels[4096];
-    loop_find_idx(o, "train", images, labels);
-    loop_check(o, !tg_dataset_open_idx(train, rt, images, labels, NULL, 10));
-    loop_find_idx(o, "t10k", images, labels);
-    loop_check(o, !tg_dataset_open_idx(test, rt, images, labels, NULL, 10));
-    const tg_normalise normalise = tg_dataset_statistics(*train);
-    tg_dataset_set_normalise(*train, normalise);
-    tg_dataset_set_normalise(*test, normalise);
+    *l = (loop){.o = o, .state = o->seed};
+    loop_check(o, !tg_runtime_open(&l->rt, &(tg_runtime_options){.seed = o->seed}) && !tg_tape_open(&l->tape, l->rt));
 }
 
-/* -- epochs ----------------------------------------------------------------------------------------------- */
-
-/* How many batches of `loader` are used. */
-static int64_t batches_of(const loop *l, tg_loader *loader, int64_t batch)
+void loop_close(loop *l)
 {
-    const int64_t all = tg_loader_batches(loader), wanted = (l->o->examples + batch - 1) / batch;
-    return l->o->examples && wanted < all ? wanted : all;
+    tg_scheduler_destroy(l->scheduler);
+    tg_optimizer_destroy(l->optimizer);
+    tg_module_destroy(l->net);
+    tg_loader_close(l->train);
+    tg_loader_close(l->test);
+    tg_dataset_close(l->train_data);
+    tg_dataset_close(l->test_data);
+    tg_tape_close(l->tape);
+    tg_runtime_close(l->rt);
+    free(l->at);
 }
 
-/* Ends the program at the first error of a step. */
-static void check_step(const loop *l)
+void loop_check_tape(const loop *l)
 {
     if (!tg_tape_status(l->tape))
         return;
@@ -126,99 +164,75 @@ static void check_step(const loop *l)
     exit(1);
 }
 
-/* Images [N, H, W] have one channel. */
-static tg_tensor *scores_of(loop *l, tg_tensor *x)
+int loop_status(const loop_options *o, double loss)
 {
-    return tg_forward(l->tape, l->net, tg_tensor_ndim(x) == 3 ? tg_unsqueeze(l->tape, x, 1) : x);
+    if (loss < o->below)
+        return 0;
+    fprintf(stderr, "%s: the training loss is %g, expected below %g\n", o->program, loss, o->below);
+    return 1;
 }
 
-double loop_train(loop *l, int64_t epoch)
+/* -- by steps --------------------------------------------------------------------------------------------- */
+
+static double step(loop *l, const loop_task *task)
 {
-    char label[32];
-    double total = 0, examples = 0;
-    tg_progress progress;
-    tg_batch batch;
-    const int64_t n = batches_of(l, l->train, l->o->batch);
-    snprintf(label, sizeof label, "epoch %" PRId64, epoch + 1);
-    tg_progress_begin(&progress, stderr, label, n);
-    tg_module_train(l->net);
-    loop_check(l->o, !tg_loader_seek(l->train, epoch));
-    for (int64_t i = 0; i < n && tg_loader_next(l->train, l->tape, &batch); i++) {
-        double value = 0;
-        tg_tensor *loss = tg_cross_entropy(l->tape, scores_of(l, batch.x), batch.y);
-        tg_backward(l->tape, loss);
-        tg_optimizer_step(l->optimizer, l->tape);
-        check_step(l);
-        if (l->scheduler)
-            loop_check(l->o, !tg_scheduler_step(l->scheduler));
-        loop_check(l->o, !tg_item(loss, &value));
-        total += value * (double)batch.size;
-        examples += (double)batch.size;
-        tg_progress_step(&progress, batch.size, value);
-    }
-    tg_progress_end(&progress);
-    check_step(l);
-    return total / examples;
+    double value = 0;
+    tg_tape_reset(l->tape);
+    tg_tensor *loss = task->loss(task->arg);
+    tg_backward(l->tape, loss);
+    tg_clip_grad_norm(l->tape, tg_module_parameters(l->net), 1, NULL);
+    tg_optimizer_step(l->optimizer, l->tape);
+    loop_check_tape(l);
+    loop_check(l->o, !tg_item(loss, &value) && !tg_scheduler_step(l->scheduler));
+    return value;
 }
 
-void loop_evaluate(loop *l, double *loss, double *accuracy)
+static double test(loop *l, const loop_task *task)
 {
-    double examples = 0;
-    tg_batch batch;
-    *loss = *accuracy = 0;
+    double sum = 0;
+    const uint64_t state = l->state;
+    l->state = 7; /* the same batches each time */
     tg_module_eval(l->net);
-    loop_check(l->o, !tg_loader_seek(l->test, 0));
     const bool was = tg_tape_set_recording(l->tape, false);
-    while ((!l->o->examples || examples < (double)l->o->examples) && tg_loader_next(l->test, l->tape, &batch)) {
-        double value = 0, hits = 0;
-        tg_tensor *scores = scores_of(l, batch.x), *mean = tg_cross_entropy(l->tape, scores, batch.y);
-        check_step(l);
-        loop_check(l->o, !tg_item(mean, &value) && !tg_accuracy(l->tape, scores, batch.y, &hits));
-        *loss += value * (double)batch.size;
-        *accuracy += 100 * hits * (double)batch.size;
-        examples += (double)batch.size;
+    for (int i = 0; i < task->tests; i++) {
+        tg_tape_reset(l->tape);
+        sum += task->test(task->arg);
     }
     tg_tape_set_recording(l->tape, was);
-    check_step(l);
-    *loss /= examples;
-    *accuracy /= examples;
+    tg_module_train(l->net);
+    l->state = state;
+    return sum / task->tests;
 }
 
-static void write_curves(const loop_options *o, const double *at, size_t n)
+double loop_steps(loop *l, const loop_task *task)
 {
-    const tg_curve losses[] = {{"training", at, at + n, n}, {"test", at, at + 2 * n, n}}, accuracy = {"test", at, at + 3 * n, n};
-    const tg_chart charts[] = {{"Loss", "epoch", "cross-entropy", losses, 2}, {"Accuracy", "epoch", "%", &accuracy, 1}};
-    loop_check(o, !tg_charts_write_svg(o->curve, charts, 2));
-    printf("curves: %s\n", o->curve);
-}
-
-int loop_run(loop *l)
-{
-    const size_t n = (size_t)l->o->epochs;
-    double *rows = calloc(4 * n, sizeof *rows), train = 0, accuracy = 0; /* epoch, training loss, test loss, accuracy */
-    if (!rows) {
-        fprintf(stderr, "%s: out of memory\n", l->o->program);
-        return 1;
-    }
-    puts("epoch   train loss   test loss   test accuracy   seconds");
-    for (size_t i = 0; i < n; i++) {
-        const double start = tg_seconds();
-        double test;
-        train = loop_train(l, (int64_t)i);
-        loop_evaluate(l, &test, &accuracy);
-        printf("%5zu   %10.4f   %9.4f   %11.2f %%   %7.1f\n", i + 1, train, test, accuracy, tg_seconds() - start);
+    tg_progress progress;
+    double sum = 0, start = tg_seconds();
+    const int64_t steps = l->o->steps, look = steps < LOOK ? steps : LOOK;
+    const size_t n = (size_t)(steps / look);
+    const int width = (int)strlen(task->tested) - (task->percent ? 2 : 0);
+    l->at = loop_room(l->o, NULL, 3 * n * sizeof *l->at);
+    l->train_loss = l->at + n;
+    l->test_mean = l->train_loss + n;
+    tg_progress_begin(&progress, stderr, "learning", steps);
+    printf("   step   training loss   %s   %s/s\n", task->tested, task->unit);
+    for (int64_t i = 1; i <= steps; i++) {
+        const double value = step(l, task);
+        sum += value;
+        tg_progress_step(&progress, task->units, value);
+        if (i % look)
+            continue;
+        const double seconds = tg_seconds() - start, train = sum / (double)look, mean = test(l, task);
+        l->at[l->looks] = (double)i;
+        l->train_loss[l->looks] = train;
+        l->test_mean[l->looks++] = mean;
+        tg_progress_end(&progress); /* clears the line */
+        printf("%7" PRId64 "   %13.4f   %*.*f%s   %7.0f\n", i, train, width, task->percent ? 2 : 4, mean, task->percent ? " %" : "",
+               (double)(look * task->units) / seconds);
         fflush(stdout);
-        rows[i] = (double)(i + 1);
-        rows[n + i] = train;
-        rows[2 * n + i] = test;
-        rows[3 * n + i] = accuracy;
+        sum = 0;
+        start = tg_seconds();
     }
-    if (l->o->curve)
-        write_curves(l->o, rows, n);
-    free(rows);
-    printf("test accuracy %.2f %% after %zu epochs (backend %s)\n", accuracy, n, tg_runtime_backend(l->rt));
-    if (train < l->o->below)
-        return 0;
-    fprintf(stderr, "%s: the training loss is %g, expected below %g\n", l->o->program, train, l->o->below);
-    return 1;
+    tg_progress_end(&progress);
+    return l->train_loss[l->looks - 1];
 }

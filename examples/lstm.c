@@ -6,17 +6,17 @@
  *     lstm --small                         seconds: ends with 0 where the loss fell as it should
  *     lstm --ask Donaudampfschiff          … and say what it takes these words for
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <tapegrad/layer_class.h>
-#include <tapegrad/tapegrad.h>
+
+#include "loop.h"
 
 #define WORD_LISTS "/usr/share/dict/"
-enum { LETTERS = 28, LONGEST = 20, MOST_LISTS = 8, MOST_ASKED = 16, LOOK = 50 };
+enum { LETTERS = 28, LONGEST = 20, MOST = 16, TESTS = 20 };
 
 static const char *const debian_lists[] = {"american-english", "ngerman", "french", "italian", "spanish"};
 
@@ -30,114 +30,54 @@ typedef struct list {
     size_t n;
 } list;
 
-typedef struct options {
-    const char *curve, *list[MOST_LISTS], *ask[MOST_ASKED];
-    int n_lists, n_asked;
-    int64_t steps, batch, hidden;
-    double lr, below;
-    uint64_t seed;
-} options;
+typedef struct several {
+    const char *text[MOST];
+    int n;
+} several;
 
 typedef struct run {
-    options o;
-    tg_runtime *rt;
-    tg_tape *tape;
-    tg_module *net;
-    tg_optimizer *optimizer;
-    tg_scheduler *scheduler;
-    list lists[MOST_LISTS];
+    loop_options o;
+    several files, asked;
+    int64_t hidden;
+    loop l;
+    list lists[MOST];
     int n_lists;
     int64_t *words, *lengths, *labels; /* room for a batch */
-    uint64_t state;
-    double *at, *loss, *accuracy;
-    size_t looks;
 } run;
 
-/* -- errors and options ---------------------------------------------------------------------------------- */
+/* -- options --------------------------------------------------------------------------------------------- */
 
-static void check(bool good)
+static const char *be_small(void *at, const char *value)
 {
-    if (good)
-        return;
-    fprintf(stderr, "lstm: %s\n", tg_error_message());
-    exit(1);
+    run *r = at;
+    (void)value;
+    r->o.steps = 150;
+    r->o.batch = r->hidden = 32;
+    r->o.lr = 1e-2;
+    r->o.below = 1.2;
+    return NULL;
 }
 
-static void *get_room(void *old, size_t bytes)
+static const char *add(void *at, const char *text)
 {
-    void *room = realloc(old, bytes);
-    if (!room) {
-        fputs("lstm: out of memory\n", stderr);
-        exit(1);
-    }
-    return room;
+    several *to = at;
+    if (to->n == MOST)
+        return "too many of them: ";
+    to->text[to->n++] = text;
+    return NULL;
 }
 
-static void usage(const char *why, const char *what)
+static void read_options(run *r, int argc, char **argv)
 {
-    if (why)
-        fprintf(stderr, "lstm: %s%s\n", why, what);
-    fputs("usage: lstm [--small] [--list FILE]… [--ask WORD]… [--steps N] [--batch N] [--hidden N] [--lr X] [--seed N]\n"
-          "            [--curve FILE.svg]\n",
-          why ? stderr : stdout);
-    exit(why ? 2 : 0);
-}
-
-static int64_t whole(const char *value)
-{
-    char *end;
-    long long n = strtoll(value, &end, 10);
-    if (end == value || *end || n < 1 || n > INT32_MAX)
-        usage("not such a number: ", value);
-    return n;
-}
-
-static options read_options(int argc, char **argv)
-{
-    static const struct option known[] = {
-        {"list", required_argument, NULL, 'l'},  {"ask", required_argument, NULL, 'a'},    {"steps", required_argument, NULL, 'n'},
-        {"batch", required_argument, NULL, 'b'}, {"hidden", required_argument, NULL, 'H'}, {"lr", required_argument, NULL, 'r'},
-        {"seed", required_argument, NULL, 's'},  {"curve", required_argument, NULL, 'c'},  {"small", no_argument, NULL, 'S'},
-        {"help", no_argument, NULL, 'h'},        {0},
-    };
-    options o = {.steps = 2000, .batch = 64, .hidden = 128, .lr = 3e-3, .below = (double)INFINITY, .seed = 1};
-    char *end;
-    int c;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "", known, NULL)) != -1)
-        switch (c) {
-        case 'S':
-            o.steps = 150;
-            o.batch = o.hidden = 32;
-            o.lr = 1e-2;
-            o.below = 1.2;
-            break;
-        case 'l':
-            if (o.n_lists == MOST_LISTS)
-                usage("too many lists: ", optarg);
-            o.list[o.n_lists++] = optarg;
-            break;
-        case 'a':
-            if (o.n_asked == MOST_ASKED)
-                usage("too many words: ", optarg);
-            o.ask[o.n_asked++] = optarg;
-            break;
-        case 'n': o.steps = whole(optarg); break;
-        case 'b': o.batch = whole(optarg); break;
-        case 'H': o.hidden = whole(optarg); break;
-        case 's': o.seed = (uint64_t)whole(optarg); break;
-        case 'c': o.curve = optarg; break;
-        case 'r':
-            o.lr = strtod(optarg, &end);
-            if (end == optarg || *end || !(o.lr >= 0))
-                usage("not a learning rate: ", optarg);
-            break;
-        case 'h': usage(NULL, NULL); break;
-        default: usage("unknown option, or one without its value: ", argv[optind - 1]);
-        }
-    if (optind < argc)
-        usage("unexpected argument ", argv[optind]);
-    return o;
+    const loop_option own[] = {{"small", NULL, be_small, r},
+                               {"list", "FILE …", add, &r->files},
+                               {"ask", "WORD …", add, &r->asked},
+                               {"steps", "N", loop_whole, &r->o.steps},
+                               {"hidden", "N", loop_whole, &r->hidden},
+                               {0}};
+    r->o = (loop_options){"lstm", .steps = 2000, .batch = 64, .lr = 3e-3, .below = (double)INFINITY, .seed = 1};
+    r->hidden = 128;
+    loop_read_options(&r->o, own, argc, argv);
 }
 
 /* -- words ----------------------------------------------------------------------------------------------- */
@@ -173,7 +113,7 @@ static bool read_list(run *r, const char *path)
         if (w.length < 2)
             continue;
         if ((l->n & (l->n - 1)) == 0) /* a power of two, or 0: full */
-            l->words = get_room(l->words, (l->n ? 2 * l->n : 1) * sizeof *l->words);
+            l->words = loop_room(&r->o, l->words, (l->n ? 2 * l->n : 1) * sizeof *l->words);
         l->words[l->n++] = w;
     }
     fclose(f);
@@ -187,12 +127,12 @@ static bool read_list(run *r, const char *path)
 
 static void read_lists(run *r)
 {
-    for (int i = 0; i < r->o.n_lists; i++)
-        if (!read_list(r, r->o.list[i])) {
-            fprintf(stderr, "lstm: %s cannot be read\n", r->o.list[i]);
+    for (int i = 0; i < r->files.n; i++)
+        if (!read_list(r, r->files.text[i])) {
+            fprintf(stderr, "lstm: %s cannot be read\n", r->files.text[i]);
             exit(1);
         }
-    for (size_t i = 0; !r->o.n_lists && i < sizeof debian_lists / sizeof *debian_lists; i++) {
+    for (size_t i = 0; !r->files.n && i < sizeof debian_lists / sizeof *debian_lists; i++) {
         char path[128];
         snprintf(path, sizeof path, WORD_LISTS "%s", debian_lists[i]);
         read_list(r, path);
@@ -260,24 +200,16 @@ static const tg_layer_class tell_class = {
 
 /* -- learning -------------------------------------------------------------------------------------------- */
 
-/* Steele, Lea and Flood 2014: SplitMix. */
-static uint64_t next(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 /* Scores of `n` words, which stand in r->words, up to the longest of them. */
 static tg_tensor *scores_of(run *r, int64_t n)
 {
+    tg_tape *tape = r->l.tape;
     int64_t longest = 1;
     for (int64_t i = 0; i < n; i++)
         longest = r->lengths[i] > longest ? r->lengths[i] : longest;
-    tg_tensor *words = tg_input(r->tape, TG_I64, (int64_t[]){n, LONGEST}, 2, r->words);
-    tg_tensor *in[] = {tg_narrow(r->tape, words, 1, 0, longest), tg_input(r->tape, TG_I64, &n, 1, r->lengths)}, *scores = NULL;
-    tg_forward_n(r->tape, r->net, in, 2, &scores, 1);
+    tg_tensor *words = tg_input(tape, TG_I64, (int64_t[]){n, LONGEST}, 2, r->words);
+    tg_tensor *in[] = {tg_narrow(tape, words, 1, 0, longest), tg_input(tape, TG_I64, &n, 1, r->lengths)}, *scores = NULL;
+    tg_forward_n(tape, r->l.net, in, 2, &scores, 1);
     return scores;
 }
 
@@ -288,102 +220,53 @@ static void put(run *r, int64_t i, const word *w)
     r->lengths[i] = w->length;
 }
 
-/* Words of all languages equally; every tenth of a list is for testing alone. */
-static void draw_batch(run *r, bool testing)
+/* Words of all languages equally, and their labels; every tenth of a list is for testing alone. */
+static tg_tensor *draw_batch(run *r, bool testing)
 {
+    uint64_t *state = &r->l.state;
     for (int64_t i = 0; i < r->o.batch; i++) {
-        const int64_t language = (int64_t)(next(&r->state) % (uint64_t)r->n_lists);
+        const int64_t language = (int64_t)(loop_random(state) % (uint64_t)r->n_lists);
         const list *l = &r->lists[language];
-        size_t at = (size_t)(next(&r->state) % (l->n / 10)) * 10;
+        size_t at = (size_t)(loop_random(state) % (l->n / 10)) * 10;
         if (!testing)
-            at += 1 + next(&r->state) % 9;
+            at += 1 + loop_random(state) % 9;
         put(r, i, &l->words[at]);
         r->labels[i] = language;
     }
+    return tg_input(r->l.tape, TG_I64, &r->o.batch, 1, r->labels);
 }
 
-static void check_step(const run *r)
+static tg_tensor *loss_of(void *arg)
 {
-    if (!tg_tape_status(r->tape))
-        return;
-    fprintf(stderr, "lstm: %s\n", tg_tape_error(r->tape));
-    exit(1);
+    run *r = arg;
+    tg_tensor *labels = draw_batch(r, false);
+    return tg_cross_entropy(r->l.tape, scores_of(r, r->o.batch), labels);
 }
 
-static double evaluate(run *r)
+static double accuracy_of(void *arg)
 {
-    enum { BATCHES = 20 };
-    double sum = 0;
-    const uint64_t state = r->state;
-    r->state = 7; /* the same words each time */
-    tg_module_eval(r->net);
-    const bool was = tg_tape_set_recording(r->tape, false);
-    for (int i = 0; i < BATCHES; i++) {
-        double hits;
-        tg_tape_reset(r->tape);
-        draw_batch(r, true);
-        tg_tensor *scores = scores_of(r, r->o.batch), *labels = tg_input(r->tape, TG_I64, &r->o.batch, 1, r->labels);
-        check_step(r);
-        check(!tg_accuracy(r->tape, scores, labels, &hits));
-        sum += hits;
-    }
-    tg_tape_set_recording(r->tape, was);
-    tg_module_train(r->net);
-    r->state = state;
-    return 100 * sum / BATCHES;
-}
-
-static double learn(run *r)
-{
-    tg_progress progress;
-    double sum = 0, last = 0, start = tg_seconds();
-    const int64_t look = r->o.steps < LOOK ? r->o.steps : LOOK;
-    tg_progress_begin(&progress, stderr, "learning", r->o.steps);
-    puts("   step   training loss   test accuracy   words/s");
-    for (int64_t step = 1; step <= r->o.steps; step++) {
-        double value = 0;
-        tg_tape_reset(r->tape);
-        draw_batch(r, false);
-        tg_tensor *labels = tg_input(r->tape, TG_I64, &r->o.batch, 1, r->labels);
-        tg_tensor *loss = tg_cross_entropy(r->tape, scores_of(r, r->o.batch), labels);
-        tg_backward(r->tape, loss);
-        tg_clip_grad_norm(r->tape, tg_module_parameters(r->net), 1, NULL);
-        tg_optimizer_step(r->optimizer, r->tape);
-        check_step(r);
-        check(!tg_item(loss, &value) && !tg_scheduler_step(r->scheduler));
-        sum += value;
-        tg_progress_step(&progress, r->o.batch, value);
-        if (step % look)
-            continue;
-        const double seconds = tg_seconds() - start;
-        r->at[r->looks] = (double)step;
-        r->loss[r->looks] = last = sum / (double)look;
-        r->accuracy[r->looks] = evaluate(r);
-        tg_progress_end(&progress); /* clears the line */
-        printf("%7" PRId64 "   %13.4f   %11.2f %%   %7.0f\n", step, last, r->accuracy[r->looks++],
-               (double)(look * r->o.batch) / seconds);
-        fflush(stdout);
-        sum = 0;
-        start = tg_seconds();
-    }
-    tg_progress_end(&progress);
-    return last;
+    run *r = arg;
+    double hits;
+    tg_tensor *labels = draw_batch(r, true), *scores = scores_of(r, r->o.batch);
+    loop_check_tape(&r->l);
+    loop_check(&r->o, !tg_accuracy(r->l.tape, scores, labels, &hits));
+    return 100 * hits;
 }
 
 static void answer(run *r)
 {
-    tg_module_eval(r->net);
-    for (int i = 0; i < r->o.n_asked; i++) {
-        float p[MOST_LISTS];
-        const word w = spell(r->o.ask[i]);
+    tg_module_eval(r->l.net);
+    for (int i = 0; i < r->asked.n; i++) {
+        float p[MOST];
+        const word w = spell(r->asked.text[i]);
         if (!w.length)
             continue;
-        tg_tape_reset(r->tape);
+        tg_tape_reset(r->l.tape);
         put(r, 0, &w);
-        tg_tensor *y = tg_softmax(r->tape, scores_of(r, 1), 1);
-        check_step(r);
-        check(!tg_tensor_read(y, p, (size_t)r->n_lists * sizeof *p));
-        printf("%s:", r->o.ask[i]);
+        tg_tensor *y = tg_softmax(r->l.tape, scores_of(r, 1), 1);
+        loop_check_tape(&r->l);
+        loop_check(&r->o, !tg_tensor_read(y, p, (size_t)r->n_lists * sizeof *p));
+        printf("%s:", r->asked.text[i]);
         for (int k = 0; k < r->n_lists; k++)
             printf(" %s %.0f %%%s", r->lists[k].name, 100 * (double)p[k], k + 1 < r->n_lists ? "," : "\n");
     }
@@ -391,55 +274,52 @@ static void answer(run *r)
 
 static void draw_curves(const run *r)
 {
-    const tg_curve loss = {"training", r->at, r->loss, r->looks}, accuracy = {"test", r->at, r->accuracy, r->looks};
+    const loop *l = &r->l;
+    const tg_curve loss = {"training", l->at, l->train_loss, l->looks}, accuracy = {"test", l->at, l->test_mean, l->looks};
     const tg_chart charts[] = {{"Loss", "step", "cross-entropy", &loss, 1}, {"Accuracy", "step", "%", &accuracy, 1}};
-    check(!tg_charts_write_svg(r->o.curve, charts, 2));
+    loop_check(&r->o, !tg_charts_write_svg(r->o.curve, charts, 2));
     printf("curves: %s\n", r->o.curve);
+}
+
+static void make_model(run *r)
+{
+    loop *l = &r->l;
+    tg_adam_options adam = tg_adam_defaults();
+    adam.lr = r->o.lr;
+    l->net = tg_module_new(l->rt, &tell_class, &(tell_options){r->hidden, r->n_lists});
+    loop_check(&r->o, l->net);
+    l->optimizer = tg_optim_adam(l->rt, tg_module_parameters(l->net), &adam);
+    loop_check(&r->o, l->optimizer);
+    l->scheduler = tg_lr_cosine_annealing(l->optimizer, r->o.steps, 0);
+    loop_check(&r->o, l->scheduler);
 }
 
 int main(int argc, char **argv)
 {
-    run r = {.o = read_options(argc, argv)};
+    run r = {0};
+    read_options(&r, argc, argv);
     read_lists(&r);
-    const size_t n = (size_t)r.o.batch, looks = (size_t)r.o.steps / LOOK + 1;
-    r.state = r.o.seed;
-    r.words = get_room(NULL, n * LONGEST * sizeof *r.words);
-    r.lengths = get_room(NULL, 2 * n * sizeof *r.lengths);
+    const size_t n = (size_t)r.o.batch;
+    r.words = loop_room(&r.o, NULL, n * LONGEST * sizeof *r.words);
+    r.lengths = loop_room(&r.o, NULL, 2 * n * sizeof *r.lengths);
     r.labels = r.lengths + n;
-    r.at = get_room(NULL, 3 * looks * sizeof *r.at);
-    r.loss = r.at + looks;
-    r.accuracy = r.loss + looks;
+    loop_open(&r.l, &r.o);
+    make_model(&r);
 
-    check(!tg_runtime_open(&r.rt, &(tg_runtime_options){.seed = r.o.seed}) && !tg_tape_open(&r.tape, r.rt));
-    r.net = tg_module_new(r.rt, &tell_class, &(tell_options){r.o.hidden, r.n_lists});
-    check(r.net);
-    tg_adam_options adam = tg_adam_defaults();
-    adam.lr = r.o.lr;
-    r.optimizer = tg_optim_adam(r.rt, tg_module_parameters(r.net), &adam);
-    check(r.optimizer);
-    r.scheduler = tg_lr_cosine_annealing(r.optimizer, r.o.steps, 0);
-    check(r.scheduler);
     for (int i = 0; i < r.n_lists; i++)
         printf("%s: %zu words\n", r.lists[i].name, r.lists[i].n);
-    const double loss = learn(&r);
+    const loop_task task = {"words", r.o.batch, "test accuracy", true, TESTS, &r, loss_of, accuracy_of};
+    const double loss = loop_steps(&r.l, &task);
     answer(&r);
     if (r.o.curve)
         draw_curves(&r);
-    printf("test accuracy %.2f %% after %" PRId64 " words (backend %s)\n", r.accuracy[r.looks - 1], r.o.steps * r.o.batch,
-           tg_runtime_backend(r.rt));
+    printf("test accuracy %.2f %% after %" PRId64 " words (backend %s)\n", r.l.test_mean[r.l.looks - 1], r.o.steps * r.o.batch,
+           tg_runtime_backend(r.l.rt));
 
-    tg_scheduler_destroy(r.scheduler);
-    tg_optimizer_destroy(r.optimizer);
-    tg_module_destroy(r.net);
-    tg_tape_close(r.tape);
-    tg_runtime_close(r.rt);
+    loop_close(&r.l);
     for (int i = 0; i < r.n_lists; i++)
         free(r.lists[i].words);
     free(r.words);
     free(r.lengths);
-    free(r.at);
-    if (loss < r.o.below)
-        return 0;
-    fprintf(stderr, "lstm: the training loss is %g, expected below %g\n", loss, r.o.below);
-    return 1;
+    return loop_status(&r.o, loss);
 }

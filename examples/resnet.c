@@ -27,12 +27,7 @@ typedef struct images {
 
 static void grow(const loop_options *o, images *to, int64_t more)
 {
-    uint8_t *records = realloc(to->records, (size_t)(to->n + more) * RECORD);
-    if (!records) {
-        fprintf(stderr, "%s: out of memory\n", o->program);
-        exit(1);
-    }
-    to->records = records;
+    to->records = loop_room(o, to->records, (size_t)(to->n + more) * RECORD);
 }
 
 /* False: there is no such file. */
@@ -110,15 +105,6 @@ static void read_all(const loop_options *o, tg_runtime *rt, images *train, image
 
 /* -- an example ------------------------------------------------------------------------------------------- */
 
-/* Steele, Lea and Flood 2014: SplitMix. */
-static uint64_t next(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 static tg_status fetch(void *arg, int64_t index, void *x, void *y)
 {
     images *from = arg;
@@ -127,7 +113,7 @@ static tg_status fetch(void *arg, int64_t index, void *x, void *y)
     int down = 0, right = 0;
     bool mirror = false;
     if (from->augment) {
-        const uint64_t r = next(&from->state);
+        const uint64_t r = loop_random(&from->state);
         down = (int)(r % (2 * MOST_SHIFT + 1)) - MOST_SHIFT;
         right = (int)(r / 16 % (2 * MOST_SHIFT + 1)) - MOST_SHIFT;
         mirror = r >> 63;
@@ -164,35 +150,22 @@ int main(int argc, char **argv)
 {
     loop_options o = {"resnet", .epochs = 10, .batch = 64, .lr = 0.05, .below = (double)INFINITY, .seed = 1};
     const loop_options small = {"resnet", .epochs = 2, .batch = 16, .examples = 192, .lr = 0.005, .below = 2.1, .seed = 1};
-    loop_read_options(&o, &small, argc, argv);
-    loop l = {.o = &o};
+    loop l;
     images train_images = {0}, test_images = {0};
-    tg_dataset *train, *test;
-    loop_check(&o, !tg_runtime_open(&l.rt, &(tg_runtime_options){.seed = o.seed}) && !tg_tape_open(&l.tape, l.rt));
+    loop_read_image_options(&o, &small, argc, argv);
+    loop_open(&l, &o);
     read_all(&o, l.rt, &train_images, &test_images);
-    l.train = open_loader(&o, l.rt, &train_images, true, &train);
-    l.test = open_loader(&o, l.rt, &test_images, false, &test);
+    l.train = open_loader(&o, l.rt, &train_images, true, &l.train_data);
+    l.test = open_loader(&o, l.rt, &test_images, false, &l.test_data);
 
     l.net = model_resnet18(l.rt, CHANNELS, 10);
     loop_check(&o, l.net);
     l.optimizer = tg_optim_sgd(l.rt, tg_module_parameters(l.net),
                                &(tg_sgd_options){.lr = o.lr, .momentum = 0.9, .weight_decay = 5e-4, .nesterov = true});
     loop_check(&o, l.optimizer);
-    if (!o.examples) {
-        l.scheduler = tg_lr_cosine_annealing(l.optimizer, o.epochs * tg_loader_batches(l.train), 0);
-        loop_check(&o, l.scheduler);
-    }
     const int status = loop_run(&l);
 
-    tg_scheduler_destroy(l.scheduler);
-    tg_optimizer_destroy(l.optimizer);
-    tg_module_destroy(l.net);
-    tg_loader_close(l.train);
-    tg_loader_close(l.test);
-    tg_dataset_close(train);
-    tg_dataset_close(test);
-    tg_tape_close(l.tape);
-    tg_runtime_close(l.rt);
+    loop_close(&l);
     free(train_images.records);
     free(test_images.records);
     return status;
