@@ -277,7 +277,9 @@ static const tg_sample hard_table[] = {
     SAMPLE("2-D", &threes, [3, 4], -5 : 5, away 0.1 from [-3, 3])};
 TG_SAMPLES(hard, hard_table)
 static const activation_options four_slopes = {.dim = 4};
-static const tg_sample prelu_table[] = {SAMPLE("one slope", NULL, BENT), SAMPLE("channels", &four_slopes, BENT)};
+static const tg_sample prelu_table[] = {
+    {.label = "one slope", .in = TG_SAMPLE_INPUTS({BENT}), .begins = "weight constant 0.25"},
+    SAMPLE("channels", &four_slopes, BENT)};
 TG_SAMPLES(prelu_samples, prelu_table)
 
 static const char *const input_names[] = {"input"};

@@ -330,10 +330,16 @@ static const options other = {.embed_dim = 2,
                               .is_causal = true,
                               .dropout = 0.3};
 static const tg_sample samples[] = {
-    {.label = "self", .in = TG_SAMPLE_INPUTS(IN(3, 2, 4)), .attrs = &self},
+    {.label = "self",
+     .in = TG_SAMPLE_INPUTS(IN(3, 2, 4)),
+     .attrs = &self,
+     .begins = "in_proj_weight uniform sqrt(6/16), in_proj_bias constant 0, out_proj.weight uniform sqrt(1/4), "
+               "out_proj.bias constant 0"},
     {.label = "with all that there is",
      .in = TG_SAMPLE_INPUTS(IN(1, 2, 2), IN(1, 3, 3), IN(1, 3, 1), IN(1, 3), IN(2, 3)),
-     .attrs = &other},
+     .attrs = &other,
+     .begins = "q_proj_weight uniform sqrt(6/4), k_proj_weight uniform sqrt(6/5), v_proj_weight uniform sqrt(6/3), "
+               "bias_k normal sqrt(1/2), bias_v normal sqrt(1/2), out_proj.weight uniform sqrt(1/2)"},
 };
 TG_SAMPLES(attention_samples, samples)
 

@@ -206,7 +206,11 @@ static const S no_statistics = {
         .label = LABEL, .in = TG_SAMPLE_INPUTS({__VA_ARGS__, -2 : 2}), .attrs = &ATTRS                                       \
     }
 #define ROWS(...)                                                                                            \
-    ROW("plain", plain, __VA_ARGS__), ROW("momentum None", average, __VA_ARGS__),                            \
+    {.label = "plain",                                                                                       \
+     .in = TG_SAMPLE_INPUTS({__VA_ARGS__, -2 : 2}),                                                          \
+     .attrs = &plain,                                                                                        \
+     .begins = "weight constant 1, bias constant 0"},                                                        \
+        ROW("momentum None", average, __VA_ARGS__),                                                          \
         ROW("affine False", no_affine, __VA_ARGS__), ROW("bias False", no_bias, __VA_ARGS__),                \
         ROW("track_running_stats False", no_statistics, __VA_ARGS__)
 static const tg_sample samples_1d[] = {

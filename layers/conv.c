@@ -220,32 +220,42 @@ static const char *const input_names[] = {"input", "output_size"};
     }
 #define INPUT(...)                                                                                           \
     TG_SAMPLE_INPUTS({[__VA_ARGS__], -2 : 2})
+/* 1/√(weight's second dim · kernel): a group's channels that go in, of a transposed one those that come out. */
+#define WITHIN(BOUND) "weight uniform " BOUND ", bias uniform " BOUND
 static const tg_sample samples1[] = {
     {.label = "no batch, same", .in = INPUT(2, 5),
-     .attrs = OPTIONS(LIST(2), LIST(1), LIST(TG_PADDING_SAME), LIST(1), 1, true, 0, LIST(0))},
-    {.label = "reflected", .in = INPUT(2, 2, 4),
-     .attrs = OPTIONS(LIST(3), LIST(1), LIST(2), LIST(1), 1, true, 1, LIST(0))},
+     .attrs = OPTIONS(LIST(2), LIST(1), LIST(TG_PADDING_SAME), LIST(1), 1, true, 0, LIST(0)),
+     .begins = WITHIN("sqrt(1/4)")},
+    {.label = "reflected, no bias", .in = INPUT(2, 2, 4),
+     .attrs = OPTIONS(LIST(3), LIST(1), LIST(2), LIST(1), 1, false, 1, LIST(0))},
 };
 static const tg_sample samples2[] = {
     {.label = "strided, grouped", .in = INPUT(2, 2, 4, 5),
-     .attrs = OPTIONS(LIST(3, 2), LIST(2), LIST(1, 0), LIST(1), 2, true, 0, LIST(0))},
+     .attrs = OPTIONS(LIST(3, 2), LIST(2), LIST(1, 0), LIST(1), 2, true, 0, LIST(0)),
+     .begins = WITHIN("sqrt(1/6)")},
 };
 static const tg_sample samples3[] = {
-    {.label = "dilated, no bias", .in = INPUT(1, 2, 2, 3, 4),
-     .attrs = OPTIONS(LIST(1, 2, 2), LIST(1), LIST(0), LIST(1, 2, 3), 1, false, 0, LIST(0))},
+    {.label = "dilated", .in = INPUT(1, 2, 2, 3, 4),
+     .attrs = OPTIONS(LIST(1, 2, 2), LIST(1), LIST(0), LIST(1, 2, 3), 1, true, 0, LIST(0)),
+     .begins = WITHIN("sqrt(1/8)")},
 };
 static const tg_sample transposed1[] = {
     {.label = "no batch", .in = INPUT(2, 3),
-     .attrs = OPTIONS(LIST(2), LIST(2), LIST(0), LIST(1), 1, true, 0, LIST(1))},
+     .attrs = OPTIONS(LIST(2), LIST(2), LIST(0), LIST(1), 1, true, 0, LIST(1)),
+     .begins = WITHIN("sqrt(1/8)")},
+    {.label = "no bias", .in = INPUT(1, 2, 2),
+     .attrs = OPTIONS(LIST(2), LIST(1), LIST(0), LIST(1), 1, false, 0, LIST(0))},
 };
 static const tg_sample transposed2[] = {
     {.label = "strided, grouped, output_size",
      .in = TG_SAMPLE_INPUTS({[1, 2, 2, 3], -2 : 2}, {[4, 4], constant}),
-     .attrs = OPTIONS(LIST(3, 2), LIST(2, 1), LIST(1, 0), LIST(1), 2, true, 0, LIST(0))},
+     .attrs = OPTIONS(LIST(3, 2), LIST(2, 1), LIST(1, 0), LIST(1), 2, true, 0, LIST(0)),
+     .begins = WITHIN("sqrt(1/12)")},
 };
 static const tg_sample transposed3[] = {
-    {.label = "dilated, no bias", .in = INPUT(1, 2, 1, 2, 2),
-     .attrs = OPTIONS(LIST(1, 2, 1), LIST(1), LIST(0), LIST(1, 2, 1), 1, false, 0, LIST(0))},
+    {.label = "dilated", .in = INPUT(1, 2, 1, 2, 2),
+     .attrs = OPTIONS(LIST(1, 2, 1), LIST(1), LIST(0), LIST(1, 2, 1), 1, true, 0, LIST(0)),
+     .begins = WITHIN("sqrt(1/8)")},
 };
 
 #define CLASS(name_, class_, ndim_, transposed_, specs_, table_, doc_)                                       \

@@ -167,11 +167,12 @@ static const S plain = OPTIONS(.padding_idx = TG_NONE_INT),
         absent constant                                                                                      \
     }
 static const tg_sample embedding_table[] = {
-    {.label = "rows", .attrs = &plain, .in = TG_SAMPLE_INPUTS(ROWS([2, 3]))}};
+    {.label = "rows", .attrs = &plain, .in = TG_SAMPLE_INPUTS(ROWS([2, 3])), .begins = "weight normal 1"}};
 static const tg_sample bag_table[] = {
     {.label = "weighted sums",
      .attrs = &sums,
-     .in = TG_SAMPLE_INPUTS(ROWS([2, 3]), NO_INPUT, {[2, 3], -1 : 1})},
+     .in = TG_SAMPLE_INPUTS(ROWS([2, 3]), NO_INPUT, {[2, 3], -1 : 1}),
+     .begins = "weight normal 1"},
     {.label = "means of offsets",
      .attrs = &means,
      .in = TG_SAMPLE_INPUTS(ROWS([5]),

@@ -291,6 +291,9 @@ static const tg_attr_spec response_specs[] = {
 /* clang-format off */
 #define SAMPLE(LABEL, ATTRS, ...)                                                                            \
     {.label = LABEL, .in = TG_SAMPLE_INPUTS({-2 : 2, __VA_ARGS__}), .attrs = &ATTRS}
+#define AFFINE(LABEL, ATTRS, ...)                                                                            \
+    {.label = LABEL, .in = TG_SAMPLE_INPUTS({-2 : 2, __VA_ARGS__}), .attrs = &ATTRS,                         \
+     .begins = "weight constant 1, bias constant 0"}
 static const S halves = {.num_groups = 2, .num_channels = 4, .eps = 1e-3, .affine = true, .bias = true},
     one = {.num_groups = 1, .num_channels = 4, .eps = 1e-3},
     plain = {.num_features = 2, .eps = 1e-3, .momentum = 0.1},
@@ -300,14 +303,14 @@ static const S halves = {.num_groups = 2, .num_channels = 4, .eps = 1e-3, .affin
     three = {.size = 3, .alpha = 0.5, .beta = 0.75, .k = 1}, even = {.size = 2, .alpha = 0.5, .beta = 0.5, .k = 2};
 #undef S
 static const tg_sample group_table[] = {
-    SAMPLE("two groups", halves, [2, 4, 3]), SAMPLE("affine False", one, [2, 4])};
+    AFFINE("two groups", halves, [2, 4, 3]), SAMPLE("affine False", one, [2, 4])};
 static const tg_sample table_1d[] = {
-    SAMPLE("plain", plain, [2, 2, 4]), SAMPLE("tracked", tracked, [2, 2, 4]),
+    SAMPLE("plain", plain, [2, 2, 4]), AFFINE("tracked", tracked, [2, 2, 4]),
     SAMPLE("no batch", tracked, [2, 4], strided)};
-static const tg_sample table_2d[] = {SAMPLE("tracked", tracked, [2, 2, 2, 2])};
-static const tg_sample table_3d[] = {SAMPLE("tracked", tracked, [2, 2, 1, 2, 2])};
+static const tg_sample table_2d[] = {AFFINE("tracked", tracked, [2, 2, 2, 2])};
+static const tg_sample table_3d[] = {AFFINE("tracked", tracked, [2, 2, 1, 2, 2])};
 static const tg_sample rms_table[] = {
-    SAMPLE("learned", learned, [3, 4]), SAMPLE("two dims", two_dims, [2, 3, 4])};
+    AFFINE("learned", learned, [3, 4]), SAMPLE("two dims", two_dims, [2, 3, 4])};
 static const tg_sample response_table[] = {
     SAMPLE("three", three, [2, 4, 2]), SAMPLE("two", even, [1, 3, 2, 2])};
 /* clang-format on */

@@ -77,7 +77,10 @@ static const S no_bias = {.normalized_shape = {1, {4}}, .eps = 1e-5, .elementwis
 static const S no_affine = {.normalized_shape = {1, {4}}, .eps = 1e-5};
 #undef S
 static const tg_sample samples[] = {
-    {.label = "rows", .in = TG_SAMPLE_INPUTS({[3, 4], -2 : 2}), .attrs = &plain},
+    {.label = "rows",
+     .in = TG_SAMPLE_INPUTS({[3, 4], -2 : 2}),
+     .attrs = &plain,
+     .begins = "weight constant 1, bias constant 0"},
     {.label = "two dims",
      .in = TG_SAMPLE_INPUTS({[2, 3, 4], -2 : 2}),
      .attrs = &two_dims},

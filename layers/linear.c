@@ -54,7 +54,8 @@ static const tg_linear_options no_bias = {.in_features = 4, .out_features = 3, .
 static const tg_sample samples[] = {
     {.label = "rows",
      .in = TG_SAMPLE_INPUTS({[5, 4], -2 : 2}),
-     .attrs = &four_three},
+     .attrs = &four_three,
+     .begins = "weight uniform sqrt(1/4), bias uniform sqrt(1/4)"},
     {.label = "no bias",
      .in = TG_SAMPLE_INPUTS({[5, 4], -2 : 2}),
      .attrs = &no_bias},
@@ -138,7 +139,8 @@ static const tg_sample bilinear_table[] = {
     {.label = "rows",
      .in = TG_SAMPLE_INPUTS({[2, 1, 2], -2 : 2},
                             {[2, 1, 3], -2 : 2}),
-     .attrs = &two_three},
+     .attrs = &two_three,
+     .begins = "weight uniform sqrt(1/2), bias uniform sqrt(1/2)"},
 };
 TG_SAMPLES(bilinear_samples, bilinear_table)
 

@@ -311,7 +311,7 @@ static const tg_attr_spec gru_specs[] = {SIZES, LAYERS, BIAS, REST, TG_ATTR_END}
 static const tg_attr_spec rnn_cell_specs[] = {SIZES, BIAS, NONLINEARITY, TG_ATTR_END};
 static const tg_attr_spec cell_specs[] = {SIZES, BIAS, TG_ATTR_END};
 
-static const options small = {.input_size = 2, .hidden_size = 2, .num_layers = 1, .bias = true};
+static const options small = {.input_size = 3, .hidden_size = 2, .num_layers = 1, .bias = true};
 static const options deep = {
     .input_size = 2, .hidden_size = 3, .num_layers = 2, .bidirectional = true, .batch_first = true};
 static const options projected = {
@@ -325,25 +325,28 @@ static const options projected = {
     {                                                                                                        \
         [2], i64, 1 : 4, constant                                                                            \
     }
-#define SAMPLE(label_, attrs_, ...)                                                                          \
+#define SAMPLE(label_, attrs_, begins_, ...)                                                                 \
     {                                                                                                        \
-        .label = label_, .attrs = &attrs_, .in = TG_SAMPLE_INPUTS(__VA_ARGS__)                               \
+        .label = label_, .attrs = &attrs_, .in = TG_SAMPLE_INPUTS(__VA_ARGS__), .begins = begins_            \
     }
+/* hidden_size: 2, 3 */
+#define HALF "* uniform sqrt(1/2)"
+#define THIRD "* uniform sqrt(1/3)"
 static const tg_sample samples[] = {
-    SAMPLE("with a state", small, IN(2, 2, 2), IN(1, 2, 2)),
-    SAMPLE("two layers, both directions, lengths", deep, IN(2, 3, 2), IN(4, 2, 3), LENGTHS),
+    SAMPLE("with a state", small, HALF, IN(2, 2, 3), IN(1, 2, 2)),
+    SAMPLE("two layers, both directions, lengths", deep, THIRD, IN(2, 3, 2), IN(4, 2, 3), LENGTHS),
 };
 static const tg_sample lstm_samples[] = {
-    SAMPLE("one sequence", small, IN(3, 2)),
-    SAMPLE("two layers, both directions, lengths", deep, IN(2, 3, 2), IN(4, 2, 3), IN(4, 2, 3), LENGTHS),
-    SAMPLE("projected, dropout", projected, IN(2, 2, 2)),
+    SAMPLE("one sequence", small, HALF, IN(3, 3)),
+    SAMPLE("two layers, both directions, lengths", deep, THIRD, IN(2, 3, 2), IN(4, 2, 3), IN(4, 2, 3), LENGTHS),
+    SAMPLE("projected, dropout", projected, THIRD, IN(2, 2, 2)),
 };
 static const tg_sample cell_samples[] = {
-    SAMPLE("a batch", small, IN(3, 2), IN(3, 2)),
-    SAMPLE("without a state", small, IN(2)),
+    SAMPLE("a batch", small, HALF, IN(3, 3), IN(3, 2)),
+    SAMPLE("without a state", small, HALF, IN(3)),
 };
 static const tg_sample lstm_cell_samples[] = {
-    SAMPLE("a batch", small, IN(3, 2), IN(3, 2), IN(3, 2)),
+    SAMPLE("a batch", small, HALF, IN(3, 3), IN(3, 2), IN(3, 2)),
 };
 TG_SAMPLES(of_layers, samples)
 TG_SAMPLES(of_lstm, lstm_samples)

@@ -286,20 +286,33 @@ static const char *const transformer_inputs[] = {"src",
 static const options before = {
     SMALL,           .dropout = 0.2, .batch_first = true,     .norm_first = true,
     .num_layers = 1, .norm = true,   .num_encoder_layers = 1, .num_decoder_layers = 1};
-static const options behind = {SMALL, .bias = true, .src_is_causal = true, .tgt_is_causal = true,
-                               .num_layers = 1};
+static const options behind = {
+    SMALL,           .bias = true, .src_is_causal = true,   .tgt_is_causal = true,
+    .num_layers = 1, .norm = true, .num_encoder_layers = 1, .num_decoder_layers = 1};
+/* Linear layers 4 → 3 → 4, an attention's matrices 4 → 12 and 4 → 4; Transformer draws all of them anew. */
+#define BEGINS(OUT, LINEAR1, LINEAR2)                                                                        \
+    "in_proj_weight uniform sqrt(6/16), in_proj_bias constant 0, out_proj.weight uniform " OUT               \
+    ", out_proj.bias constant 0, linear1.weight uniform " LINEAR1 ", linear1.bias uniform sqrt(1/4), "       \
+    "linear2.weight uniform " LINEAR2 ", linear2.bias uniform sqrt(1/3), norm.weight constant 1, "           \
+    "norm.bias constant 0, norm1.weight constant 1, norm1.bias constant 0, norm2.weight constant 1, "        \
+    "norm2.bias constant 0, norm3.weight constant 1, norm3.bias constant 0"
+#define OF_LAYERS BEGINS("sqrt(1/4)", "sqrt(1/4)", "sqrt(1/3)")
+#define OF_TRANSFORMER BEGINS("sqrt(6/8)", "sqrt(6/7)", "sqrt(6/7)")
 static const tg_sample encoder_table[] = {
     {.label = "norm_first", .in = TG_SAMPLE_INPUTS(IN(1, 2, 4)), .attrs = &before},
-    {.label = "causal, norm behind", .in = TG_SAMPLE_INPUTS(IN(3, 4)), .attrs = &behind},
+    {.label = "causal, norm behind", .in = TG_SAMPLE_INPUTS(IN(3, 4)), .attrs = &behind, .begins = OF_LAYERS},
 };
 TG_SAMPLES(encoder_samples, encoder_table)
-static const tg_sample pair_table[] = {
-    {.label = "norm_first", .in = TG_SAMPLE_INPUTS(IN(1, 2, 4), IN(1, 3, 4)), .attrs = &before},
-    {.label = "causal, norm behind",
-     .in = TG_SAMPLE_INPUTS(IN(2, 1, 4), IN(1, 1, 4)),
-     .attrs = &behind},
-};
+#define PAIRS(BEGINS_)                                                                                       \
+    {.label = "norm_first", .in = TG_SAMPLE_INPUTS(IN(1, 2, 4), IN(1, 3, 4)), .attrs = &before},             \
+        {.label = "causal, norm behind",                                                                     \
+         .in = TG_SAMPLE_INPUTS(IN(2, 1, 4), IN(1, 1, 4)),                                                   \
+         .attrs = &behind,                                                                                   \
+         .begins = BEGINS_}
+static const tg_sample pair_table[] = {PAIRS(OF_LAYERS)};
+static const tg_sample transformer_table[] = {PAIRS(OF_TRANSFORMER)};
 TG_SAMPLES(pair_samples, pair_table)
+TG_SAMPLES(transformer_samples, transformer_table)
 
 #define CLASS(NAME_, INPUTS, OPTIONAL, SPECS, STATE, INIT, FORWARD, SAMPLES, DOC)                            \
     {                                                                                                        \
@@ -324,7 +337,7 @@ static const tg_layer_class decoder =
           pair_samples, "num_layers TransformerDecoderLayers");
 static const tg_layer_class transformer =
     CLASS("Transformer", transformer_inputs, 0xFC, transformer_specs, transformer_state, transformer_init,
-          transformer_forward, pair_samples, "decoder(tgt, encoder(src)) (Vaswani et al. 2017)");
+          transformer_forward, transformer_samples, "decoder(tgt, encoder(src)) (Vaswani et al. 2017)");
 
 const tg_layer_class *const tg_layers_transformer[] = {&encoder_layer, &decoder_layer, &encoder,
                                                        &decoder,       &transformer,   NULL};

@@ -81,7 +81,7 @@ typedef struct tg_layer_class {
     /* Frees what init put in the state, also after an init that failed halfway; parameters and children go
      * by themselves. May be NULL. */
     void (*finish)(tg_module *);
-    /* Inputs for its gradient check in both modes; registering needs it. */
+    /* Inputs for its gradient check in both modes, and what its parameters begin with; registering needs it. */
     const tg_sample *(*samples)(size_t *n);
     const char *doc;
 } tg_layer_class;

@@ -28,6 +28,7 @@ typedef struct tg_sample {
     const char *in;        /* the inputs, at most TG_SAMPLE_IN; NULL: none          */
     const void *attrs;     /* the row's (or the layer's options) struct; NULL: defaults */
     const double *scalars; /* the row's n_scalars values                            */
+    const char *begins;    /* of a layer: what its parameters begin with; or NULL   */
 } tg_sample;
 
 /* The inputs are written "{[3, 4], -2 : 2}, {[4], 0 : 5, i64, constant}". Between a pair of braces stand, in any order:
@@ -41,7 +42,12 @@ typedef struct tg_sample {
  *     absent              an optional input left out
  *     first_order         the sample is there for its size: second derivatives are the others' matter
  * "tolerance 1e-4" outside of braces is allowed where the suite's is too tight. TG_SAMPLE_INPUTS({[3, 4], -2 : 2}, …) is
- * such a text, too, with macros in it replaced. */
+ * such a text, too, with macros in it replaced.
+ *
+ * What a layer's parameters begin with is written "weight uniform sqrt(1/20), bias constant 0", from the documentation that
+ * promises it, not from the init that is to be proved: for each parameter its name, or the end of it behind a dot, or * for
+ * all that are left; then `constant` and the value, `uniform` and the bound (from -b to b), or `normal` and the deviation
+ * around 0. A number is 0.25, 1/2 or sqrt(6/16). One sample or several of a class name all its parameters. */
 #define TG_SAMPLE_INPUTS(...) TG_SAMPLE_TEXT(__VA_ARGS__)
 #define TG_SAMPLE_TEXT(...) #__VA_ARGS__
 
