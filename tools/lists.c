@@ -12,15 +12,6 @@
 #include <string.h>
 #include <strings.h>
 
-static tg_runtime *open_runtime(void)
-{
-    tg_runtime *rt;
-    if (tg_runtime_open(&rt, NULL) == TG_OK)
-        return rt;
-    fprintf(stderr, "tapegrad: %s\n", tg_error_message());
-    return NULL;
-}
-
 /* -- attributes ------------------------------------------------------------------------------------------ */
 
 static void print_number(FILE *to, double v)
@@ -127,30 +118,55 @@ static void print_entry(const char *name, const tg_attr_spec *attrs, const char 
     printf("%s%s%s\n", note, doc ? "  " : "", doc ? doc : "");
 }
 
-/* What a list is asked for: all, or the one named. */
-typedef struct search {
-    const char *wanted, *near; /* near: the name but for its capitals */
-    bool shown;
-} search;
+/* -- any registry ---------------------------------------------------------------------------------------- */
 
-static bool shows(search *s, const char *name)
+typedef struct registry {
+    const char *what;                                                  /* a row is, as a sentence names it */
+    size_t (*rows)(const tg_runtime *rt, void *list, size_t capacity); /* pointers to them                 */
+    const char *(*name)(const void *row);
+    void (*print)(tg_runtime *rt, const void *row, bool alone);
+    bool (*print_other)(const char *name); /* of what is no row; may be NULL */
+} registry;
+
+/* All rows, or the one that is wanted. */
+static int show(const registry *r, tg_runtime *rt, const char *wanted)
 {
-    if (s->wanted && !strcasecmp(name, s->wanted))
-        s->near = name;
-    bool yes = !s->wanted || !strcmp(name, s->wanted);
-    s->shown |= yes;
-    return yes;
+    const size_t n = r->rows(rt, NULL, 0);
+    void *list = malloc((n + 1) * sizeof(void *));
+    const char *near = NULL; /* the name but for its capitals */
+    bool shown = !wanted;
+    if (!list)
+        return TOOL_FAILED;
+    r->rows(rt, list, n);
+    for (size_t i = 0; i < n; i++) {
+        const void *row;
+        memcpy(&row, (const char *)list + i * sizeof row, sizeof row);
+        const char *name = r->name(row);
+        if (wanted && !strcasecmp(name, wanted))
+            near = name;
+        if (wanted && strcmp(name, wanted) != 0)
+            continue;
+        r->print(rt, row, wanted);
+        shown = true;
+    }
+    shown = shown || (!near && r->print_other && r->print_other(wanted));
+    if (!shown)
+        fprintf(stderr, near ? "tapegrad: there is no %s '%s'; did you mean '%s'?\n" : "tapegrad: there is no %s '%s'\n",
+                r->what, wanted, near);
+    free(list);
+    return shown ? TOOL_OK : TOOL_FAILED;
 }
 
-static int found(const search *s, const char *what)
+static int show_of_runtime(const registry *r, const char *wanted)
 {
-    if (s->shown || !s->wanted)
-        return TOOL_OK;
-    fprintf(stderr, "tapegrad: there is no %s '%s'", what, s->wanted);
-    if (s->near)
-        fprintf(stderr, "; did you mean '%s'?", s->near);
-    fputc('\n', stderr);
-    return TOOL_FAILED;
+    tg_runtime *rt;
+    if (tg_runtime_open(&rt, NULL) != TG_OK) {
+        fprintf(stderr, "tapegrad: %s\n", tg_error_message());
+        return TOOL_FAILED;
+    }
+    const int status = show(r, rt, wanted);
+    tg_runtime_close(rt);
+    return status;
 }
 
 /* -- layers ---------------------------------------------------------------------------------------------- */
@@ -252,8 +268,12 @@ static void print_modes(const tg_layer_class *c, const tg_module *m, const tg_na
         printf("%s    the same in both\n", said);
 }
 
-static void print_layer(tg_runtime *rt, const tg_layer_class *c)
+static void print_layer(tg_runtime *rt, const void *row, bool alone)
 {
+    const tg_layer_class *c = row;
+    print_entry(c->name, c->attrs, "", c->doc);
+    if (!alone)
+        return;
     print_arguments(c->attrs);
     print_call(c);
     void *attrs = calloc(1, c->attrs_size ? c->attrs_size : 1);
@@ -271,26 +291,20 @@ static void print_layer(tg_runtime *rt, const tg_layer_class *c)
     free(attrs);
 }
 
+static size_t layer_rows(const tg_runtime *rt, void *list, size_t capacity)
+{
+    return tg_layer_list(rt, list, capacity);
+}
+
+static const char *layer_name(const void *row)
+{
+    const tg_layer_class *c = row;
+    return c->name;
+}
+
 int tool_layers(const char *wanted)
 {
-    tg_runtime *rt = open_runtime();
-    if (!rt)
-        return TOOL_FAILED;
-    size_t n = tg_layer_list(rt, NULL, 0);
-    const tg_layer_class **list = malloc((n + 1) * sizeof *list);
-    search s = {.wanted = wanted};
-    if (list)
-        tg_layer_list(rt, list, n);
-    for (size_t i = 0; list && i < n; i++)
-        if (shows(&s, list[i]->name)) {
-            print_entry(list[i]->name, list[i]->attrs, "", list[i]->doc);
-            if (wanted)
-                print_layer(rt, list[i]);
-        }
-    int status = list ? found(&s, "layer") : TOOL_FAILED;
-    free(list);
-    tg_runtime_close(rt);
-    return status;
+    return show_of_runtime(&(registry){"layer", layer_rows, layer_name, print_layer, NULL}, wanted);
 }
 
 /* -- operators ------------------------------------------------------------------------------------------- */
@@ -348,8 +362,15 @@ static bool is_function(const char *name)
     return n;
 }
 
-static void print_operator(const tg_operator *op)
+static void print_operator(tg_runtime *rt, const void *row, bool alone)
 {
+    const tg_operator *op = row;
+    char note[160];
+    (void)rt;
+    describe_inputs(op, note, sizeof note);
+    print_entry(op->name, op->attrs, note, op->doc);
+    if (!alone)
+        return;
     print_arguments(op->attrs_size ? op->attrs : NULL);
     if (print_functions(op->name, "  called by "))
         putchar('\n');
@@ -365,30 +386,20 @@ static void print_operator(const tg_operator *op)
         printf("  has no derivative\n");
 }
 
+static size_t operator_rows(const tg_runtime *rt, void *list, size_t capacity)
+{
+    return tg_operator_list(rt, list, capacity);
+}
+
+static const char *operator_name(const void *row)
+{
+    const tg_operator *op = row;
+    return op->name;
+}
+
 int tool_operators(const char *wanted)
 {
-    tg_runtime *rt = open_runtime();
-    if (!rt)
-        return TOOL_FAILED;
-    size_t n = tg_operator_list(rt, NULL, 0);
-    const tg_operator **list = malloc((n + 1) * sizeof *list);
-    search s = {.wanted = wanted};
-    if (list)
-        tg_operator_list(rt, list, n);
-    for (size_t i = 0; list && i < n; i++)
-        if (shows(&s, list[i]->name)) {
-            char note[160];
-            describe_inputs(list[i], note, sizeof note);
-            print_entry(list[i]->name, list[i]->attrs, note, list[i]->doc);
-            if (wanted)
-                print_operator(list[i]);
-        }
-    int status = !list                                                  ? TOOL_FAILED
-                 : wanted && !s.shown && !s.near && is_function(wanted) ? TOOL_OK
-                                                                        : found(&s, "operator");
-    free(list);
-    tg_runtime_close(rt);
-    return status;
+    return show_of_runtime(&(registry){"operator", operator_rows, operator_name, print_operator, is_function}, wanted);
 }
 
 /* -- operators as kernels see them ----------------------------------------------------------------------- */
@@ -438,7 +449,7 @@ static void print_attributes(const tg_operator *op)
                a->choices ? a->choices : "");
 }
 
-static void print_for_kernels(const tg_operator *op)
+static void print_for_kernels(tg_runtime *rt, const void *row, bool alone)
 {
     static const struct {
         uint32_t flag;
@@ -450,6 +461,8 @@ static void print_for_kernels(const tg_operator *op)
         {TG_OP_POINTWISE, "pointwise: values in a layout come as one row of all their elements"},
         {TG_OP_RANDOM, "random: the run's seed and draw"},
     };
+    const tg_operator *op = row;
+    (void)rt, (void)alone;
     printf("%s, version %u  %s\n", op->name, (unsigned)op->version, op->doc ? op->doc : "");
     print_shape_of_call(op);
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
@@ -465,55 +478,53 @@ static void print_for_kernels(const tg_operator *op)
 
 int tool_operators_for_kernels(const char *wanted)
 {
-    tg_runtime *rt = open_runtime();
-    if (!rt)
-        return TOOL_FAILED;
-    size_t n = tg_operator_list(rt, NULL, 0);
-    const tg_operator **list = malloc((n + 1) * sizeof *list);
-    search s = {.wanted = wanted};
-    if (list)
-        tg_operator_list(rt, list, n);
-    for (size_t i = 0; list && i < n; i++)
-        if (shows(&s, list[i]->name))
-            print_for_kernels(list[i]);
-    int status = list ? found(&s, "operator") : TOOL_FAILED;
-    free(list);
-    tg_runtime_close(rt);
-    return status;
+    return show_of_runtime(&(registry){"operator", operator_rows, operator_name, print_for_kernels, NULL}, wanted);
 }
 
 /* -- optimizers and schedulers --------------------------------------------------------------------------- */
 
-typedef struct named_attrs {
-    size_t (*list)(const char **out, size_t capacity);
-    const tg_attr_spec *(*attrs)(const char *name);
-    const char *what;
-} named_attrs;
-
-static int list_named(const named_attrs *r, const char *wanted)
+static const char *itself(const void *row)
 {
-    size_t n = r->list(NULL, 0);
-    const char **name = malloc((n + 1) * sizeof *name);
-    search s = {.wanted = wanted};
-    if (name)
-        r->list(name, n);
-    for (size_t i = 0; name && i < n; i++)
-        if (shows(&s, name[i])) {
-            print_entry(name[i], r->attrs(name[i]), "", NULL);
-            if (wanted)
-                print_arguments(r->attrs(name[i]));
-        }
-    int status = name ? found(&s, r->what) : TOOL_FAILED;
-    free(name);
-    return status;
+    return row;
+}
+
+static void print_attributed(const char *name, const tg_attr_spec *attrs, bool alone)
+{
+    print_entry(name, attrs, "", NULL);
+    if (alone)
+        print_arguments(attrs);
+}
+
+static void print_optimizer(tg_runtime *rt, const void *row, bool alone)
+{
+    (void)rt;
+    print_attributed(row, tg_optim_attrs(row), alone);
+}
+
+static void print_scheduler(tg_runtime *rt, const void *row, bool alone)
+{
+    (void)rt;
+    print_attributed(row, tg_lr_attrs(row), alone);
+}
+
+static size_t optimizer_rows(const tg_runtime *rt, void *list, size_t capacity)
+{
+    (void)rt;
+    return tg_optim_list(list, capacity);
+}
+
+static size_t scheduler_rows(const tg_runtime *rt, void *list, size_t capacity)
+{
+    (void)rt;
+    return tg_lr_list(list, capacity);
 }
 
 int tool_optimizers(const char *wanted)
 {
-    return list_named(&(named_attrs){tg_optim_list, tg_optim_attrs, "optimizer"}, wanted);
+    return show(&(registry){"optimizer", optimizer_rows, itself, print_optimizer, NULL}, NULL, wanted);
 }
 
 int tool_schedulers(const char *wanted)
 {
-    return list_named(&(named_attrs){tg_lr_list, tg_lr_attrs, "scheduler"}, wanted);
+    return show(&(registry){"scheduler", scheduler_rows, itself, print_scheduler, NULL}, NULL, wanted);
 }
