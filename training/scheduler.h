@@ -59,25 +59,32 @@ typedef struct tg_plain_config {
     tg_ints milestones;
 } tg_plain_config;
 
-extern const tg_lr_class tg_lr_classes[];
-enum {
-    TG_LR_LAMBDA,
-    TG_LR_MULTIPLICATIVE,
-    TG_LR_STEP,
-    TG_LR_MULTI_STEP,
-    TG_LR_CONSTANT,
-    TG_LR_LINEAR,
-    TG_LR_EXPONENTIAL,
-    TG_LR_POLYNOMIAL,
-    TG_LR_COSINE,
-    TG_LR_WARM_RESTARTS,
-    TG_LR_CYCLIC,
-    TG_LR_ONE_CYCLE,
-    TG_LR_PLATEAU,
-    TG_LR_SEQUENTIAL,
-    TG_LR_CHAINED,
-    TG_N_LR
-};
+/* All of them, in the registry's order: TG_LR_NAME, torch's name, arguments, config, `check`, `next`, `anew`, `made_by`. */
+#define TG_LR_ALL(X)                                                                                         \
+    X(LAMBDA, "LambdaLR", function_attrs, tg_plain_config, NULL, lambda_next, NULL, "tg_lr_lambda")          \
+    X(MULTIPLICATIVE, "MultiplicativeLR", function_attrs, tg_plain_config, NULL, multiplicative_next, NULL,  \
+      "tg_lr_multiplicative")                                                                                \
+    X(STEP, "StepLR", step_attrs, tg_plain_config, NULL, step_next, from_base, NULL)                         \
+    X(MULTI_STEP, "MultiStepLR", multi_step_attrs, tg_plain_config, NULL, multi_step_next, multi_step_anew,  \
+      NULL)                                                                                                  \
+    X(CONSTANT, "ConstantLR", constant_attrs, tg_plain_config, NULL, constant_next, constant_anew, NULL)     \
+    X(LINEAR, "LinearLR", linear_attrs, tg_plain_config, linear_check, linear_next, linear_anew, NULL)       \
+    X(EXPONENTIAL, "ExponentialLR", exponential_attrs, tg_plain_config, NULL, exponential_next, from_base,   \
+      NULL)                                                                                                  \
+    X(POLYNOMIAL, "PolynomialLR", polynomial_attrs, tg_plain_config, NULL, polynomial_next, from_base, NULL) \
+    X(COSINE, "CosineAnnealingLR", cosine_attrs, tg_plain_config, NULL, cosine_next, cosine_anew, NULL)      \
+    X(WARM_RESTARTS, "CosineAnnealingWarmRestarts", warm_restarts_attrs, tg_plain_config, NULL,              \
+      warm_restarts_next, NULL, NULL)                                                                        \
+    X(CYCLIC, "CyclicLR", cyclic_attrs, tg_cyclic_options, cyclic_check, cyclic_next, NULL, NULL)            \
+    X(ONE_CYCLE, "OneCycleLR", one_cycle_attrs, tg_one_cycle_options, one_cycle_check, one_cycle_next, NULL, \
+      NULL)                                                                                                  \
+    X(PLATEAU, "ReduceLROnPlateau", plateau_attrs, tg_plateau_options, plateau_check, NULL, NULL, NULL)      \
+    X(SEQUENTIAL, "SequentialLR", function_attrs + 1, tg_plain_config, NULL, NULL, NULL, "tg_lr_sequential") \
+    X(CHAINED, "ChainedScheduler", function_attrs + 1, tg_plain_config, NULL, NULL, NULL, "tg_lr_chained")
+
+#define TG_LR_NUMBER(NAME, ...) TG_LR_##NAME,
+enum { TG_LR_ALL(TG_LR_NUMBER) TG_N_LR };
+extern const tg_lr_class tg_lr_classes[TG_N_LR];
 
 /* One number for all groups, or each one's. */
 static inline double tg_lr_of_group(const tg_reals *list, size_t g)

@@ -436,31 +436,7 @@ void tg_lr_plateau(tg_scheduler *s, double metric)
 
 /* -- the registry
  * -------------------------------------------------------------------------------------------------- */
-#define CLASS(NAME, FAMILY, CONFIG, CHECK, NEXT, ANEW)                                                       \
-    {                                                                                                        \
-        NAME, FAMILY##_attrs, sizeof(CONFIG), CHECK, NEXT, ANEW, NULL                                        \
-    }
+#define CLASS(NUMBER, NAME, ATTRS, CONFIG, CHECK, NEXT, ANEW, MADE_BY)                                       \
+    {NAME, ATTRS, sizeof(CONFIG), CHECK, NEXT, ANEW, MADE_BY},
 
-const tg_lr_class tg_lr_classes[TG_N_LR] = {
-    [TG_LR_LAMBDA] = {"LambdaLR", function_attrs, sizeof(tg_plain_config), NULL, lambda_next, NULL,
-                      "tg_lr_lambda"},
-    [TG_LR_MULTIPLICATIVE] = {"MultiplicativeLR", function_attrs, sizeof(tg_plain_config), NULL,
-                              multiplicative_next, NULL, "tg_lr_multiplicative"},
-    [TG_LR_STEP] = CLASS("StepLR", step, tg_plain_config, NULL, step_next, from_base),
-    [TG_LR_MULTI_STEP] =
-        CLASS("MultiStepLR", multi_step, tg_plain_config, NULL, multi_step_next, multi_step_anew),
-    [TG_LR_CONSTANT] = CLASS("ConstantLR", constant, tg_plain_config, NULL, constant_next, constant_anew),
-    [TG_LR_LINEAR] = CLASS("LinearLR", linear, tg_plain_config, linear_check, linear_next, linear_anew),
-    [TG_LR_EXPONENTIAL] =
-        CLASS("ExponentialLR", exponential, tg_plain_config, NULL, exponential_next, from_base),
-    [TG_LR_POLYNOMIAL] = CLASS("PolynomialLR", polynomial, tg_plain_config, NULL, polynomial_next, from_base),
-    [TG_LR_COSINE] = CLASS("CosineAnnealingLR", cosine, tg_plain_config, NULL, cosine_next, cosine_anew),
-    [TG_LR_WARM_RESTARTS] =
-        CLASS("CosineAnnealingWarmRestarts", warm_restarts, tg_plain_config, NULL, warm_restarts_next, NULL),
-    [TG_LR_CYCLIC] = CLASS("CyclicLR", cyclic, tg_cyclic_options, cyclic_check, cyclic_next, NULL),
-    [TG_LR_ONE_CYCLE] =
-        CLASS("OneCycleLR", one_cycle, tg_one_cycle_options, one_cycle_check, one_cycle_next, NULL),
-    [TG_LR_PLATEAU] = CLASS("ReduceLROnPlateau", plateau, tg_plateau_options, plateau_check, NULL, NULL),
-    [TG_LR_SEQUENTIAL] = {"SequentialLR", function_attrs + 1, 0, NULL, NULL, NULL, "tg_lr_sequential"},
-    [TG_LR_CHAINED] = {"ChainedScheduler", function_attrs + 1, 0, NULL, NULL, NULL, "tg_lr_chained"},
-};
+const tg_lr_class tg_lr_classes[TG_N_LR] = {TG_LR_ALL(CLASS)};
