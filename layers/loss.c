@@ -10,6 +10,8 @@ typedef struct loss_options {
     int64_t reduction, power, blank, dim;
     double margin, beta, delta, eps, p;
     bool log_input, full, log_target, zero_infinity, swap, keepdim;
+    tg_distance_fn distance;
+    void *arg;
 } loss_options;
 
 typedef tg_tensor *run_fn(tg_tape *, const void *options, tg_tensor *const in[]);
@@ -75,6 +77,8 @@ RUN(multi_margin, tg_multi_margin_loss(tape, in[0], in[1], o->power, o->margin, 
 RUN(multilabel_margin, tg_multilabel_margin_loss(tape, in[0], in[1], HOW))
 RUN(multilabel_soft_margin, tg_multilabel_soft_margin_loss(tape, in[0], in[1], o->weight, HOW))
 RUN(triplet_margin, tg_triplet_margin_loss(tape, in[0], in[1], in[2], o->margin, o->p, o->eps, o->swap, HOW))
+RUN(triplet_with_distance, tg_triplet_margin_with_distance_loss(tape, in[0], in[1], in[2], o->distance, o->arg,
+                                                                o->margin, o->swap, HOW))
 RUN(ctc, tg_ctc_loss(tape, in[0], in[1], in[2], in[3], o->blank, o->zero_infinity, HOW))
 RUN(cosine_similarity, tg_cosine_similarity(tape, in[0], in[1], o->dim, o->eps))
 RUN(pairwise_distance, tg_pairwise_distance(tape, in[0], in[1], o->p, o->eps, o->keepdim))
@@ -136,6 +140,7 @@ static tg_status check_number(const tg_module *m, const tg_attr_spec *s, const v
                   {run_huber, offsetof(loss_options, delta), 0, HUGE_VALF, true},
                   {run_gaussian_nll, offsetof(loss_options, eps), 0, HUGE_VALF, true},
                   {run_triplet_margin, offsetof(loss_options, margin), 0, HUGE_VALF, true},
+                  {run_triplet_with_distance, offsetof(loss_options, margin), 0, HUGE_VALF, true},
                   {run_multi_margin, offsetof(loss_options, power), 1, 2, false},
                   {run_ctc, offsetof(loss_options, blank), 0, HUGE_VALF, false}};
     const double x = s->type == TG_ATTR_INT ? (double)*(const int64_t *)at : *(const double *)at;
@@ -224,6 +229,8 @@ static const tg_attr_spec triplet_specs[] = {
     MARGIN(1), REAL(p, 2, "the norm"),
     EPS(1e-6), FLAG(swap, 0, "the nearer of anchor and positive counts"),
     REDUCTION, TG_ATTR_END};
+static const tg_attr_spec with_distance_specs[] = {
+    MARGIN(1), FLAG(swap, 0, "the nearer of anchor and positive counts"), REDUCTION, TG_ATTR_END};
 static const tg_attr_spec ctc_specs[] = {TG_ATTR_ROW(S, blank, INT, 0, 0, NULL, "the class of no label"),
                                          REDUCTION, FLAG(zero_infinity, 0, "what has no alignment costs 0"),
                                          TG_ATTR_END};
@@ -296,8 +303,11 @@ static const char *const of_input[] = {"input", "target"}, *const of_log_input[]
 enum {
     CROSS_ENTROPY, NLL, MSE, L1, SMOOTH_L1, HUBER, BCE, BCE_WITH_LOGITS, KL_DIV, POISSON_NLL, GAUSSIAN_NLL, HINGE_EMBEDDING,
     MARGIN_RANKING, COSINE_EMBEDDING, SOFT_MARGIN, MULTI_MARGIN, MULTILABEL_MARGIN, MULTILABEL_SOFT_MARGIN, TRIPLET_MARGIN,
-    CTC, COSINE_SIMILARITY, PAIRWISE_DISTANCE, N_ROWS
+    TRIPLET_WITH_DISTANCE, TRIPLET_BY_FUNCTION, CTC, COSINE_SIMILARITY, PAIRWISE_DISTANCE, N_ROWS
 };
+#define WITH_DISTANCE                                                                                                  \
+    ROW("TripletMarginWithDistanceLoss", 0, loss_options, with_distance_specs, run_triplet_with_distance, 3, of_anchor, \
+        triplets, "TripletMarginLoss with a distance of one's own")
 static const loss_row rows[N_ROWS] = {
     [CROSS_ENTROPY] = ROW("CrossEntropyLoss", TG_LAYER_LOSS, tg_cross_entropy_options, cross_entropy_specs, cross_entropy, 2,
                           of_input, cross_entropy_samples,
@@ -331,6 +341,8 @@ static const loss_row rows[N_ROWS] = {
                                     "BCEWithLogitsLoss, its mean over the last dim"),
     [TRIPLET_MARGIN] = ROW("TripletMarginLoss", 0, loss_options, triplet_specs, run_triplet_margin, 3, of_anchor, triplets,
                            "max(0, margin + |anchor − positive| − |anchor − negative|)"),
+    [TRIPLET_WITH_DISTANCE] = WITH_DISTANCE,
+    [TRIPLET_BY_FUNCTION] = WITH_DISTANCE, /* not registered: no file can name a function */
     [CTC] = ROW("CTCLoss", TG_LAYER_ONCE, loss_options, ctc_specs, run_ctc, 4, of_sequence, sequences,
                 "−log of the probability of all alignments of targets"),
     [COSINE_SIMILARITY] = ROW("CosineSimilarity", 0, loss_options, similarity_specs, run_cosine_similarity, 2, of_points, pairs,
@@ -342,8 +354,8 @@ static const loss_row rows[N_ROWS] = {
 const tg_layer_class *const tg_layers_loss[] = {
     CLS(CROSS_ENTROPY), CLS(NLL), CLS(MSE), CLS(L1), CLS(SMOOTH_L1), CLS(HUBER), CLS(BCE), CLS(BCE_WITH_LOGITS), CLS(KL_DIV),
     CLS(POISSON_NLL), CLS(GAUSSIAN_NLL), CLS(HINGE_EMBEDDING), CLS(MARGIN_RANKING), CLS(COSINE_EMBEDDING), CLS(SOFT_MARGIN),
-    CLS(MULTI_MARGIN), CLS(MULTILABEL_MARGIN), CLS(MULTILABEL_SOFT_MARGIN), CLS(TRIPLET_MARGIN), CLS(CTC),
-    CLS(COSINE_SIMILARITY), CLS(PAIRWISE_DISTANCE), NULL,
+    CLS(MULTI_MARGIN), CLS(MULTILABEL_MARGIN), CLS(MULTILABEL_SOFT_MARGIN), CLS(TRIPLET_MARGIN),
+    CLS(TRIPLET_WITH_DISTANCE), CLS(CTC), CLS(COSINE_SIMILARITY), CLS(PAIRWISE_DISTANCE), NULL,
 };
 /* clang-format on */
 
@@ -421,6 +433,9 @@ CONSTRUCTOR(multilabel_soft_margin_loss, MULTILABEL_SOFT_MARGIN, ARGUMENTS(tg_te
             .reduction = reduction, .weight = weight)
 CONSTRUCTOR(triplet_margin_loss, TRIPLET_MARGIN, ARGUMENTS(double margin, double p, double eps, bool swap),
             .reduction = reduction, .margin = margin, .p = p, .eps = eps, .swap = swap)
+CONSTRUCTOR(triplet_margin_with_distance_loss, distance ? TRIPLET_BY_FUNCTION : TRIPLET_WITH_DISTANCE,
+            ARGUMENTS(tg_distance_fn distance, void *arg, double margin, bool swap), .reduction = reduction,
+            .distance = distance, .arg = arg, .margin = margin, .swap = swap)
 CONSTRUCTOR(ctc_loss, CTC, ARGUMENTS(int64_t blank, bool zero_infinity), .reduction = reduction,
             .blank = blank, .zero_infinity = zero_infinity)
 CONSTRUCTOR(cosine_similarity, COSINE_SIMILARITY, (tg_runtime * rt, int64_t dim, double eps), .dim = dim,

@@ -440,10 +440,19 @@ tg_tensor *tg_pairwise_distance(tg_tape *tape, tg_tensor *a, tg_tensor *b, doubl
     return tg_composed(tape, &scope, distance_of_rows(tape, a, b, p, eps, keepdim), NULL);
 }
 
-tg_tensor *tg_triplet_margin_loss(tg_tape *tape, tg_tensor *anchor, tg_tensor *positive, tg_tensor *negative,
-                                  double margin, double p, double eps, bool swap, tg_reduction reduction)
+typedef struct norm {
+    double p, eps;
+} norm;
+
+static tg_tensor *by_norm(tg_tape *tape, tg_tensor *a, tg_tensor *b, void *arg)
 {
-    static const char *const what = "triplet_margin_loss";
+    const norm *n = arg;
+    return distance_of_rows(tape, a, b, n->p, n->eps, false);
+}
+
+static tg_tensor *triplets(tg_tape *tape, const char *what, tg_tensor *anchor, tg_tensor *positive, tg_tensor *negative,
+                           tg_distance_fn distance, void *arg, double margin, bool swap, tg_reduction reduction)
+{
     tg_desc both;
     tg_scope scope;
     if (!take_pair(tape, what, anchor, positive, "anchor", "positive", &both) ||
@@ -460,10 +469,26 @@ tg_tensor *tg_triplet_margin_loss(tg_tape *tape, tg_tensor *anchor, tg_tensor *p
         return NULL;
     }
     tg_scope_enter(tape, &scope);
-    tg_tensor *near = distance_of_rows(tape, anchor, positive, p, eps, false);
-    tg_tensor *far = distance_of_rows(tape, anchor, negative, p, eps, false);
+    tg_tensor *near = distance(tape, anchor, positive, arg);
+    tg_tensor *far = distance(tape, anchor, negative, arg);
     if (swap)
-        far = tg_minimum(tape, far, distance_of_rows(tape, positive, negative, p, eps, false));
+        far = tg_minimum(tape, far, distance(tape, positive, negative, arg));
     tg_tensor *loss = tg_clamp(tape, tg_add_scalar(tape, tg_sub(tape, near, far), margin), 0, (double)NAN);
     return tg_composed(tape, &scope, tg_reduced_loss(tape, loss, reduction), NULL);
+}
+
+tg_tensor *tg_triplet_margin_loss(tg_tape *tape, tg_tensor *anchor, tg_tensor *positive, tg_tensor *negative,
+                                  double margin, double p, double eps, bool swap, tg_reduction reduction)
+{
+    return triplets(tape, "triplet_margin_loss", anchor, positive, negative, by_norm, &(norm){p, eps}, margin, swap,
+                    reduction);
+}
+
+tg_tensor *tg_triplet_margin_with_distance_loss(tg_tape *tape, tg_tensor *anchor, tg_tensor *positive,
+                                                tg_tensor *negative, tg_distance_fn distance, void *arg, double margin,
+                                                bool swap, tg_reduction reduction)
+{
+    norm usual = {2, 1e-6};
+    return triplets(tape, "triplet_margin_with_distance_loss", anchor, positive, negative, distance ? distance : by_norm,
+                    distance ? arg : &usual, margin, swap, reduction);
 }

@@ -13,9 +13,6 @@ tg_status tg_need_index(const tg_infer *q, int64_t dim);
 tg_status tg_need_alike(const tg_infer *q, int64_t dim);
 
 /* -- the look at the data -------------------------------------------------------------------------------- */
-/* All of index inside [low, size)? Its least value, if wanted. TG_EINDEX names the first that is worst. */
-bool tg_check_places(tg_tape *tape, const char *what, tg_tensor *index, int64_t low, int64_t size,
-                     int64_t *least);
 /* A row's check of input 1 against the size of input 0's dim. */
 tg_status tg_check_rows(tg_tape *tape, const char *what, tg_tensor *const in[], int64_t dim);
 /* index with what is negative counted from the end; NULL where it is outside [−size, size). */

@@ -49,4 +49,8 @@ extern const tg_operator *const *const tg_operator_families[];
 /* What layers stage, and draw with a number of their own. */
 extern const tg_operator tg_row_embedding_renorm_, tg_row_rand_like;
 
+/* index.c. All of index inside [low, size)? Its least value, if wanted. TG_EINDEX names the first that is worst. */
+bool tg_check_places(tg_tape *tape, const char *what, tg_tensor *index, int64_t low, int64_t size,
+                     int64_t *least);
+
 #endif

@@ -70,6 +70,26 @@ TG_API tg_module *tg_nn_multilabel_soft_margin_loss(tg_runtime *rt, tg_tensor *w
 /* margin 1, above 0; p 2, eps 1e-6, swap false; called with (anchor, positive, negative). */
 TG_API tg_module *tg_nn_triplet_margin_loss(tg_runtime *rt, double margin, double p, double eps, bool swap,
                                             tg_reduction reduction);
+/* margin 1, above 0; swap false; called with (anchor, positive, negative). distance NULL: PairwiseDistance's; arg is
+ * handed to it. A file can hold the module only without a distance of one's own (tg_module_save: TG_EUNSUPPORTED). */
+TG_API tg_module *tg_nn_triplet_margin_with_distance_loss(tg_runtime *rt, tg_distance_fn distance, void *arg,
+                                                          double margin, bool swap, tg_reduction reduction);
+
+/* For many classes, sorted from the most frequent to the rarest (Grave et al. 2017). head, a Linear, has an entry for each of
+ * the first cutoffs[0] classes and one for each cluster; cluster k holds the classes from cutoffs[k] on, up to the next
+ * one's, and is tail.k: Linear(in_features, ⌊in_features/div_value^(k + 1)⌋), then Linear to its classes, both without a
+ * bias. cutoffs: 1 to 8 of them, rising, between 1 and n_classes − 1; div_value 4, above 0; head_bias false.
+ * Called with (input [N, in_features], target i64 [N]), or both without N: output, log p(target) [N], and loss, its mean,
+ * negated. log p of a class in a cluster is log_softmax(head)[its entry] + log_softmax(tail.k)[it]. TG_EINDEX for a target
+ * outside [0, n_classes).
+ *     tg_forward_n(tape, m, (tg_tensor *[]){x, target}, 2, (tg_tensor *[]){…}, 2); */
+TG_API tg_module *tg_nn_adaptive_log_softmax_with_loss(tg_runtime *rt, int64_t in_features, int64_t n_classes,
+                                                       const int64_t *cutoffs, size_t n_cutoffs, double div_value,
+                                                       bool head_bias);
+/* Of such a module and x [N, in_features]: log p of all classes, [N, n_classes]; the likeliest class, i64 [N], which is found
+ * in head alone where it is a frequent one. torch's methods log_prob and predict. TG_EINVAL for another module. */
+TG_API tg_tensor *tg_adaptive_log_prob(tg_tape *tape, tg_module *module, tg_tensor *x);
+TG_API tg_tensor *tg_adaptive_predict(tg_tape *tape, tg_module *module, tg_tensor *x);
 
 /* -- distances: called with (x1, x2) --------------------------------------------------------------------- */
 /* dim 1, eps 1e-8. */

@@ -114,6 +114,13 @@ TG_API tg_tensor *tg_multilabel_soft_margin_loss(tg_tape *tape, tg_tensor *input
  * d(positive, negative) counts where it is the smaller. torch.nn.functional.triplet_margin_loss. */
 TG_API tg_tensor *tg_triplet_margin_loss(tg_tape *tape, tg_tensor *anchor, tg_tensor *positive, tg_tensor *negative,
                                          double margin, double p, double eps, bool swap, tg_reduction reduction);
+/* A distance of rows, made of operators on the tape: d of a [*, D] and b [*, D] is [*]. NULL on error, as they give it. */
+typedef tg_tensor *(*tg_distance_fn)(tg_tape *tape, tg_tensor *a, tg_tensor *b, void *arg);
+/* The same with a distance of one's own, called with `arg`; NULL: tg_pairwise_distance of p 2 and eps 1e-6.
+ * torch.nn.functional.triplet_margin_with_distance_loss. */
+TG_API tg_tensor *tg_triplet_margin_with_distance_loss(tg_tape *tape, tg_tensor *anchor, tg_tensor *positive,
+                                                       tg_tensor *negative, tg_distance_fn distance, void *arg,
+                                                       double margin, bool swap, tg_reduction reduction);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,5 @@
-/* What fewer models ask for: a size for what a stride leaves open. Numbers are PyTorch 2.14.1's. */
+/* What fewer models ask for: a size for what a stride leaves open, classes in clusters, a distance of
+ * one's own. Numbers are PyTorch 2.14.1's. */
 #include "layers/rig.h"
 
 #define SIZE(...) tg_input(tape, TG_I64, DIMS(sizeof((int64_t[]){__VA_ARGS__}) / 8), (const int64_t[]){__VA_ARGS__})
@@ -125,6 +126,225 @@ START_TEST(sizes_in_a_summary)
 }
 END_TEST
 
+/* -- AdaptiveLogSoftmaxWithLoss -------------------------------------------------------------------------- */
+
+static tg_module *adaptive(bool bias)
+{
+    tg_module *m = tg_nn_adaptive_log_softmax_with_loss(rt, 4, 7, (const int64_t[]){2, 4}, 2, 2, bias);
+    ck_assert_msg(m != NULL, "%s", tg_error_message());
+    const tg_named_tensors *p = tg_module_parameters(m);
+    for (size_t i = 0; i < p->n; i++) {
+        double v[16];
+        const size_t n = (size_t)tg_tensor_count(p->tensor[i]);
+        for (size_t k = 0; k < n; k++)
+            v[k] = ((int)(k * 7 + strlen(p->name[i])) % 11 - 5) / 8.0;
+        put(p->tensor[i], v, n);
+    }
+    return m;
+}
+
+static tg_tensor *rows_of_five(void)
+{
+    double v[20];
+    for (int i = 0; i < 20; i++)
+        v[i] = (i * 5 % 13 - 6) / 4.0;
+    return input(DIMS(5, 4), v);
+}
+
+START_TEST(classes_in_clusters)
+{
+    const double output[] = {-1.421691250283945, -3.626524601813963, -2.387032712140619, -1.252871182399040, -2.122327694500675},
+                 gx[] = {-0.339846112706974, 0.184391503463070,  -0.339846112706974, 0.494717767450558,  1.072290050042318,
+                         -1.348914980759756, 1.463038572214436,  -0.684253798834216, -0.654545824517247, 0.795225271052413,
+                         -1.041624714778898, -1.727646270400432, 0.683998942715965,  -0.943267251030425, 0.683998942715965,
+                         -0.808696660982673, 1.748715343913476,  -0.881299354321911, 1.717621310242469,  0.236733816048726},
+                 tail[] = {-1.083820892732622, 2.683746972480777, 1.083820892732622, -2.683746972480777},
+                 bias[] = {-3.436393571316759, 0.603298827767428, 0.814130539590197, 2.018964203959136};
+    double got[20];
+    tg_module *m = adaptive(true);
+    static const char *const names[] = {"head.weight",     "head.bias",       "tail.0.0.weight",
+                                        "tail.0.1.weight", "tail.1.0.weight", "tail.1.1.weight"};
+    const tg_named_tensors *p = tg_module_parameters(m);
+    ck_assert_uint_eq(p->n, 6);
+    for (size_t i = 0; i < 6; i++)
+        ck_assert_str_eq(p->name[i], names[i]);
+    tg_tensor *x = rows_of_five(), *out[2];
+    ck_assert_int_eq(tg_tensor_set_requires_grad(x, true), TG_OK);
+    ck_assert_msg(tg_forward_n(tape, m, (tg_tensor *const[]){x, SIZE(0, 6, 3, 1, 4)}, 2, out, 2) == TG_OK, "%s", tg_tape_error(tape));
+    get(out[0], got, 5);
+    near_to(got, output, 5, 1e-14);
+    near_to((const double[]){item(out[1])}, (const double[]){2.162089488227649}, 1, 1e-14);
+    tg_tensor *steps = input(DIMS(5), (const double[]){1, 2, 3, 4, 5});
+    ck_assert_int_eq(tg_backward(tape, tg_add(tape, out[1], tg_sum(tape, tg_mul(tape, out[0], steps)))), TG_OK);
+    get(tg_tensor_grad(x), got, 20);
+    near_to(got, gx, 20, 1e-13);
+    get(tg_tensor_grad(tg_module_tensor(m, "tail.0.1.weight")), got, 4);
+    near_to(got, tail, 4, 1e-13);
+    get(tg_tensor_grad(tg_module_tensor(m, "head.bias")), got, 4);
+    near_to(got, bias, 4, 1e-13);
+
+    tg_tensor *row = tg_select(tape, rows_of_five(), 0, 0); /* without N; and no class of the clusters */
+    ck_assert_int_eq(tg_forward_n(tape, m, (tg_tensor *const[]){row, tg_full(tape, TG_I64, NULL, 0, 6)}, 2, out, 2), TG_OK);
+    ck_assert_int_eq(tg_tensor_ndim(out[0]), 0);
+    near_to((const double[]){item(out[0]), item(out[1])}, (const double[]){-2.150688526377100, 2.150688526377100}, 2, 1e-14);
+    ck_assert_int_eq(tg_forward_n(tape, m, (tg_tensor *const[]){rows_of_five(), SIZE(0, 1, 0, 1, 0)}, 2, out, 1), TG_OK);
+    ck_assert_int_eq(tg_forward_n(tape, m, (tg_tensor *const[]){tg_full(tape, TG_F64, DIMS(0, 4), 0), tg_full(tape, TG_I64, DIMS(0), 0)}, 2, out, 2), TG_OK);
+    ck_assert(isnan(item(out[1])));
+    tg_module_destroy(m);
+}
+END_TEST
+
+START_TEST(all_classes_and_the_likeliest)
+{
+    const double want[] = {-1.421691250283945, -1.515441250283945, -1.788564514423785, -2.163564514423785, -2.467094776377100,
+                           -2.888969776377100, -2.150688526377100, -0.419936379453506, -2.513686379453506, -2.826490949720320,
+                           -2.967115949720320, -3.146055851813963, -2.505430851813963, -3.626524601813963};
+    const int64_t frequent[] = {0, 0, 0, 0, 1};
+    double got[35];
+    int64_t best[5];
+    tg_module *m = adaptive(true);
+    tg_tensor *x = rows_of_five();
+    get(tg_adaptive_log_prob(tape, m, x), got, 35);
+    near_to(got, want, 14, 1e-14);
+    ck_assert_int_eq(tg_tensor_read(tg_adaptive_predict(tape, m, x), best, sizeof best), TG_OK);
+    ck_assert_mem_eq(best, frequent, sizeof best);
+    /* Some in a cluster, then all of them. */
+    for (int push = 1; push <= 20; push += 19) {
+        const double bias[] = {0, 0, push / 2.0, push};
+        put(tg_module_tensor(m, "head.bias"), bias, 4);
+        int64_t of_all[5], clustered = 0;
+        ck_assert_int_eq(tg_tensor_read(tg_adaptive_predict(tape, m, x), best, sizeof best), TG_OK);
+        ck_assert_int_eq(tg_tensor_read(tg_argmax(tape, tg_adaptive_log_prob(tape, m, x), 1, false), of_all, sizeof of_all), TG_OK);
+        ck_assert_mem_eq(best, of_all, sizeof best);
+        for (int i = 0; i < 5; i++)
+            clustered += best[i] > 1;
+        ck_assert_msg(push == 20 ? clustered == 5 : clustered > 0 && clustered < 5, "%lld in clusters", (long long)clustered);
+    }
+    ck_assert_ptr_null(tg_adaptive_log_prob(tape, m, tg_select(tape, x, 0, 0)));
+    tape_failed_with(TG_ESHAPE, "AdaptiveLogSoftmaxWithLoss: adaptive_log_prob: input has 1 dims, expected [N, in_features]");
+    ck_assert_ptr_null(tg_adaptive_predict(tape, m, tg_full(tape, TG_F64, DIMS(2, 5), 0)));
+    tape_failed_with(TG_ESHAPE, "head (Linear): got f64[2, 5]");
+    ck_assert_ptr_null(tg_adaptive_predict(tape, tg_module_find(m, "head"), x));
+    tape_failed_with(TG_EINVAL, "adaptive_predict: the module is no AdaptiveLogSoftmaxWithLoss");
+    ck_assert_ptr_null(tg_adaptive_predict(NULL, m, x));
+    ck_assert_ptr_null(tg_adaptive_log_prob(tape, NULL, x));
+    tape_failed_with(TG_EINVAL, "adaptive_log_prob: the module is no");
+    tg_module_destroy(m);
+}
+END_TEST
+
+START_TEST(clusters_that_are_refused)
+{
+    static const struct {
+        int64_t in, n, cutoffs[3];
+        size_t count;
+        double div;
+        const char *words;
+    } all[] = {{4, 7, {0}, 0, 4, "cutoffs: expected 1 to 8 rising numbers between 1 and n_classes − 1, n_classes is 7"},
+               {4, 7, {2, 2}, 2, 4, "cutoffs"},
+               {4, 7, {0, 3}, 2, 4, "cutoffs"},
+               {4, 7, {2, 7}, 2, 4, "cutoffs"},
+               {4, 7, {3, 2}, 2, 4, "cutoffs"},
+               {4, 7, {3}, SIZE_MAX, 4, "cutoffs"},
+               {4, 7, {3}, 1, 0, "div_value 0"},
+               {4, 7, {3}, 1, NAN, "div_value nan"},
+               {4, 7, {3}, 1, 1e-300, "div_value 1e-300"},
+               {-4, 7, {3}, 1, 4, "in_features -4"}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ck_assert_msg(!tg_nn_adaptive_log_softmax_with_loss(rt, all[i].in, all[i].n, all[i].cutoffs, all[i].count, all[i].div, false),
+                      "%zu was taken", i);
+        failed_with(TG_EINVAL, TG_EINVAL, all[i].words);
+    }
+    ck_assert_ptr_null(tg_nn_adaptive_log_softmax_with_loss(rt, 4, 7, NULL, 2, 4, false));
+    tg_module *m = adaptive(false), *narrow = tg_nn_adaptive_log_softmax_with_loss(rt, 4, 7, (const int64_t[]){2, 4}, 2, 4, false);
+    ck_assert_int_eq(tg_tensor_dim(tg_module_tensor(narrow, "tail.1.0.weight"), 0), 0); /* as in torch */
+    tg_tensor *x = rows_of_five(), *y;
+    ck_assert_int_eq(tg_forward_n(tape, narrow, (tg_tensor *const[]){x, SIZE(0, 6, 3, 1, 4)}, 2, &y, 1), TG_OK);
+    refuses(m, x, NULL, SIZE(0, 7, 1, 1, 1), TG_EINDEX, "AdaptiveLogSoftmaxWithLoss: target: index[1] is 7, outside [0, 7)");
+    refuses(m, x, NULL, SIZE(0, -1, 1, 1, 1), TG_EINDEX, "is -1, outside [0, 7)");
+    refuses(m, x, NULL, SIZE(0, 1), TG_ESHAPE, "input is f64[5, 4] and target i64[2], expected [N, in_features] and i64 [N]");
+    refuses(m, x, NULL, tg_full(tape, TG_I64, DIMS(5, 1), 0), TG_ESHAPE, "target i64[5, 1]");
+    refuses(m, x, NULL, tg_full(tape, TG_F64, DIMS(5), 0), TG_EDTYPE, "target f64[5]");
+    refuses(m, tg_full(tape, TG_F64, DIMS(1, 5), 0), NULL, SIZE(1), TG_ESHAPE, "head (Linear): got f64[1, 5], expected 4");
+    tg_module_destroy(narrow);
+    tg_module_destroy(m);
+}
+END_TEST
+
+/* -- TripletMarginWithDistanceLoss ------------------------------------------------------------------------ */
+
+static tg_tensor *by_sum(tg_tape *on, tg_tensor *a, tg_tensor *b, void *scale)
+{
+    return tg_mul_scalar(on, tg_sum_dims(on, tg_abs(on, tg_sub(on, a, b)), (const int64_t[]){-1}, 1, false), *(double *)scale);
+}
+
+static tg_tensor *by_module(tg_tape *on, tg_tensor *a, tg_tensor *b, void *module)
+{
+    tg_tensor *y = NULL;
+    tg_forward_n(on, module, (tg_tensor *const[]){a, b}, 2, &y, 1);
+    return tg_rsub_scalar(on, 1, y);
+}
+
+static tg_tensor *by_nothing(tg_tape *on, tg_tensor *a, tg_tensor *b, void *arg)
+{
+    (void)on, (void)a, (void)b, (void)arg;
+    return NULL;
+}
+
+static void triplet(tg_module *m, size_t n, const double *want, const double *gradient)
+{
+    const double a[] = {-1.5, -.5, .5, 1.5, -1, 0}, p[] = {-1.5, 0, 1.5, -.5, 1, -1}, q[] = {-1.5, 1, 0, -1, 1.5, .5};
+    double got[6];
+    ck_assert_msg(m != NULL, "%s", tg_error_message());
+    tg_tensor *in[] = {input(DIMS(2, 3), a), input(DIMS(2, 3), p), input(DIMS(2, 3), q)}, *y;
+    ck_assert_int_eq(tg_tensor_set_requires_grad(in[0], true), TG_OK);
+    ck_assert_msg(tg_forward_n(tape, m, in, 3, &y, 1) == TG_OK, "%s", tg_tape_error(tape));
+    get(y, got, n);
+    near_to(got, want, n, 1e-14);
+    ck_assert_int_eq(tg_backward(tape, tg_sum(tape, y)), TG_OK);
+    get(tg_tensor_grad(in[0]), got, 6);
+    near_to(got, gradient, 6, 1e-13);
+}
+
+START_TEST(triplets_by_a_function)
+{
+    double one = 1;
+    tg_module *cosine = tg_nn_cosine_similarity(rt, 1, 1e-8),
+              *usual = tg_nn_triplet_margin_with_distance_loss(rt, NULL, NULL, 1, false, TG_REDUCE_MEAN),
+              *mean = tg_nn_triplet_margin_with_distance_loss(rt, by_sum, &one, 1, false, TG_REDUCE_MEAN),
+              *each = tg_nn_triplet_margin_with_distance_loss(rt, by_sum, &one, .5, true, TG_REDUCE_NONE),
+              *sum = tg_nn_triplet_margin_with_distance_loss(rt, by_module, cosine, 1, false, TG_REDUCE_SUM), *copy;
+    const double far[] = {0, 0, -1, 0, 0, 1};
+    triplet(usual, 1, (const double[]){0.483090354285073},
+            (const double[]){1.309862396488713e-07, 2.507349036696345e-01, -6.053279474243773e-01, -1.673671180031705e-02,
+                             1.673676507758554e-02, 2.366806817337973e-01});
+    triplet(mean, 1, (const double[]){.5}, far);
+    triplet(each, 2, (const double[]){0, 3}, (const double[]){0, 0, 0, 1, -1, 1});
+    triplet(sum, 1, (const double[]){1.490217590518634},
+            (const double[]){-2.212165687934763e-01, 2.858725388360221e-01, -3.777771675444066e-01, 2.537007734557117e-04,
+                             3.805511601836509e-04, 5.180499941490396e-01});
+    copy = tg_module_copy(mean);
+    triplet(copy, 1, (const double[]){.5}, far);
+    ck_assert_ptr_eq(tg_module_class(usual), tg_layer_find(rt, "TripletMarginWithDistanceLoss"));
+    ck_assert_int_eq(tg_module_save(usual, "triplet.tapegrad"), TG_OK);
+    failed_with(tg_module_save(mean, "triplet.tapegrad"), TG_EUNSUPPORTED, "its class is not registered");
+    remove("triplet.tapegrad");
+
+    ck_assert_ptr_null(tg_nn_triplet_margin_with_distance_loss(rt, by_sum, &one, 0, false, TG_REDUCE_MEAN));
+    failed_with(TG_EINVAL, TG_EINVAL, "TripletMarginWithDistanceLoss: margin is 0, expected a number above 0");
+    ck_assert_ptr_null(tg_nn_triplet_margin_with_distance_loss(rt, NULL, NULL, 1, false, (tg_reduction)5));
+    tg_tensor *x = noisy(1, DIMS(2, 3)), *row = noisy(2, DIMS(3)), *y;
+    ck_assert_int_ne(tg_forward_n(tape, mean, (tg_tensor *const[]){x, row, x}, 3, &y, 1), TG_OK);
+    tape_failed_with(TG_ESHAPE, "TripletMarginWithDistanceLoss: triplet_margin_with_distance_loss: margin is 1, and the three have 2, 1 and 2 dims");
+    tg_module *none = tg_nn_triplet_margin_with_distance_loss(rt, by_nothing, NULL, 1, false, TG_REDUCE_MEAN);
+    ck_assert_int_ne(tg_forward_n(tape, none, (tg_tensor *const[]){x, x, x}, 3, &y, 1), TG_OK);
+    tape_failed_with(TG_EINVAL, "NULL");
+    tg_module *all[] = {usual, mean, each, sum, copy, none, cosine};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        tg_module_destroy(all[i]);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("rarer layers");
@@ -133,6 +353,10 @@ static Suite *suite(void)
     tcase_add_test(t, sizes_of_a_transposed_convolution);
     tcase_add_test(t, sizes_of_an_unpooling);
     tcase_add_test(t, sizes_in_a_summary);
+    tcase_add_test(t, classes_in_clusters);
+    tcase_add_test(t, all_classes_and_the_likeliest);
+    tcase_add_test(t, clusters_that_are_refused);
+    tcase_add_test(t, triplets_by_a_function);
     suite_add_tcase(s, t);
     return s;
 }

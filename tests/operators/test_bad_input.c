@@ -335,6 +335,8 @@ static void *nn(cursor *c, tg_tape *on, tg_tensor *const *t)
     CALL(binary_cross_entropy, "f23 f23 f3?", tg_binary_cross_entropy(on, t[0], t[1], t[2], TG_REDUCE_MEAN))
     CALL(triplet_margin_loss, "f23 f23 f23",
          tg_triplet_margin_loss(on, t[0], t[1], t[2], 1, 2, 1e-6, true, TG_REDUCE_MEAN))
+    CALL(triplet_margin_with_distance_loss, "f23 f23 f23",
+         tg_triplet_margin_with_distance_loss(on, t[0], t[1], t[2], NULL, NULL, 1, true, TG_REDUCE_MEAN))
     CALL(cosine_similarity, "f23 f23", tg_cosine_similarity(on, t[0], t[1], 1, 1e-8))
     CALL(pairwise_distance, "f23 f23", tg_pairwise_distance(on, t[0], t[1], 2, 1e-6, false))
     CALL(normalize, "f23", tg_normalize(on, t[0], 2, 1, 1e-12))
