@@ -74,6 +74,28 @@ static inline int64_t tg_attention_scratch(const tg_attention_view *w)
     return w->block * w->step * (w->backward ? 2 : 1);
 }
 
+/* The same in bytes. */
+static inline size_t tg_attention_bytes(const tg_attention_view *w)
+{
+    return (size_t)tg_attention_scratch(w) * (w->q.d->dtype == TG_F64 ? sizeof(double) : sizeof(float));
+}
+
+/* Operations of one product of a block: below some number a library's product gains nothing. */
+static inline double tg_attention_work(const tg_attention_view *w)
+{
+    const int64_t width = w->q.cols < w->v.cols ? w->q.cols : w->v.cols;
+    return 2.0 * (double)w->block * (double)w->k.rows * (double)width;
+}
+
+/* A thread's scratch is its scores and `more` bytes. */
+static inline void tg_attention_prepare(const tg_call *c, size_t more, const char *implementation, tg_prepared *p)
+{
+    const tg_attention_view w = tg_attention_make(c);
+    p->scratch_size = (tg_attention_bytes(&w) + more) * (size_t)(c->threads > 0 ? c->threads : 1);
+    if (implementation && TG_ABI_HAS(p, implementation))
+        p->implementation = implementation;
+}
+
 /* What threads share out: blocks, or of a gradient, whose keys are all queries', members of the batch. */
 static inline int64_t tg_attention_jobs(const tg_attention_view *w)
 {

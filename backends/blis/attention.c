@@ -64,25 +64,16 @@ tg_accept tg_blis_attention_accept(tg_backend_state *s, const tg_call *c, const 
         *reason = "its rows are not contiguous";
         return TG_DECLINE;
     }
-    const int64_t width = w.q.cols < w.v.cols ? w.q.cols : w.v.cols;
-    if (2.0 * (double)w.block * (double)w.k.rows * (double)width >= least)
+    if (tg_attention_work(&w) >= least)
         return TG_ACCEPT;
     *reason = "too small: the reference is faster";
     return TG_DECLINE;
 }
 
-static size_t each(const tg_attention_view *w)
-{
-    return (size_t)tg_attention_scratch(w) * (w->q.d->dtype == TG_F64 ? sizeof(double) : sizeof(float));
-}
-
 tg_status tg_blis_attention_prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
 {
     (void)s;
-    const tg_attention_view w = tg_attention_make(c);
-    p->scratch_size = each(&w) * (size_t)(c->threads > 0 ? c->threads : 1);
-    if (TG_ABI_HAS(p, implementation))
-        p->implementation = "gemm:blocks";
+    tg_attention_prepare(c, 0, "gemm:blocks", p);
     return TG_OK;
 }
 
@@ -91,7 +82,7 @@ tg_status tg_blis_attention_run(tg_backend_state *s, const tg_call *c, const tg_
     (void)s, (void)p;
     const tg_attention_view w = tg_attention_make(c);
     const int64_t jobs = tg_attention_jobs(&w);
-    const size_t own = each(&w);
+    const size_t own = tg_attention_bytes(&w);
     const int threads = omp_in_parallel() ? 1 : r->threads < jobs ? r->threads : (int)jobs;
     void (*one)(const tg_attention_view *, const tg_run *, int64_t, char *) =
         w.q.d->dtype == TG_F64 ? attention_f64 : attention_f32;

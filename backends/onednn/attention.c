@@ -49,25 +49,16 @@ tg_accept tg_dnnl_attention_accept(tg_backend_state *s, const tg_call *c, const 
             *reason = "its rows are not contiguous";
             return TG_DECLINE;
         }
-    const int64_t width = w.q.cols < w.v.cols ? w.q.cols : w.v.cols;
-    if (2.0 * (double)w.block * (double)w.k.rows * (double)width >= least)
+    if (tg_attention_work(&w) >= least)
         return TG_ACCEPT;
     *reason = "too small: the next is faster";
     return TG_DECLINE;
 }
 
-static size_t each(const tg_attention_view *w)
-{
-    return (size_t)tg_attention_scratch(w) * sizeof(float);
-}
-
 tg_status tg_dnnl_attention_prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
 {
     (void)s;
-    const tg_attention_view w = tg_attention_make(c);
-    p->scratch_size = each(&w) * (size_t)(c->threads > 0 ? c->threads : 1);
-    if (TG_ABI_HAS(p, implementation))
-        p->implementation = "sgemm:blocks";
+    tg_attention_prepare(c, 0, "sgemm:blocks", p);
     return TG_OK;
 }
 
@@ -76,7 +67,7 @@ tg_status tg_dnnl_attention_run(tg_backend_state *s, const tg_call *c, const tg_
     (void)s, (void)p;
     const tg_attention_view w = tg_attention_make(c);
     const int64_t jobs = tg_attention_jobs(&w);
-    const size_t own = each(&w);
+    const size_t own = tg_attention_bytes(&w);
     const int threads = r->threads < jobs ? r->threads : (int)jobs;
     if (threads <= 1) {
         const int before = tg_dnnl_set_threads(1);

@@ -26,19 +26,13 @@
 #undef NAME
 #undef WIDE
 
-/* Bytes of one thread's scratch. */
-static size_t each(const tg_attention_view *w)
-{
-    const size_t scores =
-        (size_t)tg_attention_scratch(w) * (w->q.d->dtype == TG_F64 ? sizeof(double) : sizeof(float));
-    return scores + TG_REF_PRODUCT_SCRATCH * sizeof(double);
-}
+/* Of a thread's scratch, beside its scores. */
+static const size_t products = TG_REF_PRODUCT_SCRATCH * sizeof(double);
 
 static tg_status prepare(tg_backend_state *s, const tg_call *c, tg_prepared *p)
 {
     (void)s;
-    const tg_attention_view w = tg_attention_make(c);
-    p->scratch_size = each(&w) * (size_t)(c->threads > 0 ? c->threads : 1);
+    tg_attention_prepare(c, products, NULL, p);
     return TG_OK;
 }
 
@@ -47,7 +41,7 @@ static tg_status run(tg_backend_state *s, const tg_call *c, const tg_prepared *p
     (void)s, (void)p;
     const tg_attention_view w = tg_attention_make(c);
     const int64_t jobs = tg_attention_jobs(&w);
-    const size_t own = each(&w);
+    const size_t own = tg_attention_bytes(&w) + products;
     int threads = c->threads < r->threads ? c->threads : r->threads;
     threads = threads < jobs ? threads : (int)jobs;
     void (*one)(const tg_attention_view *, const tg_run *, int64_t, char *) =
