@@ -404,7 +404,7 @@ tg_status tg_check_flags(tg_tape *tape, const char *what, unsigned flags);
  * then give none; else NULL. */
 tg_tensor *tg_gradient_so_far(const tg_tape *tape, const tg_node *node, size_t i);
 
-/* -- operators/norm.c: tg_batch_norm_train and tg_batch_norm_eval, with relu after them in one row ---------- */
+/* -- operators/batch_norm.c: tg_batch_norm_train and tg_batch_norm_eval, with relu after them in one row ----- */
 tg_tensor *tg_batch_norm_train_then(tg_tape *tape, bool relu, tg_tensor *x, tg_tensor *weight, tg_tensor *bias,
                                     double eps, tg_tensor **mean, tg_tensor **var);
 tg_tensor *tg_batch_norm_eval_then(tg_tape *tape, bool relu, tg_tensor *x, tg_tensor *running_mean,

@@ -2,7 +2,7 @@
 
 const tg_operator *const *const tg_operator_families[] = {
     tg_ops_elementwise, tg_ops_activation, tg_ops_reduce, tg_ops_shape,         tg_ops_copy,
-    tg_ops_matmul,      tg_ops_softmax,    tg_ops_loss,   tg_ops_cross_entropy, tg_ops_norm,
+    tg_ops_matmul,      tg_ops_softmax,    tg_ops_loss,   tg_ops_cross_entropy, tg_ops_batch_norm, tg_ops_layer_norm,
     tg_ops_index,       tg_ops_random,     tg_ops_optim,
     tg_ops_unary, tg_ops_binary, tg_ops_logic, tg_ops_special, tg_ops_cumulative,
     tg_ops_extrema, tg_ops_distance, tg_ops_sort, tg_ops_scatter, tg_ops_mask, tg_ops_arrange,

@@ -1,24 +1,7 @@
-/* Batch norm and layer norm. Their gradients are fused rows; when the gradient itself is recorded, the same
- * formulae stand as an expression of x, because mean and invstd are functions of x too. */
-#include "autograd/operators/checks.h"
+/* Batch norm, and with ReLU in the same row. */
+#include "autograd/operators/norms.h"
 
 /* -- infer ---------------------------------------------------------------------------------------------- */
-
-static tg_status check_eps(const tg_infer *q, double eps)
-{
-    if (eps >= 0.0 && isfinite(eps))
-        return TG_OK;
-    return tg_infer_fail(q, TG_EINVAL, "eps is %g, expected a finite number, 0 or more", eps);
-}
-
-static tg_status check_channels(const tg_infer *q, size_t x)
-{
-    tg_status status = check_float(q, x, "x");
-    if (!status && q->in[x]->ndim < 2)
-        status =
-            tg_infer_fail(q, TG_ESHAPE, "x has %d dims, expected [N, C] or [N, C, *]", (int)q->in[x]->ndim);
-    return status;
-}
 
 static tg_status check_per_channel(const tg_infer *q, size_t i, const char *argument, size_t x)
 {
@@ -35,13 +18,13 @@ static tg_status make_per_channel(const tg_infer *q, size_t x, size_t from, size
 
 static tg_status infer_batch_norm_train(const tg_infer *q)
 {
-    tg_status status = check_channels(q, 0);
+    tg_status status = tg_norm_check_channels(q, 0);
     if (!status)
         status = check_per_channel(q, 1, "weight", 0);
     if (!status)
         status = check_per_channel(q, 2, "bias", 0);
     if (!status)
-        status = check_eps(q, ((const tg_batch_norm_attrs *)q->attrs)->eps);
+        status = tg_norm_check_eps(q, ((const tg_batch_norm_attrs *)q->attrs)->eps);
     if (!status)
         status = infer_out_like(q->in[0], q->out);
     return status ? status : make_per_channel(q, 0, 1, 4);
@@ -50,37 +33,20 @@ static tg_status infer_batch_norm_train(const tg_infer *q)
 static tg_status infer_batch_norm_eval(const tg_infer *q)
 {
     static const char *const names[] = {"x", "running_mean", "running_var", "weight", "bias"};
-    tg_status status = check_channels(q, 0);
+    tg_status status = tg_norm_check_channels(q, 0);
     for (size_t i = 1; i < 5 && !status; i++)
         status = check_per_channel(q, i, names[i], 0);
     if (!status)
-        status = check_eps(q, ((const tg_batch_norm_attrs *)q->attrs)->eps);
+        status = tg_norm_check_eps(q, ((const tg_batch_norm_attrs *)q->attrs)->eps);
     if (!status)
         status = infer_out_like(q->in[0], q->out);
     return status ? status : make_per_channel(q, 0, 1, 3);
 }
 
-/* What is wanted has its shape, what is not has no elements. */
-static tg_status make_gradients(const tg_infer *q, int64_t want, const int64_t *dims, int32_t ndim)
-{
-    const tg_desc *x = q->in[1];
-    const int64_t none = 0;
-    if (want < 0 || want > (TG_WANT_SRC | TG_WANT_WEIGHT | TG_WANT_BIAS))
-        return tg_infer_fail(q, TG_EINVAL, "want is %lld, expected a set of 1, 2 and 4", (long long)want);
-    tg_status status =
-        want & TG_WANT_SRC ? infer_out_like(x, q->out) : tg_desc_make(q->out, (tg_dtype)x->dtype, &none, 1);
-    for (int o = 1; o < 3 && !status; o++) {
-        bool wanted = want & (o == 1 ? TG_WANT_WEIGHT : TG_WANT_BIAS);
-        status =
-            tg_desc_make(&q->out[o], (tg_dtype)x->dtype, wanted ? dims : &none, wanted ? (size_t)ndim : 1);
-    }
-    return status;
-}
-
 static tg_status infer_batch_norm_backward(const tg_infer *q)
 {
     static const char *const names[] = {"gy", "x", "weight", "mean", "invstd"};
-    tg_status status = check_channels(q, 1);
+    tg_status status = tg_norm_check_channels(q, 1);
     if (!status)
         status = check_like(q, 0, "gy", 1);
     if (!status && q->n_in == 6)
@@ -89,7 +55,7 @@ static tg_status infer_batch_norm_backward(const tg_infer *q)
         status = check_per_channel(q, i, names[i], 1);
     if (status)
         return status;
-    return make_gradients(q, ((const tg_batch_norm_backward_attrs *)q->attrs)->want, &q->in[1]->dim[1], 1);
+    return tg_norm_make_gradients(q, ((const tg_batch_norm_backward_attrs *)q->attrs)->want, &q->in[1]->dim[1], 1);
 }
 
 static tg_status infer_batch_norm_update(const tg_infer *q)
@@ -112,158 +78,35 @@ static tg_status infer_batch_norm_update(const tg_infer *q)
     return TG_OK;
 }
 
-static tg_status check_normalized(const tg_infer *q, size_t x, int64_t n)
-{
-    tg_status status = check_float(q, x, "x");
-    if (!status && (n < 1 || n > q->in[x]->ndim))
-        status = tg_infer_fail(q, TG_ESHAPE, "%lld trailing dims of x are to be normalised, expected 1 … %d",
-                               (long long)n, (int)q->in[x]->ndim);
-    return status;
-}
-
-static tg_status check_trailing(const tg_infer *q, size_t i, const char *argument, size_t x, int64_t n)
-{
-    return check_shape(q, i, argument, q->in[x]->dtype, &q->in[x]->dim[q->in[x]->ndim - n], (int32_t)n);
-}
-
-/* x's dims with ones for the last n. */
-static void statistic_dims(const tg_desc *x, int64_t n, int64_t *dims)
-{
-    for (int i = 0; i < x->ndim; i++)
-        dims[i] = i < x->ndim - n ? x->dim[i] : 1;
-}
-
-static tg_status infer_layer_norm(const tg_infer *q)
-{
-    const tg_layer_norm_attrs *a = q->attrs;
-    const tg_desc *x = q->in[0];
-    int64_t dims[TG_MAX_DIM];
-    tg_status status = check_normalized(q, 0, a->normalized_ndim);
-    if (!status)
-        status = check_trailing(q, 1, "weight", 0, a->normalized_ndim);
-    if (!status)
-        status = check_trailing(q, 2, "bias", 0, a->normalized_ndim);
-    if (!status)
-        status = check_eps(q, a->eps);
-    if (!status)
-        status = infer_out_like(x, q->out);
-    if (status)
-        return status;
-    statistic_dims(x, a->normalized_ndim, dims);
-    status = tg_desc_make(&q->out[1], (tg_dtype)x->dtype, dims, (size_t)x->ndim);
-    return status ? status : tg_desc_make(&q->out[2], (tg_dtype)x->dtype, dims, (size_t)x->ndim);
-}
-
-static tg_status infer_layer_norm_backward(const tg_infer *q)
-{
-    const tg_layer_norm_backward_attrs *a = q->attrs;
-    const tg_desc *x = q->in[1];
-    int64_t dims[TG_MAX_DIM], n = a->normalized_ndim;
-    tg_status status = check_normalized(q, 1, n);
-    if (!status)
-        status = check_like(q, 0, "gy", 1);
-    if (!status)
-        status = check_trailing(q, 2, "weight", 1, n);
-    if (status)
-        return status;
-    statistic_dims(x, n, dims);
-    status = check_shape(q, 3, "mean", x->dtype, dims, x->ndim);
-    if (!status)
-        status = check_shape(q, 4, "rstd", x->dtype, dims, x->ndim);
-    return status ? status : make_gradients(q, a->want, &x->dim[x->ndim - n], (int32_t)n);
-}
-
 /* -- rules ---------------------------------------------------------------------------------------------- */
 
 static const tg_operator batch_norm_train, batch_norm_eval, batch_norm_backward, batch_norm_relu_train,
-    batch_norm_relu_eval, batch_norm_relu_backward, batch_norm_update, layer_norm, layer_norm_backward;
+    batch_norm_relu_eval, batch_norm_relu_backward, batch_norm_update;
 
-/* One forward's data for its rule: where weight and bias stand among the inputs, and over which dims the sums
- * go. */
-typedef struct norm {
-    size_t weight, bias;
-    tg_tensor *x, *w, *mean, *invstd, *y; /* y: of a row with ReLU */
-    int64_t view[TG_MAX_DIM];                    /* a parameter's dims beside x                     */
-    int64_t stat[TG_MAX_DIM], param[TG_MAX_DIM]; /* dims summed for a statistic, for a parameter    */
-    size_t ndim, n_stat, n_param;
-} norm;
+/* One forward's data for its rule. */
+typedef struct batch_norm {
+    tg_norm m;
+    tg_tensor *mean, *invstd, *y; /* y: of a row with ReLU */
+} batch_norm;
 
-static int64_t wanted(const tg_node *node, const norm *m)
+static tg_status fused(tg_tape *tape, const tg_node *node, const batch_norm *b, int64_t batch_stats, tg_tensor *gy,
+                       tg_tensor *gx[])
 {
-    return (tg_node_needs(node, 0) ? TG_WANT_SRC : 0) |
-           (tg_node_needs(node, m->weight) ? TG_WANT_WEIGHT : 0) |
-           (tg_node_needs(node, m->bias) ? TG_WANT_BIAS : 0);
-}
-
-static tg_status fused(tg_tape *tape, const tg_node *node, const norm *m, const tg_operator *op,
-                       const void *attrs, tg_tensor *gy, tg_tensor *gx[])
-{
-    tg_tensor *const in[] = {gy, m->x, m->w, m->mean, m->invstd, m->y};
-    tg_tensor *out[3];
-    tg_status status = tg_apply(tape, op, in, op->n_in, attrs, NULL, out);
-    if (status)
-        return status;
-    if (tg_node_needs(node, 0))
-        gx[0] = out[0];
-    if (tg_node_needs(node, m->weight))
-        gx[m->weight] = out[1];
-    if (tg_node_needs(node, m->bias))
-        gx[m->bias] = out[2];
-    return TG_OK;
-}
-
-/* batch_norm's gradient. */
-static tg_status fused_channels(tg_tape *tape, const tg_node *node, const norm *m, int64_t batch_stats,
-                                tg_tensor *gy, tg_tensor *gx[])
-{
-    const tg_batch_norm_backward_attrs a = {.want = wanted(node, m), .batch_stats = batch_stats};
-    return fused(tape, node, m, m->y ? &batch_norm_relu_backward : &batch_norm_backward, &a, gy, gx);
+    const size_t weight = b->m.weight;
+    const tg_batch_norm_backward_attrs a = {.want = tg_norm_wanted(node, weight), .batch_stats = batch_stats};
+    tg_tensor *const in[] = {gy, b->m.x, b->m.w, b->mean, b->invstd, b->y};
+    return tg_norm_fused(tape, node, weight, b->y ? &batch_norm_relu_backward : &batch_norm_backward, &a, in, gx);
 }
 
 /* gy before ReLU, recorded. */
-static tg_tensor *through_relu(tg_tape *tape, const norm *m, tg_tensor *gy)
+static tg_tensor *through_relu(tg_tape *tape, const batch_norm *b, tg_tensor *gy)
 {
-    const tg_operator *op = m->y ? tg_operator_find(tg_tape_runtime(tape), "relu_backward") : NULL;
-    return op ? tg_row2(tape, op, gy, m->y, NULL, NULL) : gy;
-}
-
-/* No dims to a reduction would mean all of them. */
-static tg_tensor *sum_for_parameter(tg_tape *tape, const norm *m, tg_tensor *x)
-{
-    return m->n_param ? tg_sum_dims(tape, x, m->param, m->n_param, false) : x;
-}
-
-/* The parameters' gradients from x̂, as expressions. */
-static void of_parameters(tg_tape *tape, const tg_node *node, const norm *m, tg_tensor *gy, tg_tensor *xhat,
-                          tg_tensor *gx[])
-{
-    if (tg_node_needs(node, m->weight))
-        gx[m->weight] = sum_for_parameter(tape, m, tg_mul(tape, gy, xhat));
-    if (tg_node_needs(node, m->bias))
-        gx[m->bias] = sum_for_parameter(tape, m, gy);
-}
-
-/* invstd·(g − mean(g) − x̂·mean(g·x̂)) with g = gy·weight, everything from x. */
-static tg_status composed(tg_tape *tape, const tg_node *node, const norm *m, double eps, tg_tensor *gy,
-                          tg_tensor *gx[])
-{
-    tg_tensor *centred = tg_sub(tape, m->x, tg_mean_dims(tape, m->x, m->stat, m->n_stat, true));
-    tg_tensor *var = tg_mean_dims(tape, tg_square(tape, centred), m->stat, m->n_stat, true);
-    tg_tensor *invstd = tg_rsqrt(tape, tg_add_scalar(tape, var, eps));
-    tg_tensor *xhat = tg_mul(tape, centred, invstd);
-    of_parameters(tape, node, m, gy, xhat, gx);
-    if (tg_node_needs(node, 0)) {
-        tg_tensor *g = m->w ? tg_mul(tape, gy, tg_reshape_dims(tape, m->w, m->view, m->ndim)) : gy;
-        tg_tensor *mean_g = tg_mean_dims(tape, g, m->stat, m->n_stat, true);
-        tg_tensor *mean_gx = tg_mean_dims(tape, tg_mul(tape, g, xhat), m->stat, m->n_stat, true);
-        tg_tensor *inner = tg_sub(tape, tg_sub(tape, g, mean_g), tg_mul(tape, xhat, mean_gx));
-        gx[0] = tg_mul(tape, invstd, inner);
-    }
-    return tg_tape_status(tape);
+    const tg_operator *op = b->y ? tg_operator_find(tg_tape_runtime(tape), "relu_backward") : NULL;
+    return op ? tg_row2(tape, op, gy, b->y, NULL, NULL) : gy;
 }
 
 /* Dims of a [N, C, *] around its channels. */
-static tg_status describe_channels(norm *m)
+static tg_status describe_channels(tg_norm *m)
 {
     tg_desc x;
     tg_status status = tg_tensor_desc(m->x, &x);
@@ -271,7 +114,7 @@ static tg_status describe_channels(norm *m)
     for (int i = 0; i < x.ndim; i++) {
         m->view[i] = i == 1 ? x.dim[1] : 1;
         if (i != 1)
-            m->stat[m->n_stat++] = m->param[m->n_param++] = i;
+            m->stat.v[m->stat.n++] = m->param.v[m->param.n++] = i;
     }
     return status;
 }
@@ -285,76 +128,42 @@ static tg_tensor *relu_of(const tg_node *node)
 
 TG_RULE(batch_norm_train)
 {
-    norm m = {.weight = 1,
-              .bias = 2,
-              .x = tg_node_input(node, 0),
-              .w = tg_node_input(node, 1),
-              .mean = tg_node_output(node, 1),
-              .invstd = tg_node_output(node, 3),
-              .y = relu_of(node)};
+    batch_norm b = {.m = {.weight = 1, .x = tg_node_input(node, 0), .w = tg_node_input(node, 1), .centred = true},
+                    .mean = tg_node_output(node, 1),
+                    .invstd = tg_node_output(node, 3),
+                    .y = relu_of(node)};
     if (!tg_tape_recording(tape))
-        return fused_channels(tape, node, &m, 1, gy[0], gx);
-    tg_status status = describe_channels(&m);
+        return fused(tape, node, &b, 1, gy[0], gx);
+    tg_status status = describe_channels(&b.m);
     if (status)
         return status;
-    return composed(tape, node, &m, ((const tg_batch_norm_attrs *)tg_node_attrs(node))->eps,
-                    through_relu(tape, &m, gy[0]), gx);
+    return tg_norm_composed(tape, node, &b.m, ((const tg_batch_norm_attrs *)tg_node_attrs(node))->eps,
+                            through_relu(tape, &b, gy[0]), gx);
 }
 
 /* The statistics are the node's own copies: what happens to the buffers later does not matter. */
 TG_RULE(batch_norm_eval)
 {
-    norm m = {.weight = 3,
-              .bias = 4,
-              .x = tg_node_input(node, 0),
-              .w = tg_node_input(node, 3),
-              .mean = tg_node_output(node, 1),
-              .invstd = tg_node_output(node, 2),
-              .y = relu_of(node)};
+    batch_norm b = {.m = {.weight = 3, .x = tg_node_input(node, 0), .w = tg_node_input(node, 3)},
+                    .mean = tg_node_output(node, 1),
+                    .invstd = tg_node_output(node, 2),
+                    .y = relu_of(node)};
+    const tg_norm *m = &b.m;
     if (!tg_tape_recording(tape))
-        return fused_channels(tape, node, &m, 0, gy[0], gx);
-    tg_status status = describe_channels(&m);
+        return fused(tape, node, &b, 0, gy[0], gx);
+    tg_status status = describe_channels(&b.m);
     if (status)
         return status;
-    tg_tensor *g = through_relu(tape, &m, gy[0]);
-    tg_tensor *mean = tg_reshape_dims(tape, m.mean, m.view, m.ndim);
-    tg_tensor *invstd = tg_reshape_dims(tape, m.invstd, m.view, m.ndim);
-    if (tg_node_needs(node, m.weight) || tg_node_needs(node, m.bias))
-        of_parameters(tape, node, &m, g, tg_mul(tape, tg_sub(tape, m.x, mean), invstd), gx);
+    tg_tensor *g = through_relu(tape, &b, gy[0]);
+    tg_tensor *mean = tg_reshape_dims(tape, b.mean, m->view, m->ndim);
+    tg_tensor *invstd = tg_reshape_dims(tape, b.invstd, m->view, m->ndim);
+    if (tg_norm_wanted(node, m->weight) & (TG_WANT_WEIGHT | TG_WANT_BIAS))
+        tg_norm_of_parameters(tape, node, m, g, tg_mul(tape, tg_sub(tape, m->x, mean), invstd), gx);
     if (tg_node_needs(node, 0)) {
-        tg_tensor *scale = m.w ? tg_mul(tape, tg_reshape_dims(tape, m.w, m.view, m.ndim), invstd) : invstd;
+        tg_tensor *scale = m->w ? tg_mul(tape, tg_reshape_dims(tape, m->w, m->view, m->ndim), invstd) : invstd;
         gx[0] = tg_mul(tape, g, scale);
     }
     return tg_tape_status(tape);
-}
-
-TG_RULE(layer_norm)
-{
-    const tg_layer_norm_attrs *attrs = tg_node_attrs(node);
-    norm m = {.weight = 1,
-              .bias = 2,
-              .x = tg_node_input(node, 0),
-              .w = tg_node_input(node, 1),
-              .mean = tg_node_output(node, 1),
-              .invstd = tg_node_output(node, 2)};
-    tg_layer_norm_backward_attrs a = {.normalized_ndim = attrs->normalized_ndim, .want = wanted(node, &m)};
-    if (!tg_tape_recording(tape))
-        return fused(tape, node, &m, &layer_norm_backward, &a, gy[0], gx);
-    tg_desc x;
-    tg_status status = tg_tensor_desc(m.x, &x);
-    if (status)
-        return status;
-    int leading = x.ndim - (int)attrs->normalized_ndim;
-    m.ndim = (size_t)attrs->normalized_ndim;
-    for (int i = 0; i < x.ndim; i++) {
-        if (i < leading)
-            m.param[m.n_param++] = i;
-        else
-            m.stat[m.n_stat++] = i;
-    }
-    for (int i = leading; i < x.ndim; i++)
-        m.view[i - leading] = x.dim[i];
-    return composed(tape, node, &m, attrs->eps, gy[0], gx);
 }
 
 /* -- samples -------------------------------------------------------------------------------------------- */
@@ -437,39 +246,9 @@ TG_SAMPLES(samples_batch_norm_update,
            {.label = "plain average", .scalars = (const double[]){(double)NAN, 5.0},
             .in = TG_SAMPLE_INPUTS(CONSTANT(-1, 1, 7), CONSTANT(0.5, 2, 7), TRACKED, CONSTANT(-1, 1, 7),
                    CONSTANT(0.5, 2, 7))})
-
-#define TRAILING(n_dims, value) &(const tg_layer_norm_attrs){.normalized_ndim = n_dims, .eps = value}
-
-TG_SAMPLES(samples_layer_norm,
-           {.label = "rows", .attrs = TRAILING(1, 1e-5),
-            .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(0.5, 2, 5), DRAWN(-1, 1, 5))},
-           {.label = "plain", .attrs = TRAILING(1, 1e-5), .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 2, 4), ABSENT, ABSENT)},
-           {.label = "two dims, strided", .attrs = TRAILING(2, 1e-3),
-            .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 3, 2, 3), STRIDED(0.5, 2, 2, 3), STRIDED(-1, 1, 2, 3))},
-           {.label = "all dims", .attrs = TRAILING(2, 1e-5),
-            .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 4), DRAWN(0.5, 2, 3, 4), DRAWN(-1, 1, 3, 4))},
-           {.label = "past one vector, no bias", .attrs = TRAILING(1, 1e-5),
-            .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 2, 21), DRAWN(0.5, 2, 21), ABSENT)},
-           {.label = "no rows", .attrs = TRAILING(1, 1e-5),
-            .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 0, 4), DRAWN(0.5, 2, 4), DRAWN(-1, 1, 4))})
-
-#define LAYER_WANT(n_dims, set) &(const tg_layer_norm_backward_attrs){.normalized_ndim = n_dims, .want = set}
-
-TG_SAMPLES(samples_layer_norm_backward,
-           {.label = "all", .attrs = LAYER_WANT(1, 7),
-            .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 3, 5), DRAWN(-2, 2, 3, 5), DRAWN(0.5, 2, 5), DRAWN(-1, 1, 3, 1),
-                   DRAWN(0.5, 2, 3, 1))},
-           {.label = "source, two dims, strided", .attrs = LAYER_WANT(2, 1),
-            .in = TG_SAMPLE_INPUTS(STRIDED(-2, 2, 2, 3, 7), STRIDED(-2, 2, 2, 3, 7), ABSENT, DRAWN(-1, 1, 2, 1, 1),
-                   DRAWN(0.5, 2, 2, 1, 1))},
-           {.label = "parameters", .attrs = LAYER_WANT(1, 6),
-            .in = TG_SAMPLE_INPUTS(DRAWN(-2, 2, 4, 19), DRAWN(-2, 2, 4, 19), DRAWN(0.5, 2, 19), DRAWN(-1, 1, 4, 1),
-                   DRAWN(0.5, 2, 4, 1))})
 /* clang-format on */
 
-/* -- rows
- * ---------------------------------------------------------------------------------------------------------
- */
+/* -- rows ----------------------------------------------------------------------------------------------- */
 
 static const tg_attr_spec eps_spec[] = {
     {.name = "eps",
@@ -491,34 +270,6 @@ static const tg_attr_spec back_specs[] = {
      .offset = offsetof(tg_batch_norm_backward_attrs, batch_stats),
      .value = 1,
      .doc = "1: mean and invstd are those of x; 0: constants"},
-    {0},
-};
-
-static const tg_attr_spec layer_specs[] = {
-    {.name = "normalized_ndim",
-     .type = TG_ATTR_INT,
-     .flags = TG_ATTR_REQUIRED,
-     .offset = offsetof(tg_layer_norm_attrs, normalized_ndim),
-     .doc = "how many trailing dims"},
-    {.name = "eps",
-     .type = TG_ATTR_REAL,
-     .offset = offsetof(tg_layer_norm_attrs, eps),
-     .value = 1e-5,
-     .doc = "added to the variance"},
-    {0},
-};
-
-static const tg_attr_spec layer_back_specs[] = {
-    {.name = "normalized_ndim",
-     .type = TG_ATTR_INT,
-     .flags = TG_ATTR_REQUIRED,
-     .offset = offsetof(tg_layer_norm_backward_attrs, normalized_ndim),
-     .doc = "how many trailing dims"},
-    {.name = "want",
-     .type = TG_ATTR_INT,
-     .offset = offsetof(tg_layer_norm_backward_attrs, want),
-     .value = 7,
-     .doc = "a set of 1 (diff_src), 2 (diff_weight), 4 (diff_bias)"},
     {0},
 };
 
@@ -588,43 +339,9 @@ static const tg_operator batch_norm_update = {
     .samples = TG_PROOF(samples_batch_norm_update),
 };
 
-static const tg_operator layer_norm = {
-    TG_ROW("layer_norm", "y = (x − μ)/√(v + eps)·weight + bias over the last dims (Ba, Kiros, Hinton 2016)"),
-    TG_ATTRS(tg_layer_norm_attrs, layer_specs),
-    .flags = TG_OP_DENSE,
-    .saves = TG_OP_IN(0) | TG_OP_IN(1) | TG_OP_OUT(1) | TG_OP_OUT(2),
-    .n_in = 3,
-    .n_out = 3,
-    .optional = TG_OP_IN(1) | TG_OP_IN(2),
-    .nondiff_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,
-    .kept_out = (TG_OP_OUT(1) | TG_OP_OUT(2)) >> 16,
-    .infer = infer_layer_norm,
-    .vjp = layer_norm_vjp,
-    .samples = TG_PROOF(samples_layer_norm),
-};
-
-static const tg_operator layer_norm_backward = {
-    TG_ROW("layer_norm_backward", "rstd·(g − mean(g) − x̂·mean(g·x̂)) with g = gy·weight; Σgy·x̂; Σgy"),
-    TG_ATTRS(tg_layer_norm_backward_attrs, layer_back_specs),
-    .flags = TG_OP_DENSE | TG_OP_NONDIFF,
-    .n_in = 5,
-    .n_out = 3,
-    .optional = TG_OP_IN(2),
-    .infer = infer_layer_norm_backward,
-    .samples = TG_PROOF(samples_layer_norm_backward),
-};
-
-const tg_operator *const tg_ops_norm[] = {
-    &batch_norm_train,
-    &batch_norm_eval,
-    &batch_norm_backward,
-    &batch_norm_relu_train,
-    &batch_norm_relu_eval,
-    &batch_norm_relu_backward,
-    &batch_norm_update,
-    &layer_norm,
-    &layer_norm_backward,
-    NULL,
+const tg_operator *const tg_ops_batch_norm[] = {
+    &batch_norm_train,     &batch_norm_eval,          &batch_norm_backward, &batch_norm_relu_train,
+    &batch_norm_relu_eval, &batch_norm_relu_backward, &batch_norm_update,   NULL,
 };
 
 /* -- wrappers ------------------------------------------------------------------------------------------- */
@@ -659,12 +376,4 @@ tg_tensor *tg_batch_norm_eval(tg_tape *tape, tg_tensor *x, tg_tensor *running_me
                               tg_tensor *weight, tg_tensor *bias, double eps)
 {
     return tg_batch_norm_eval_then(tape, false, x, running_mean, running_var, weight, bias, eps);
-}
-
-tg_tensor *tg_layer_norm(tg_tape *tape, tg_tensor *x, size_t normalized_ndim, tg_tensor *weight,
-                         tg_tensor *bias, double eps)
-{
-    tg_tensor *const in[] = {x, weight, bias};
-    tg_layer_norm_attrs a = {.normalized_ndim = (int64_t)normalized_ndim, .eps = eps};
-    return apply_first(tape, &layer_norm, in, 3, &a);
 }
