@@ -162,9 +162,19 @@ static void forward_item(const void *arg, int64_t i)
     const task *t = arg;
     const chunk c = open_chunk(t, i);
     const void *h[MOST_ROWS];
+    /* A cell's functions take whole blocks: what stands behind a row's p, an LSTM's c and a GRU's space is read, too. */
+    const bool lstm = t->kind == TG_RECURRENCE_LSTM;
+    const int64_t behind_p = t->tile_step - t->width, behind_c = lstm ? t->state_step - t->hidden : 0;
+    if (t->kind == TG_RECURRENCE_GRU)
+        set(t, c.more, NULL, t->state_step);
     for (int64_t r = 0; r < c.n; r++) {
-        set(t, row(t, c.tile, r, t->tile_step), row(t, t->first, c.first + r, t->width), t->width);
-        set(t, row(t, c.state, r, t->state_step), row(t, t->state, c.first + r, t->hidden), t->hidden);
+        char *p = row(t, c.tile, r, t->tile_step), *state = row(t, c.state, r, t->state_step);
+        set(t, p, row(t, t->first, c.first + r, t->width), t->width);
+        if (behind_p)
+            set(t, row(t, p, 1, t->width), NULL, behind_p);
+        set(t, state, row(t, t->state, c.first + r, t->hidden), t->hidden);
+        if (behind_c)
+            set(t, row(t, state, 1, t->hidden), NULL, behind_c);
     }
     for (int64_t s = 0; s < t->steps; s++) {
         if (s)
