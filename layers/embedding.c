@@ -31,8 +31,6 @@ static tg_status check(const tg_module *m, const embedding_options *e)
                        o->norm_type);
     if (e->sparse)
         return tg_fail(NULL, TG_EUNSUPPORTED, "%s: sparse is true; gradients are dense here", name);
-    if (m->cls->n_in > 1 && o->max_norm == o->max_norm)
-        return tg_fail(NULL, TG_EUNSUPPORTED, "%s: max_norm is for Embedding; whoever sums its rows has a bag with one", name);
     if (m->cls->n_in > 1 && o->mode == TG_BAG_MAX && o->scale_grad_by_freq)
         return tg_fail(NULL, TG_EINVAL, "%s: scale_grad_by_freq is not for mode max", name);
     return TG_OK;
@@ -81,8 +79,10 @@ static tg_status embedding_init(tg_module *m, const void *attrs)
 
 /* max_norm: what was looked up is scaled down as the rows will be when the forward commits: a row's gradient is that of
  * what it then is, so the scale has none. Evaluating, and what is frozen, leave the rows alone. */
-static tg_tensor *renorm(const tg_module *m, tg_tape *tape, tg_tensor *index, const tg_embedding_options *o, tg_tensor *rows)
+static tg_tensor *renorm(tg_tape *tape, tg_tensor *index, tg_tensor *rows, const void *module)
 {
+    const tg_module *m = module;
+    const tg_embedding_options *o = &((const embedding_options *)m->attrs)->o;
     const double scalars[] = {o->max_norm, o->norm_type};
     const bool writes = tape->mode == TG_TRAIN && !(m->frozen & TG_FREEZE_AFFINE);
     tg_tensor *weight = m->parameters.at[0].tensor;
@@ -105,7 +105,7 @@ static tg_status embedding_forward(tg_module *m, tg_tape *tape, tg_tensor *const
     const tg_embedding_options *o = &((const embedding_options *)m->attrs)->o;
     tg_tensor *y = tg_embedding(tape, in[0], m->parameters.at[0].tensor, o->padding_idx, TG_NONE_REAL, 2, o->scale_grad_by_freq);
     if (y && o->max_norm == o->max_norm)
-        y = renorm(m, tape, in[0], o, y);
+        y = renorm(tape, in[0], y, m);
     return tg_layer_result(tape, y, out);
 }
 
@@ -117,7 +117,10 @@ static tg_status bag_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[],
                                           .padding_idx = o->padding_idx,
                                           .scale_grad_by_freq = o->scale_grad_by_freq,
                                           .include_last_offset = o->include_last_offset};
-    return tg_layer_result(tape, tg_embedding_bag(tape, in[0], m->parameters.at[0].tensor, in[1], in[2], &bag), out);
+    return tg_layer_result(tape,
+                           tg_embedding_bag_then(tape, in[0], m->parameters.at[0].tensor, in[1], in[2], &bag,
+                                                 o->max_norm == o->max_norm ? renorm : NULL, m),
+                           out);
 }
 
 #define S embedding_options

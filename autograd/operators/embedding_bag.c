@@ -71,6 +71,7 @@ static bool check(tg_tape *tape, const tg_desc *x, const tg_desc *offsets, const
                         : o->include_last_offset && (!offsets || !offsets->dim[0])    ? "include_last_offset needs an offset"
                         : weights && o->mode != TG_BAG_SUM     ? "per_sample_weights are for the sum alone"
                         : weights && !tg_desc_same_dims(weights, x) ? "per_sample_weights must have the indices' dims"
+                        : o->max_norm < 0 || o->norm_type < 0  ? "max_norm and norm_type must not be negative"
                         : o->mode < TG_BAG_SUM || o->mode > TG_BAG_MAX ? "mode must be a tg_bag_mode"
                         : o->mode == TG_BAG_MAX && o->scale_grad_by_freq ? "scale_grad_by_freq is not for the maximum"
                                                                          : NULL;
@@ -80,9 +81,16 @@ static bool check(tg_tape *tape, const tg_desc *x, const tg_desc *offsets, const
     return !wrong;
 }
 
-/* What is padding goes to a bag of its own behind the others, as does what stands behind the last offset, and is cut off. */
 tg_tensor *tg_embedding_bag(tg_tape *tape, tg_tensor *index, tg_tensor *weight, tg_tensor *offsets,
                             tg_tensor *per_sample_weights, const tg_embedding_bag_options *options)
+{
+    return tg_embedding_bag_then(tape, index, weight, offsets, per_sample_weights, options, NULL, NULL);
+}
+
+/* What is padding goes to a bag of its own behind the others, as does what stands behind the last offset, and is cut off. */
+tg_tensor *tg_embedding_bag_then(tg_tape *tape, tg_tensor *index, tg_tensor *weight, tg_tensor *offsets,
+                                 tg_tensor *per_sample_weights, const tg_embedding_bag_options *options, tg_rows_fn *then,
+                                 const void *arg)
 {
     TG_COMPOSES(tape, WHAT);
     static const tg_embedding_bag_options defaults = {.mode = TG_BAG_MEAN, .padding_idx = TG_NONE_INT};
@@ -98,7 +106,10 @@ tg_tensor *tg_embedding_bag(tg_tape *tape, tg_tensor *index, tg_tensor *weight, 
         return NULL;
     const int64_t flat = n, tall[] = {n, 1};
     tg_tensor *places = tg_reshape_dims(tape, index, &flat, 1), *bag = bags_of(tape, offsets, width, n);
-    tg_tensor *rows = tg_embedding(tape, places, weight, o.padding_idx, TG_NONE_REAL, 2, o.scale_grad_by_freq);
+    tg_tensor *rows = tg_embedding(tape, places, weight, o.padding_idx, o.max_norm > 0 ? o.max_norm : TG_NONE_REAL,
+                                   o.norm_type > 0 ? o.norm_type : 2, o.scale_grad_by_freq);
+    if (then && rows)
+        rows = then(tape, index, rows, arg);
     if (per_sample_weights)
         rows = tg_mul(tape, rows, tg_reshape_dims(tape, per_sample_weights, tall, 2));
     if (o.padding_idx != TG_NONE_INT) {

@@ -50,6 +50,12 @@ extern const tg_operator *const *const tg_operator_families[];
 /* What layers stage, and draw with a number of their own. */
 extern const tg_operator tg_row_embedding_renorm_, tg_row_rand_like;
 
+/* embedding_bag.c. tg_embedding_bag, with what `then` makes of the rows that were looked up; NULL: those. */
+typedef tg_tensor *tg_rows_fn(tg_tape *tape, tg_tensor *index, tg_tensor *rows, const void *arg);
+tg_tensor *tg_embedding_bag_then(tg_tape *tape, tg_tensor *index, tg_tensor *weight, tg_tensor *offsets,
+                                 tg_tensor *per_sample_weights, const tg_embedding_bag_options *options, tg_rows_fn *then,
+                                 const void *arg);
+
 /* index.c. All of index inside [low, size)? Its least value, if wanted. TG_EINDEX names the first that is worst. */
 bool tg_check_places(tg_tape *tape, const char *what, tg_tensor *index, int64_t low, int64_t size,
                      int64_t *least);

@@ -31,9 +31,9 @@ typedef struct tg_embedding_options {
     int64_t num_embeddings, embedding_dim; /* weight [num_embeddings, embedding_dim], from N(0, 1)                       */
     int64_t padding_idx;     /* TG_NONE_INT: none; this row (negative: from the end) begins with zeros and has no gradient; in
                                 a bag it does not count                                                                */
-    double max_norm;         /* TG_NONE_REAL: none; Embedding only: rows that are looked up and have a greater norm are
-                                scaled down to it: in weight, too, when a forward in train mode commits, unless
-                                TG_FREEZE_AFFINE holds weight as it is (freeze alone does not, as in torch)            */
+    double max_norm;         /* TG_NONE_REAL: none; rows that are looked up and have a greater norm are scaled down to it:
+                                in weight, too, when a forward in train mode commits, unless TG_FREEZE_AFFINE holds
+                                weight as it is (freeze alone does not, as in torch)                                   */
     double norm_type;        /* 2; p of that norm                                                                       */
     bool scale_grad_by_freq; /* false; a row's gradient is divided by how often the call has it                        */
     bool freeze;             /* false; weight takes no gradient                                                         */

@@ -31,6 +31,7 @@ typedef struct tg_embedding_bag_options {
     tg_bag_mode mode;
     int64_t padding_idx; /* TG_NONE_INT: none; what has this index is in no bag */
     bool scale_grad_by_freq, include_last_offset; /* the last offset is where the last bag ends */
+    double max_norm, norm_type; /* as tg_embedding's; 0 or TG_NONE_REAL: none; 0: 2 */
 } tg_embedding_bag_options;
 /* Each bag of weight's rows as one: their sum, mean, or maximum by element (whose gradient equal values of a bag share),
  * zeros of an empty one. index [B, n] is B bags; or [n], and bag b is from offsets[b] (i64, 0 first, never decreasing) to

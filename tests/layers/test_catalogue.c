@@ -82,7 +82,7 @@ static const struct {
     {"Embedding", {I("num_embeddings", 4), I("embedding_dim", -2)}, "no negative number"},
     {"Embedding", {I("num_embeddings", 4), I("embedding_dim", 2), R("max_norm", -1)}, "max_norm -1"},
     {"Embedding", {I("num_embeddings", 4), I("embedding_dim", 2), B("sparse")}, "gradients are dense"},
-    {"EmbeddingBag", {I("num_embeddings", 4), I("embedding_dim", 2), R("max_norm", 1)}, "max_norm is for Embedding"},
+    {"EmbeddingBag", {I("num_embeddings", 4), I("embedding_dim", 2), R("max_norm", -1)}, "max_norm -1"},
     {"EmbeddingBag", {I("num_embeddings", 4), I("embedding_dim", 2), W("mode", "max"), B("scale_grad_by_freq")}, "mode max"},
     {"Bilinear", {I("in1_features", 0), I("in2_features", 2), I("out_features", 2)}, "in1_features 0"},
     {"Unflatten", {I("dim", 1), L("unflattened_size", {0, {0}})}, "at least one entry"},

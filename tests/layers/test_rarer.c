@@ -1,5 +1,5 @@
 /* What fewer models ask for: a size for what a stride leaves open, classes in clusters, a distance of
- * one's own. Numbers are PyTorch 2.14.1's. */
+ * one's own, bags of rows that are scaled down. Numbers are PyTorch 2.14.1's. */
 #include "layers/rig.h"
 
 #define SIZE(...) tg_input(tape, TG_I64, DIMS(sizeof((int64_t[]){__VA_ARGS__}) / 8), (const int64_t[]){__VA_ARGS__})
@@ -345,6 +345,92 @@ START_TEST(triplets_by_a_function)
 }
 END_TEST
 
+/* -- EmbeddingBag with max_norm ---------------------------------------------------------------------------- */
+
+static const double table[] = {3, 4, .3, .4, 0, 2, -6, 8};
+
+START_TEST(bags_of_rows_that_are_too_long)
+{
+    static const struct {
+        tg_bag_mode mode;
+        double norm_type, y[4], weight[8], grad[8];
+    } all[] = {{TG_BAG_SUM,
+                2,
+                {1.199999988, 1.599999984, -.599999988, -.300000008999999},
+                {.599999988, .799999984, .3, .4, 0, .999999950000003, -.599999994, .799999992},
+                {-2, -2, 2, 4, 1.5, 2, 0, 0}},
+               {TG_BAG_MEAN,
+                1,
+                {.3642857112244898, .4857142816326531, -1.020408146867879e-09, .7142856935374159},
+                {.428571422448980, .571428563265306, .3, .4, 0, .999999950000003, -.428571425510204, .571428567346939},
+                {1.5, 7 / 3., .5, 1, 1, 4 / 3., 1, 4 / 3.}},
+               {TG_BAG_MAX,
+                2,
+                {.599999988, .799999984, .599999988, .999999950000003},
+                {.599999988, .799999984, .3, .4, 0, .999999950000003, -.599999994, .799999992},
+                {4, 2, 0, 0, 0, 4, 0, 0}}};
+    double got[8];
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        tg_embedding_options o = tg_embedding_defaults(4, 2);
+        o.mode = all[i].mode;
+        o.max_norm = 1;
+        o.norm_type = all[i].norm_type;
+        o.padding_idx = i == 0 ? 3 : TG_NONE_INT;
+        o.include_last_offset = i == 1;
+        tg_module *m = tg_nn_embedding_bag_with(rt, &o);
+        tg_tensor *weight = tg_module_tensor(m, "weight"), *y;
+        put(weight, table, 8);
+        tg_tensor *by = input(DIMS(5), (const double[]){1, 2, -1, 3, .5});
+        ck_assert_int_eq(tg_tensor_set_requires_grad(by, true), TG_OK);
+        tg_tensor *const in[] = {SIZE(0, 1, 0, 3, 2), i == 1 ? SIZE(0, 2, 5) : SIZE(0, 2), by};
+        for (int call = 0; call < 3; call++) { /* evaluating, rolled back, and in earnest */
+            tg_module_set_mode(m, call ? TG_TRAIN : TG_EVAL);
+            if (call == 1)
+                ck_assert_int_eq(tg_step_begin(tape), TG_OK);
+            ck_assert_msg(tg_forward_n(tape, m, in, i ? 2 : 3, &y, 1) == TG_OK, "%s", tg_tape_error(tape));
+            get(y, got, 4);
+            near_to(got, all[i].y, 4, 1e-14);
+            if (call == 1)
+                tg_step_rollback(tape);
+            get(weight, got, 8);
+            near_to(got, call < 2 ? table : all[i].weight, 8, 1e-14);
+        }
+        ck_assert_int_eq(tg_backward_with(tape, y, input(DIMS(2, 2), (const double[]){1, 2, 3, 4}), 0), TG_OK);
+        get(tg_tensor_grad(weight), got, 8);
+        near_to(got, all[i].grad, 8, 1e-14);
+        if (i == 0) {
+            get(tg_tensor_grad(by), got, 5);
+            near_to(got, (const double[]){2.199999956000001, 1.1, 4.999999900000001, 0, 3.999999800000011}, 5, 1e-14);
+        }
+        put(weight, table, 8);
+        tg_module_freeze(m, TG_FREEZE_AFFINE);
+        ck_assert_int_eq(tg_forward_n(tape, m, in, 2, &y, 1), TG_OK);
+        get(weight, got, 8);
+        near_to(got, table, 8, 0);
+        tg_module_destroy(m);
+    }
+}
+END_TEST
+
+/* The function writes at once, as tg_embedding does. */
+START_TEST(bags_of_a_table_that_is_written)
+{
+    double got[8];
+    tg_tensor *w = input(DIMS(4, 2), table), *index = tg_reshape(tape, SIZE(0, 1), 1, 2);
+    tg_embedding_bag_options o = {.mode = TG_BAG_MEAN, .padding_idx = TG_NONE_INT, .max_norm = 1};
+    get(tg_embedding_bag(tape, index, w, NULL, NULL, &o), got, 2);
+    near_to(got, (const double[]){.449999994, .599999992}, 2, 1e-14);
+    get(w, got, 8);
+    near_to(got, (const double[]){.599999988, .799999984, .3, .4, 0, 2, -6, 8}, 8, 1e-14);
+    o.max_norm = -1;
+    ck_assert_ptr_null(tg_embedding_bag(tape, index, w, NULL, NULL, &o));
+    tape_failed_with(TG_ESHAPE, "embedding_bag: max_norm and norm_type must not be negative");
+    o = (tg_embedding_bag_options){.max_norm = 1, .norm_type = -1};
+    ck_assert_ptr_null(tg_embedding_bag(tape, index, w, NULL, NULL, &o));
+    tape_failed_with(TG_ESHAPE, "max_norm and norm_type");
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("rarer layers");
@@ -357,6 +443,8 @@ static Suite *suite(void)
     tcase_add_test(t, all_classes_and_the_likeliest);
     tcase_add_test(t, clusters_that_are_refused);
     tcase_add_test(t, triplets_by_a_function);
+    tcase_add_test(t, bags_of_rows_that_are_too_long);
+    tcase_add_test(t, bags_of_a_table_that_is_written);
     suite_add_tcase(s, t);
     return s;
 }
