@@ -13,7 +13,7 @@ import torch.nn.functional
 MODULES = [torch, torch.Tensor, torch.nn, torch.nn.functional, torch.nn.init, torch.nn.utils, torch.linalg, torch.special,
            torch.optim, torch.optim.lr_scheduler, torch.optim.swa_utils, torch.func, torch.autograd,
            torch.autograd.functional, torch.utils.checkpoint, torch.utils.data, torch.nn.attention, torch.nn.Module,
-           torch.optim.Optimizer]
+           torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler, torch.nn.Transformer]
 WITH_CLASSES = [torch.nn, torch.optim, torch.optim.lr_scheduler, torch.optim.swa_utils, torch.utils.data]
 
 
@@ -21,6 +21,7 @@ def prefix(module):
     if inspect.isclass(module) and not module.__module__.startswith('torch._'):
         name = f'{module.__module__}.{module.__name__}'
         return {'torch.nn.modules.module.Module': 'torch.nn.Module',
+                'torch.nn.modules.transformer.Transformer': 'torch.nn.Transformer',
                 'torch.optim.optimizer.Optimizer': 'torch.optim.Optimizer'}.get(name, name)
     return 'torch.Tensor' if module is torch.Tensor else module.__name__
 
@@ -58,8 +59,8 @@ def is_listed(module, name, thing):
 
 def names_of(module):
     """Functions and methods in one list, classes in another."""
-    functions, classes = [], []
-    for name in dir(module):
+    functions, classes = ['T'] if module is torch.Tensor else [], []
+    for name in sorted(set(dir(module)) - set(dir(torch.nn.Module) if module is torch.nn.Transformer else [])):
         thing = getattr(module, name, None)
         if name.startswith('_'):
             continue
