@@ -10,6 +10,8 @@
 
 /* The most inputs, and outputs, that a class may have. */
 #define TG_LAYER_MAX_ARGS 16
+/* The most layers of a stack: more are a mistake, which the memory would not say. */
+#define TG_MOST_LAYERS 10000
 
 typedef struct tg_part {
     char *name;

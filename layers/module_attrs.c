@@ -136,12 +136,12 @@ tg_status tg_attrs_check_choices(const char *what, const tg_attr_spec *specs, co
 
 static tg_status set_choice(const char *what, const tg_attr_spec *s, const tg_attr *g, char *at)
 {
-    if (g->type != TG_ATTR_CHOICE || !g->as.s)
+    if (g->type != TG_ATTR_CHOICE)
         return wrong_type(what, s, g);
-    int64_t i = find_choice(s->choices, g->as.s);
+    int64_t i = g->as.s ? find_choice(s->choices, g->as.s) : -1;
     if (i < 0)
-        return tg_fail(NULL, TG_EINVAL, "%s: %s is \"%s\", expected one of %s", what, s->name, g->as.s,
-                       s->choices);
+        return tg_fail(NULL, TG_EINVAL, "%s: %s is %s%s%s, expected one of %s", what, s->name, g->as.s ? "\"" : "",
+                       g->as.s ? g->as.s : "NULL", g->as.s ? "\"" : "", s->choices);
     memcpy(at, &i, sizeof i);
     return TG_OK;
 }

@@ -42,13 +42,14 @@ static tg_status check_options(const tg_module *m, const options *o)
     const char *what = NULL, *name = m->cls->name;
     const struct {
         const char *name;
-        int64_t value;
-    } sizes[] = {
-        {"input_size", o->input_size}, {"hidden_size", o->hidden_size}, {"num_layers", o->num_layers}};
+        int64_t value, most;
+    } sizes[] = {{"input_size", o->input_size, INT64_MAX / 4},
+                 {"hidden_size", o->hidden_size, INT64_MAX / 4},
+                 {"num_layers", o->num_layers, TG_MOST_LAYERS}};
     for (int k = 0; k < 3 - row_of(m)->is_cell; k++)
-        if (sizes[k].value < 1 || sizes[k].value > INT64_MAX / 4)
-            return tg_fail(NULL, TG_EINVAL, "%s: %s is %lld, expected at least 1%s", name, sizes[k].name,
-                           (long long)sizes[k].value, sizes[k].value < 1 ? "" : ", and no such number");
+        if (sizes[k].value < 1 || sizes[k].value > sizes[k].most)
+            return tg_fail(NULL, TG_EINVAL, "%s: %s is %lld, expected 1 to %lld", name, sizes[k].name,
+                           (long long)sizes[k].value, (long long)sizes[k].most);
     if (o->proj_size < 0 || o->proj_size >= o->hidden_size)
         return tg_fail(NULL, TG_EINVAL,
                        "%s: proj_size is %lld, expected 0 for none, or less than hidden_size, %lld", name,
@@ -173,6 +174,26 @@ static tg_status check_state(const tg_module *m, tg_tape *tape, const char *name
                          tg_desc_format(&want, expected, sizeof expected));
 }
 
+/* How many steps each of n sequences has. */
+static tg_status check_lengths(const tg_module *m, tg_tape *tape, tg_tensor *lengths, int64_t steps, int64_t n)
+{
+    char got[112];
+    const tg_desc *d = tg_layer_desc(lengths);
+    if (d->dtype != TG_I64 || d->ndim != 1 || d->dim[0] != n)
+        return tg_layer_fail(m, tape, d->dtype == TG_I64 ? TG_ESHAPE : TG_EDTYPE,
+                             "lengths is %s, expected i64[%lld], one for each sequence",
+                             tg_desc_format(d, got, sizeof got), (long long)n);
+    const tg_value *v = tg_resolve(lengths);
+    const int64_t *at = tg_value_planned(v) ? NULL : tg_value_data(v);
+    for (int64_t i = 0; at && i < n; i++) {
+        const int64_t length = at[i * v->desc->stride[0]];
+        if (length < 1 || length > steps)
+            return tg_layer_fail(m, tape, TG_EINVAL, "lengths[%lld] is %lld, expected 1 to %lld, the number of steps",
+                                 (long long)i, (long long)length, (long long)steps);
+    }
+    return TG_OK;
+}
+
 /* One layer in one direction: y, and the last h and c. */
 static tg_tensor *run(const tg_module *m, tg_tape *tape, int64_t i, tg_tensor *x, tg_tensor *h, tg_tensor *c,
                       tg_tensor *lengths, tg_tensor *last[2])
@@ -213,13 +234,15 @@ static tg_status recurrent_forward(tg_module *m, tg_tape *tape, tg_tensor *const
     tg_status status = check_input(m, tape, &x_desc, 3);
     const int64_t n = batched ? x_desc.dim[!o->batch_first] : -1, count = o->num_layers * directions(o);
     if (!status)
-        status = check_state(m, tape, lstm ? "hx[0]" : "hx", hx, &x_desc, count, n, size_of(o));
+        status = check_state(m, tape, "hx", hx, &x_desc, count, n, size_of(o));
     if (!status)
-        status = check_state(m, tape, "hx[1]", cx, &x_desc, count, n, o->hidden_size);
+        status = check_state(m, tape, "cx", cx, &x_desc, count, n, o->hidden_size);
     if (!status && lstm && !hx != !cx)
         status = tg_layer_fail(m, tape, TG_EINVAL, "hx and cx are given together or not at all");
     if (!status && lengths && !batched)
         status = tg_layer_fail(m, tape, TG_EINVAL, "lengths are for a batch of sequences");
+    if (!status && lengths)
+        status = check_lengths(m, tape, lengths, x_desc.dim[o->batch_first], n);
     tg_tensor **last = status ? NULL : tg_arena_get(&tape->arena, (size_t)(2 * count) * sizeof *last);
     if (!last)
         return status ? status : TG_ENOMEM;
@@ -265,9 +288,9 @@ static tg_status cell_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[]
     tg_tensor *h = in[1], *c = n_in > 2 ? in[2] : NULL;
     tg_status status = check_input(m, tape, x, 2);
     if (!status)
-        status = check_state(m, tape, n_in > 2 ? "hx[0]" : "hx", h, x, 0, n, o->hidden_size);
+        status = check_state(m, tape, "hx", h, x, 0, n, o->hidden_size);
     if (!status)
-        status = check_state(m, tape, "hx[1]", c, x, 0, n, o->hidden_size);
+        status = check_state(m, tape, "cx", c, x, 0, n, o->hidden_size);
     if (!status && n_in > 2 && !h != !c)
         status = tg_layer_fail(m, tape, TG_EINVAL, "hx and cx are given together or not at all");
     if (status)

@@ -48,8 +48,7 @@ tg_status tg_nn_sequential_append(tg_module *module, const char *name, tg_module
         (child->cls->n_out != 1 || (child->cls->n_in > 1 && !(child->cls->optional & TG_OP_IN(1))))) {
         tg_status status =
             tg_layer_fail(module, NULL, TG_EINVAL,
-                          "a %s takes %u inputs and gives %u outputs, a child of a "
-                          "Sequential one of each",
+                          "%s takes %u inputs and gives %u outputs, a child of a Sequential one of each",
                           child->cls->name, (unsigned)child->cls->n_in, (unsigned)child->cls->n_out);
         tg_module_destroy(child);
         return status;

@@ -26,8 +26,16 @@ static tg_status check_options(const tg_module *m, const options *o)
         return tg_fail(NULL, TG_EINVAL, "%s: activation is %lld, expected relu (0) or gelu (1)", who,
                        (long long)o->activation);
     const bool is_layer = m->cls == &encoder_layer || m->cls == &decoder_layer;
-    if (!is_layer && (o->num_encoder_layers < 0 || o->num_decoder_layers < 0 || o->num_layers < 0))
-        return tg_fail(NULL, TG_EINVAL, "%s: the number of layers is negative", who);
+    const struct {
+        const char *name;
+        int64_t n;
+    } counts[] = {{"num_layers", m->cls == &transformer ? 0 : o->num_layers},
+                  {"num_encoder_layers", m->cls == &transformer ? o->num_encoder_layers : 0},
+                  {"num_decoder_layers", m->cls == &transformer ? o->num_decoder_layers : 0}};
+    for (int k = 0; k < 3 && !is_layer; k++)
+        if (counts[k].n < 0 || counts[k].n > TG_MOST_LAYERS)
+            return tg_fail(NULL, TG_EINVAL, "%s: %s is %lld, expected 0 to %d", who, counts[k].name,
+                           (long long)counts[k].n, TG_MOST_LAYERS);
     return TG_OK;
 }
 
@@ -358,10 +366,29 @@ tg_transformer_options tg_transformer_defaults(int64_t d_model, int64_t nhead)
                      .bias = true};
 }
 
+/* A count meant for another class, where this one's was left alone. */
+static tg_status check_counts(const tg_layer_class *cls, const options *o)
+{
+    const options all = tg_transformer_defaults(0, 0);
+    const bool stack = o->num_layers != all.num_layers, src = o->num_encoder_layers != all.num_encoder_layers,
+               tgt = o->num_decoder_layers != all.num_decoder_layers;
+    const char *name = cls == &transformer                 ? stack && !src && !tgt ? "num_layers" : NULL
+                       : cls != &encoder && cls != &decoder ? NULL
+                       : stack                              ? NULL
+                       : src                                ? "num_encoder_layers"
+                       : tgt                                ? "num_decoder_layers"
+                                                            : NULL;
+    return name ? tg_fail(NULL, TG_EINVAL, "%s: %s is set, which is another class's, and %s", cls->name, name,
+                          cls == &transformer ? "num_encoder_layers and num_decoder_layers are not" : "num_layers is not")
+                : TG_OK;
+}
+
 static tg_module *make(tg_runtime *rt, const tg_layer_class *cls, const options *given)
 {
     options known = tg_transformer_defaults(0, 0);
-    return tg_options_read(cls->name, &known, sizeof known, given) ? NULL : tg_module_new(rt, cls, &known);
+    return tg_options_read(cls->name, &known, sizeof known, given) || check_counts(cls, &known)
+               ? NULL
+               : tg_module_new(rt, cls, &known);
 }
 
 tg_module *tg_nn_transformer_encoder_layer(tg_runtime *rt, const tg_transformer_options *o)

@@ -51,8 +51,9 @@ enum { TG_TRANSFORMER_RELU = 0, TG_TRANSFORMER_GELU = 1 };
 typedef struct tg_transformer_options {
     size_t struct_size;
     int64_t d_model, nhead;
-    int64_t num_encoder_layers, num_decoder_layers; /* Transformer: 6                              */
-    int64_t num_layers;                             /* TransformerEncoder, TransformerDecoder: 6   */
+    int64_t num_encoder_layers, num_decoder_layers; /* Transformer: 6, up to 10000                 */
+    int64_t num_layers; /* TransformerEncoder, TransformerDecoder: 6, up to 10000; TG_EINVAL where the other two are
+                           set in its place, or it in theirs                                       */
     int64_t dim_feedforward;                        /* 2048                                        */
     double dropout;                                 /* 0.1; in train mode, also of the weights     */
     int64_t activation;                             /* relu; or gelu, with erf                     */

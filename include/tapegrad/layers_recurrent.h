@@ -16,7 +16,7 @@ enum { TG_RNN_TANH = 0, TG_RNN_RELU = 1 };
 typedef struct tg_rnn_options {
     size_t struct_size;
     int64_t input_size, hidden_size; /* each at least 1                                                             */
-    int64_t num_layers;              /* 1; each takes the output of the one below                                   */
+    int64_t num_layers;              /* 1, up to 10000; each takes the output of the one below                      */
     int64_t nonlinearity;            /* RNN: tanh; or relu                                                          */
     bool bias;                       /* true                                                                        */
     bool batch_first;                /* false                                                                       */

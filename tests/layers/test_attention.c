@@ -457,12 +457,79 @@ START_TEST(refusals)
     failed_with(TG_EINVAL, TG_EINVAL, "TransformerEncoderLayer: activation is 2, expected relu");
     o.activation = TG_TRANSFORMER_GELU;
     o.dropout = NAN;
+    o.num_layers = 1;
     ck_assert_ptr_null(tg_nn_transformer_decoder(rt, &o));
     failed_with(TG_EINVAL, TG_EINVAL, "TransformerDecoder: dropout");
     o.dropout = 0;
     o.num_decoder_layers = -1;
     ck_assert_ptr_null(tg_nn_transformer(rt, &o));
-    failed_with(TG_EINVAL, TG_EINVAL, "Transformer: the number of layers is negative");
+    failed_with(TG_EINVAL, TG_EINVAL, "Transformer: num_decoder_layers is -1, expected 0 to 10000");
+}
+END_TEST
+
+/* The three numbers of layers are in one struct: one that is set in another's place is no number of layers. */
+START_TEST(numbers_of_layers)
+{
+    tg_module *(*const make[])(tg_runtime *, const tg_transformer_options *) = {
+        tg_nn_transformer_encoder, tg_nn_transformer_decoder, tg_nn_transformer};
+    for (int k = 0; k < 3; k++) {
+        tg_transformer_options o = tg_transformer_defaults(E, H);
+        int64_t *const right = k < 2 ? &o.num_layers : &o.num_decoder_layers,
+                       *const wrong = k < 2 ? &o.num_encoder_layers : &o.num_layers;
+        o.dim_feedforward = 5;
+        *wrong = 2;
+        ck_assert_ptr_null(make[k](rt, &o));
+        failed_with(TG_EINVAL, TG_EINVAL, k < 2 ? "num_encoder_layers is set, which is another class's"
+                                                : "num_layers is set, which is another class's");
+        *right = 1; /* one struct for several */
+        tg_module_destroy(made(make[k](rt, &o)));
+        *right = 1000000000000; /* as many would be made until the memory ends */
+        ck_assert_ptr_null(make[k](rt, &o));
+        failed_with(TG_EINVAL, TG_EINVAL, "layers is 1000000000000, expected 0 to 10000");
+    }
+}
+END_TEST
+
+static tg_module *transformer_of(bool norm_first)
+{
+    tg_transformer_options o = tg_transformer_defaults(E, H);
+    o.dim_feedforward = 5;
+    o.num_encoder_layers = o.num_decoder_layers = 2;
+    o.batch_first = true;
+    o.norm_first = norm_first;
+    return tg_nn_transformer(rt, &o);
+}
+
+/* Steps of train and eval mode, with masks and without, in turn; of attention without its weights and with them. */
+START_TEST(no_allocation_from_the_second_step_on)
+{
+    tg_module *m = made(_i < 2 ? tg_nn_multihead_attention(rt, E, H) : transformer_of(_i == 3));
+    const bool is_transformer = _i > 1;
+    const bool none[N * S] = {false};
+    long before = 0;
+    for (int step = 0; step < 4; step++) {
+        for (int turn = 0; turn < 4; turn++) {
+            const bool train = turn % 2, masked = turn / 2;
+            tg_module_set_mode(m, train ? TG_TRAIN : TG_EVAL);
+            tg_tensor *x = noisy(1, DIMS(N, S, E)), *padding = masked ? bools(DIMS(N, S), none) : NULL, *y[2] = {NULL};
+            tg_tensor *mask = masked ? tg_causal_mask(tape, is_transformer ? S : N) : NULL;
+            tg_tensor *const of_attention[] = {x, NULL, NULL, masked ? bools(DIMS(S, N), none) : NULL, mask},
+                             *const of_both[] = {x, x, mask, mask, NULL, padding, padding, padding};
+            tg_status status = is_transformer ? tg_forward_n(tape, m, of_both, 8, y, 1)
+                                              : tg_forward_n(tape, m, of_attention, 5, y, 1 + (size_t)_i);
+            tg_tensor *sum = tg_sum(tape, y[0]);
+            if (!status && train)
+                status = tg_backward(tape, y[1] ? tg_add(tape, sum, tg_sum(tape, y[1])) : sum);
+            ck_assert_msg(status == TG_OK, "%s", tg_tape_error(tape));
+            for (size_t i = 0; i < tg_module_parameters(m)->n; i++)
+                tg_tensor_zero_grad(tg_module_parameters(m)->tensor[i]);
+            tg_tape_reset(tape);
+        }
+        if (step == 1)
+            before = rig_calls;
+    }
+    ck_assert_int_eq(rig_calls, before);
+    tg_module_destroy(m);
 }
 END_TEST
 
@@ -479,6 +546,8 @@ static Suite *suite(void)
     tcase_add_test(t, dropout_in_train_mode_alone);
     tcase_add_test(t, causal_stacks_do_not_look_ahead);
     tcase_add_test(t, refusals);
+    tcase_add_test(t, numbers_of_layers);
+    tcase_add_loop_test(t, no_allocation_from_the_second_step_on, 0, 4);
     suite_add_tcase(s, t);
     return s;
 }

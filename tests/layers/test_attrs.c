@@ -90,7 +90,7 @@ static const struct wrong {
      {"kind", TG_ATTR_CHOICE, {.s = "average"}}},
     {TG_EINVAL, "kind is \"\"", {"kind", TG_ATTR_CHOICE, {.s = ""}}},
     {TG_EINVAL, "kind is \"mea\"", {"kind", TG_ATTR_CHOICE, {.s = "mea"}}},
-    {TG_EINVAL, "kind is a word", {"kind", TG_ATTR_CHOICE, {.s = NULL}}},
+    {TG_EINVAL, "kind is NULL, expected one of none|mean|sum", {"kind", TG_ATTR_CHOICE, {.s = NULL}}},
     {TG_EINVAL, "kind is an integer", {"kind", TG_ATTR_INT, {.i = 1}}},
     {TG_EINVAL, "rate is None", {"rate", TG_ATTR_NONE, {0}}},
     {TG_EINVAL, "rate is a bool", {"rate", TG_ATTR_BOOL, {.b = true}}},

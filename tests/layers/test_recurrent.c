@@ -2,6 +2,8 @@
  * the row against its steps, refusals. */
 #include "layers/rig.h"
 
+#include <fenv.h>
+
 enum { T = 5, N = 3, IN = 2, H = 3, MOST = 4096 };
 
 static const char *const names[] = {"RNN", "LSTM", "GRU"};
@@ -330,6 +332,53 @@ START_TEST(no_allocation_from_the_second_step_on)
 }
 END_TEST
 
+/* Memory full of what a computation with it leaves a mark of: signalling NaNs. */
+static void *marked_alloc(void *arg, size_t size, size_t align)
+{
+    (void)arg;
+    uint32_t *p = aligned_alloc(align, (size + align - 1) / align * align);
+    for (size_t i = 0; p && i < size / sizeof *p; i++)
+        p[i] = 0x7fa00000;
+    return p;
+}
+
+static void marked_free(void *arg, void *p)
+{
+    (void)arg;
+    free(p);
+}
+
+/* Sizes that fill no vector: lanes behind the last element are of no use, but they are not anything either. */
+START_TEST(no_lane_is_left_to_chance)
+{
+    static const tg_allocator marked = {marked_alloc, marked_free, NULL};
+    tg_runtime *other;
+    tg_tape *t;
+    float v[4 * 3 * 3];
+    for (int i = 0; i < 36; i++)
+        v[i] = 0.1f * (float)i;
+    ck_assert_int_eq(tg_runtime_open(&other, &(tg_runtime_options){.struct_size = sizeof(tg_runtime_options),
+                                                                   .backend = "reference",
+                                                                   .allocator = &marked,
+                                                                   .threads = 1}),
+                     TG_OK);
+    ck_assert_int_eq(tg_tape_open(&t, other), TG_OK);
+    const int64_t size = 1 + _i % 10 * 5;
+    tg_module *m = _i < 10   ? tg_nn_lstm(other, 3, size, 1)
+                   : _i < 20 ? tg_nn_gru(other, 3, size, 1)
+                             : tg_nn_rnn(other, 3, size, 1);
+    tg_tensor *x = tg_input(t, TG_F32, DIMS(4, 3, 3), v);
+    feclearexcept(FE_ALL_EXCEPT);
+    tg_tensor *y = tg_forward(t, m, x);
+    ck_assert_int_eq(fetestexcept(FE_INVALID), 0);
+    ck_assert_msg(tg_backward(t, tg_sum(t, y)) == TG_OK, "%s", tg_tape_error(t));
+    ck_assert_int_eq(fetestexcept(FE_INVALID), 0);
+    tg_tape_close(t);
+    tg_module_destroy(m);
+    tg_runtime_close(other);
+}
+END_TEST
+
 static char said[256];
 
 static void listen(void *arg, tg_log_level level, const char *message)
@@ -372,6 +421,12 @@ START_TEST(arguments_are_checked)
          {{"input_size", TG_ATTR_INT, {.i = 2}},
           {"hidden_size", TG_ATTR_INT, {.i = 3}},
           {"num_layers", TG_ATTR_INT, {.i = 0}}},
+         3},
+        {"LSTM", /* as many would be made until the memory ends */
+         "num_layers is 1000000000000, expected 1 to 10000",
+         {{"input_size", TG_ATTR_INT, {.i = 2}},
+          {"hidden_size", TG_ATTR_INT, {.i = 3}},
+          {"num_layers", TG_ATTR_INT, {.i = 1000000000000}}},
          3},
         {"LSTM",
          "proj_size is 3",
@@ -452,14 +507,14 @@ START_TEST(refusals_name_the_path)
          "encoder (LSTM): got f64[5, 3, 3], expected [T, N, in] or [T, in] with in = 2"},
         {{noisy(1, DIMS(0, N, IN))}, TG_ESHAPE, "at least one step"},
         {{noisy(1, DIMS(IN))}, TG_ESHAPE, "encoder (LSTM): got f64[2]"},
-        {{x, small, cx}, TG_ESHAPE, "encoder (LSTM): hx[0] is f64[2, 3, 3], expected f64[4, 3, 3]"},
-        {{x, hx, small}, TG_ESHAPE, "encoder (LSTM): hx[1] is f64[2, 3, 3], expected f64[4, 3, 3]"},
+        {{x, small, cx}, TG_ESHAPE, "encoder (LSTM): hx is f64[2, 3, 3], expected f64[4, 3, 3]"},
+        {{x, hx, small}, TG_ESHAPE, "encoder (LSTM): cx is f64[2, 3, 3], expected f64[4, 3, 3]"},
         {{x, hx}, TG_EINVAL, "encoder (LSTM): hx and cx are given together or not at all"},
         {{tg_select(tape, x, 1, 0), hx, cx}, TG_ESHAPE, "expected f64[4, 3]"},
-        {{x, NULL, NULL, long_}, TG_EINVAL, "encoder (LSTM): recurrence: lengths[2] is 6, expected 1 to 5"},
-        {{x, NULL, NULL, none}, TG_EINVAL, "encoder (LSTM): recurrence: lengths[1] is 0, expected 1 to 5"},
-        {{x, NULL, NULL, two}, TG_ESHAPE, "lengths is i64[2], expected i64[3]"},
-        {{x, NULL, NULL, tg_to(tape, whole, TG_F64)}, TG_EDTYPE, "lengths is f64[3], expected i64[3]"},
+        {{x, NULL, NULL, long_}, TG_EINVAL, "encoder (LSTM): lengths[2] is 6, expected 1 to 5, the number of steps"},
+        {{x, NULL, NULL, none}, TG_EINVAL, "encoder (LSTM): lengths[1] is 0, expected 1 to 5, the number of steps"},
+        {{x, NULL, NULL, two}, TG_ESHAPE, "encoder (LSTM): lengths is i64[2], expected i64[3], one for each"},
+        {{x, NULL, NULL, tg_to(tape, whole, TG_F64)}, TG_EDTYPE, "encoder (LSTM): lengths is f64[3], expected i64[3]"},
         {{tg_select(tape, x, 1, 0), NULL, NULL, two}, TG_EINVAL, "encoder (LSTM): lengths are for a batch"},
     };
     const tg_random_state before = tg_tape_random_state(tape);
@@ -503,6 +558,7 @@ static Suite *suite(void)
     tcase_add_loop_test(c, cells_are_steps, 0, 3);
     tcase_add_loop_test(c, dropout_stands_between_layers, 0, 3);
     tcase_add_loop_test(c, no_allocation_from_the_second_step_on, 0, 3);
+    tcase_add_loop_test(c, no_lane_is_left_to_chance, 0, 30);
     tcase_add_test(c, one_layer_has_nothing_to_drop_between);
     tcase_add_test(c, arguments_are_checked);
     tcase_add_test(c, refusals_name_the_path);
