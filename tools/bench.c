@@ -173,6 +173,13 @@ static bool run(tg_runtime *rt, const workload *w)
     return good;
 }
 
+void tool_list_workloads(FILE *to)
+{
+    for (int w = 0; w < N_WORKLOADS; w++)
+        fprintf(to, " %s", workloads[w].name);
+    fputc('\n', to);
+}
+
 int tool_bench(int n, char **names)
 {
     bool wanted[N_WORKLOADS];
@@ -184,9 +191,7 @@ int tool_bench(int n, char **names)
             i++;
         if (i == N_WORKLOADS) {
             fprintf(stderr, "tapegrad bench: there is no workload '%s'; there are", names[k]);
-            for (int w = 0; w < N_WORKLOADS; w++)
-                fprintf(stderr, " %s", workloads[w].name);
-            fputc('\n', stderr);
+            tool_list_workloads(stderr);
             return TOOL_USAGE;
         }
         wanted[i] = true;

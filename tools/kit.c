@@ -10,10 +10,12 @@
 #include <malloc.h>
 #endif
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/outcome.h"
@@ -103,14 +105,26 @@ static bool look_in_folder(kit *k, const char *path)
     return setenv("TAPEGRAD_BACKEND_PATH", list, 1) == 0;
 }
 
-static bool open_entry(kit *k)
+/* "" is the reference's path. */
+static const tg_backend *entry_of(const char *path)
 {
-    void *file = dlopen(k->path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (!*path)
+        return tg_reference_backend();
+    void *file = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     tg_backend_entry_fn entry = NULL;
     if (file)
         *(void **)&entry = dlsym(file, TG_BACKEND_ENTRY);
-    k->backend = entry ? entry() : NULL;
-    return k->backend != NULL;
+    return entry ? entry() : NULL;
+}
+
+static bool has_kernel(const tg_backend *b, const char *op)
+{
+    for (uint32_t i = 0; b && i < b->n_kernels; i++) {
+        const void *kernel = (const char *)b->kernels + (size_t)i * b->kernel_stride;
+        if (!strcmp(((const tg_kernel *)kernel)->op, op))
+            return true;
+    }
+    return false;
 }
 
 static void check_exports(kit *k)
@@ -158,12 +172,10 @@ static bool find_backend(kit *k, const char *wanted)
     }
     if (!load_as_a_program(k))
         return false;
-    if (!k->path[0]) {
-        k->backend = tg_reference_backend();
-        return true;
-    }
-    check_exports(k);
-    if (!open_entry(k))
+    if (k->path[0])
+        check_exports(k);
+    k->backend = entry_of(k->path);
+    if (!k->backend)
         fail(k, "%s: its entry returned NULL the second time", k->name);
     return k->backend != NULL;
 }
@@ -241,6 +253,10 @@ static void check_operator(kit *k, const subject *s, const tg_operator *op)
     tally t = {0};
     const char *dtype = tg_dtype_name((int32_t)s->dtype);
     const tg_sample *samples = tg_operator_samples(op, &n);
+    if (!samples || !n) {
+        fail(k, "%s", tg_error_message());
+        return;
+    }
     for (size_t i = 0; i < n; i++)
         for (size_t w = 0; w < outcome_n_ways; w++)
             if (s->layouts || !(outcome_ways[w].how & SAMPLE_BLOCKED))
@@ -280,7 +296,6 @@ static bool open_subject(kit *k, subject *s, tg_dtype dtype, const tg_backend *w
 static void check_all(kit *k, const tg_backend *wrapped, tg_dtype dtype)
 {
     subject s;
-    bool shown = false;
     if (!open_subject(k, &s, dtype, wrapped))
         return;
     for (uint32_t i = 0; i < wrapped->n_kernels; i++) {
@@ -288,7 +303,6 @@ static void check_all(kit *k, const tg_backend *wrapped, tg_dtype dtype)
         const tg_operator *op = tg_operator_find(s.rt, kernel->op);
         if (k->only && strcmp(k->only, kernel->op) != 0)
             continue;
-        shown = true;
         if (!op || op->version != kernel->version) {
             if (dtype == TG_F32)
                 note(k, "%s, version %u: this library has no such operator", kernel->op, kernel->version);
@@ -299,8 +313,6 @@ static void check_all(kit *k, const tg_backend *wrapped, tg_dtype dtype)
             check_operator(k, &s, op);
         }
     }
-    if (k->only && !shown)
-        fail(k, "%s has no kernel for '%s'", k->name, k->only);
     tg_tape_close(s.tape);
     tg_runtime_close(s.rt);
 }
@@ -324,9 +336,67 @@ static int finish(const kit *k)
 
 static int usage(const char *problem, const char *what)
 {
-    fprintf(stderr, "tapegrad: %s%s\n", problem, what);
-    fputs("usage: tapegrad kit --backend PATH.so|NAME [--operator NAME] [--declined] [--strict]\n", stderr);
+    fprintf(stderr, "tapegrad: %s%s; tapegrad kit --help\n", problem, what);
     return TOOL_USAGE;
+}
+
+static void check_backend(kit *k, bool declined)
+{
+    snprintf(crash_case, sizeof crash_case, "%s", k->name);
+    if (k->only && !has_kernel(k->backend, k->only)) {
+        if (tg_operator_find(k->reference, k->only))
+            fail(k, "%s has no kernel for '%s'", k->name, k->only);
+        else
+            fail(k, "there is no operator '%s'", k->only);
+        return;
+    }
+    /* The reference is in every chain already, under its own name. */
+    const tg_backend *wrapped = guard_wrap(k->backend, k->path[0] ? k->name : "kit_reference", k->reference);
+    guard_run_declined(declined);
+    if (wrapped) {
+        check_all(k, wrapped, TG_F32);
+        check_all(k, wrapped, TG_F64);
+    } else {
+        fail(k, "no memory");
+    }
+}
+
+/* A command of its own, as if --backend had been given. */
+static int run_on(const char *backend, int n, char **arguments)
+{
+    char command[] = "tapegrad", word[] = "kit", option[] = "--backend", name[64], *all[64] = {command, word, option, name};
+    pid_t child;
+    int status;
+    snprintf(name, sizeof name, "%s", backend);
+    for (int i = 0; i < n && i < 59; i++)
+        all[4 + i] = arguments[i];
+    fflush(stdout);
+    if (posix_spawn(&child, "/proc/self/exe", NULL, NULL, all, environ) || waitpid(child, &status, 0) != child ||
+        !WIFEXITED(status))
+        return TOOL_FAILED;
+    return WEXITSTATUS(status);
+}
+
+/* On every backend here that has a kernel for the operator. */
+static int run_on_all(const char *op, int n, char **arguments)
+{
+    tg_runtime *rt;
+    tg_backend_info info[64];
+    if (tg_runtime_open(&rt, &(tg_runtime_options){.backend = "reference"})) {
+        fprintf(stderr, "tapegrad: %s\n", tg_error_message());
+        return TOOL_FAILED;
+    }
+    int failed = TOOL_OK;
+    size_t n_backends = tg_runtime_backends(rt, info, 64), ran = 0;
+    for (size_t i = 0; i < n_backends && i < 64; i++)
+        if (info[i].loaded && has_kernel(entry_of(info[i].path), op)) {
+            failed |= run_on(info[i].name, n, arguments);
+            ran++;
+        }
+    if (!ran)
+        printf("FAIL there is no operator '%s'\n", op);
+    tg_runtime_close(rt);
+    return failed || !ran ? TOOL_FAILED : TOOL_OK;
 }
 
 /* Threads that spin while they wait take the processors from those that work: here are two OpenMP pools, and the runs are
@@ -377,21 +447,12 @@ int tool_kit(int n, char **arguments)
             return usage(to ? "a value is missing after " : "the kit knows no ", arguments[i]);
     }
     if (!wanted)
-        return usage("which backend? ", "--backend is missing");
+        return k.only ? run_on_all(k.only, n, arguments)
+                      : usage("which backend? ", "--backend is missing, or --operator for one on all of them");
     wait_asleep(n, arguments);
     prepare_process();
-    if (find_backend(&k, wanted) && open_reference(&k)) {
-        snprintf(crash_case, sizeof crash_case, "%s", k.name);
-        /* The reference is in every chain already, under its own name. */
-        const tg_backend *wrapped = guard_wrap(k.backend, k.path[0] ? k.name : "kit_reference", k.reference);
-        guard_run_declined(declined);
-        if (wrapped) {
-            check_all(&k, wrapped, TG_F32);
-            check_all(&k, wrapped, TG_F64);
-        } else {
-            fail(&k, "no memory");
-        }
-    }
+    if (find_backend(&k, wanted) && open_reference(&k))
+        check_backend(&k, declined);
     tg_tape_close(k.oracle);
     tg_runtime_close(k.reference);
     return finish(&k);

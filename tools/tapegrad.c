@@ -7,28 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] =
-    "usage: tapegrad COMMAND\n"
-    "  backends          each backend: loaded or the reason why not, library, kernels, threads\n"
-    "  layers [NAME]     the registered layers with their arguments and defaults; NAME: each argument,\n"
-    "                    the call's inputs, what the modes change, the names of its state\n"
-    "  operators [NAME]  the registered operators; NAME: each argument, the C functions that apply it\n"
-    "  operators --abi [NAME]\n"
-    "                    the same as a backend's kernels see them\n"
-    "  optimizers [NAME] the optimizers with their arguments and defaults\n"
-    "  schedulers [NAME] the learning-rate schedulers\n"
-    "  bench [WORKLOAD…]  times a train step and an eval forward\n"
-    "  kit --backend PATH.so|NAME [--operator NAME] [--declined] [--strict]\n"
-    "                    the conformance kit: a backend's kernels against the reference\n"
-    "  report FILE       shows what TAPEGRAD_REPORT=FILE wrote, fallbacks first\n"
-    "  profile FILE      sums what TAPEGRAD_PROFILE=FILE wrote, by operator and line\n"
-    "  summary FILE --input DIMS[:DTYPE] [--input …] [--eval]\n"
-    "                    what a saved model is made of and takes, called with inputs like 1x3x224x224 or "
-    "8x20:i64\n"
-    "  version           this library's version\n"
-    "  help              this text\n"
-    "The environment (TAPEGRAD_BACKEND and others) holds as for any program.\n";
-
 static tg_runtime *open_runtime(void)
 {
     tg_runtime *rt;
@@ -79,13 +57,6 @@ static int version(const char *wanted)
     return TOOL_OK;
 }
 
-static int help(const char *wanted)
-{
-    (void)wanted;
-    fputs(usage, stdout);
-    return TOOL_OK;
-}
-
 /* Prints the lines of the report that tell of fallbacks (or of none), then the others. */
 static int report(const char *path)
 {
@@ -126,52 +97,125 @@ static int report(const char *path)
 
 typedef struct command {
     const char *name;
-    int (*run)(const char *argument);
-    int least, most; /* arguments */
+    const char *help;                     /* what may follow the name, then what it does */
+    int (*run)(const char *argument);     /* takes `least` to `most` arguments           */
+    int (*read)(int n, char **arguments); /* or reads them itself                        */
+    int least, most;
+    void (*list)(FILE *to); /* adds names to the help */
 } command;
 
+static int help(const char *wanted);
+
 static const command commands[] = {
-    {"backends", backends, 0, 0},
-    {"layers", tool_layers, 0, 1},
-    {"operators", tool_operators, 0, 1},
-    {"optimizers", tool_optimizers, 0, 1},
-    {"schedulers", tool_schedulers, 0, 1},
-    {"report", report, 1, 1},
-    {"profile", tool_profile, 1, 1},
-    {"version", version, 0, 0},
-    {"help", help, 0, 0},
-    {"--help", help, 0, 0},
-    {"-h", help, 0, 0},
-    {"--version", version, 0, 0},
+    {"backends", "          each backend: loaded or the reason why not, library, kernels, threads\n", .run = backends},
+    {"layers",
+     " [NAME]     the registered layers with their arguments and defaults; NAME: each argument,\n"
+     "                    the call's inputs, what the modes change, the names of its state\n",
+     .run = tool_layers, .most = 1},
+    {"operators",
+     " [NAME]  the registered operators; NAME: each argument, the C functions that apply it\n"
+     "  operators --abi [NAME]\n"
+     "                    the same as a backend's kernels see them\n",
+     .run = tool_operators, .most = 1},
+    {"optimizers", " [NAME] the optimizers with their arguments and defaults\n", .run = tool_optimizers, .most = 1},
+    {"schedulers", " [NAME] the learning-rate schedulers\n", .run = tool_schedulers, .most = 1},
+    {"bench",
+     " [WORKLOAD…]  times a train step and an eval forward of each; without names of all of\n"
+     "                   ",
+     .read = tool_bench, .list = tool_list_workloads},
+    {"kit",
+     " [--backend PATH.so|NAME] [--operator NAME] [--declined] [--strict]\n"
+     "                    the conformance kit: a backend's kernels against the reference. --operator: those\n"
+     "                    of one operator, without --backend on every backend that has some; --declined:\n"
+     "                    runs what the backend declines, too; --strict: what is only noted fails\n",
+     .read = tool_kit},
+    {"report", " FILE       shows what TAPEGRAD_REPORT=FILE wrote, fallbacks first\n", .run = report, .least = 1, .most = 1},
+    {"profile", " FILE      sums what TAPEGRAD_PROFILE=FILE wrote, by operator and line\n", .run = tool_profile, .least = 1,
+     .most = 1},
+    {"summary",
+     " FILE --input DIMS[:DTYPE] [--input …] [--eval]\n"
+     "                    what a saved model is made of and takes, called with inputs like 1x3x224x224 or "
+     "8x20:i64\n",
+     .read = tool_summary},
+    {"version", "           this library's version\n", .run = version},
+    {"help", " [COMMAND]    this text, or a command's part of it\n", .run = help, .most = 1},
+    /* The same under other names. */
+    {"--version", .run = version},
+    {"--help", .run = help, .most = 1},
+    {"-h", .run = help, .most = 1},
 };
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static const command *find(const char *name)
+{
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (!strcmp(commands[i].name, name))
+            return &commands[i];
+    return NULL;
+}
+
+static void write_help(const command *c, FILE *to)
+{
+    fprintf(to, "  %s%s", c->name, c->help);
+    if (c->list)
+        c->list(to);
+}
+
+static void write_usage(FILE *to)
+{
+    fputs("usage: tapegrad COMMAND\n", to);
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (commands[i].help)
+            write_help(&commands[i], to);
+    fputs("The environment (TAPEGRAD_BACKEND and others) holds as for any program.\n", to);
+}
+
+static int no_command(const char *name)
+{
+    fprintf(stderr, "tapegrad: there is no command '%s'\n", name);
+    write_usage(stderr);
+    return TOOL_USAGE;
+}
+
+static int help(const char *wanted)
+{
+    const command *c = wanted ? find(wanted) : NULL;
+    if (wanted && !c)
+        return no_command(wanted);
+    if (c && c->help) {
+        puts("usage: tapegrad");
+        write_help(c, stdout);
+    } else {
+        write_usage(stdout);
+    }
+    return TOOL_OK;
+}
+
+static int run(const command *c, int n, char **arguments)
+{
+    for (int i = 0; i < n; i++)
+        if (!strcmp(arguments[i], "--help") || !strcmp(arguments[i], "-h"))
+            return help(c->name);
+    if (c->read)
+        return c->read(n, arguments);
+    if (c->run == tool_operators && n > 0 && n < 3 && !strcmp(arguments[0], "--abi"))
+        return tool_operators_for_kernels(n > 1 ? arguments[1] : NULL);
+    if (n >= c->least && n <= c->most)
+        return c->run(n ? arguments[0] : NULL);
+    fprintf(stderr, "tapegrad: too %s arguments for '%s'\n", n < c->least ? "few" : "many", c->name);
+    write_usage(stderr);
+    return TOOL_USAGE;
+}
 
 int main(int argc, char **argv)
 {
-    if (argc >= 2 && !strcmp(argv[1], "bench"))
-        return tool_bench(argc - 2, argv + 2);
-    if (argc >= 2 && !strcmp(argv[1], "kit"))
-        return tool_kit(argc - 2, argv + 2);
-    if (argc >= 2 && !strcmp(argv[1], "summary"))
-        return tool_summary(argc - 2, argv + 2);
-    if (argc >= 3 && argc <= 4 && !strcmp(argv[1], "operators") && !strcmp(argv[2], "--abi")) {
-        int status = tool_operators_for_kernels(argc > 3 ? argv[3] : NULL);
-        return fflush(stdout) && status == TOOL_OK ? TOOL_FAILED : status;
+    if (argc < 2) {
+        write_usage(stderr);
+        return TOOL_USAGE;
     }
-    bool known = false;
-    for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++) {
-        if (strcmp(commands[i].name, argv[1]))
-            continue;
-        known = true;
-        if (argc - 2 >= commands[i].least && argc - 2 <= commands[i].most) {
-            int status = commands[i].run(argc > 2 ? argv[2] : NULL);
-            if (fflush(stdout) != 0 && status == TOOL_OK)
-                status = TOOL_FAILED;
-            return status;
-        }
-    }
-    if (argc >= 2)
-        fprintf(stderr, "tapegrad: %s '%s'\n",
-                known ? "too few or too many arguments for" : "there is no command", argv[1]);
-    fputs(usage, stderr);
-    return TOOL_USAGE;
+    const command *c = find(argv[1]);
+    if (!c)
+        return no_command(argv[1]);
+    const int status = run(c, argc - 2, argv + 2);
+    return fflush(stdout) != 0 && status == TOOL_OK ? TOOL_FAILED : status;
 }

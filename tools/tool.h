@@ -2,6 +2,8 @@
 #ifndef TG_TOOL_H
 #define TG_TOOL_H
 
+#include <stdio.h>
+
 /* Exit statuses. */
 enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2 };
 
@@ -14,8 +16,9 @@ int tool_schedulers(const char *wanted);
 
 /* Times the named workloads ("tiny", "mlp"), or all of them where n is 0. */
 int tool_bench(int n, char **names);
+void tool_list_workloads(FILE *to);
 
-/* Runs the conformance kit on a backend: kit.c. */
+/* Runs the conformance kit on a backend, or on all that have a kernel for an operator: kit.c. */
 int tool_kit(int n, char **arguments);
 
 /* Prints what a saved model is made of: FILE --input DIMS[:DTYPE] … [--eval]. */

@@ -23,6 +23,15 @@ expect() {
     fi
 }
 
+# says_once WHAT TEXT ARGUMENT...: TEXT is in one line of what the kit prints.
+says_once() {
+    what=$1 text=$2
+    shift 2
+    n=$((n + 1))
+    lines=$("$tool" kit "$@" 2>&1 | grep -c -- "$text")
+    if [ "$lines" = 1 ]; then echo "ok $n - $what"; else echo "not ok $n - $what: $lines"; fi
+}
+
 # flawed NAME TEXT: a plug-in that the kit must not pass.
 flawed() {
     expect "$1" 1 "$2" --backend "$plugins/$1.so"
@@ -42,6 +51,21 @@ expect "an operator of a later version" 0 "note of a later version, version 1: t
 expect "notes can fail" 1 "FAIL of a later version" --backend "$plugins/good.so" --strict
 expect "by name" 0 ", 0 failed, " --backend reference --operator softmax
 expect "one operator" 1 "good has no kernel for 'exp'" --backend "$plugins/good.so" --operator exp
+says_once "one operator, once" "FAIL" --backend "$plugins/good.so" --operator exp
+expect "an unknown operator" 1 "there is no operator 'none'" --backend reference --operator none
+says_once "an unknown operator, once" "FAIL" --backend reference --operator none
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cp "$plugins/good.so" "$folder"
+export TAPEGRAD_BACKEND_PATH="$folder"
+expect "an operator on every backend: a plug-in" 0 "good $folder/good.so: library" --operator neg
+expect "an operator on every backend: the reference" 0 "reference: library" --operator neg
+expect "an operator that only the reference has" 0 "exp   " --operator exp
+says_once "an operator that only the reference has, once" ": library" --operator exp
+expect "an unknown operator on every backend" 1 "there is no operator 'none'" --operator none
+cp "$plugins/wrong.so" "$folder"
+expect "an operator on every backend, one of them wrong" 1 "the reference in f64: " --operator neg
+unset TAPEGRAD_BACKEND_PATH
 flawed nullentry "its entry returned NULL"
 flawed noentry "it exports no tg_backend_entry"
 flawed othermajor "it was built for plug-in ABI 2.0, this library has 1."

@@ -28,6 +28,16 @@ expect() {
 expect "version" 0 "tapegrad 0." "$tool" version
 expect "--version" 0 "tapegrad 0." "$tool" --version
 expect "help" 0 "usage: tapegrad" "$tool" help
+expect "help of a command" 0 "usage: tapegrad
+  kit [--backend PATH.so|NAME] [--operator NAME]" "$tool" help kit
+expect "help of a command that is none" 2 "no command 'frobnicate'" "$tool" help frobnicate
+for command in backends layers operators optimizers schedulers bench kit report profile summary version help; do
+    expect "$command --help" 0 "usage: tapegrad
+  $command " "$tool" "$command" --help
+    expect "$command -h" 0 "usage: tapegrad
+  $command " "$tool" "$command" -h
+done
+expect "bench --help: the workloads" 0 " tiny mlp cnn resnet18 gpt" "$tool" bench --help
 expect "no command" 2 "usage: tapegrad" "$tool"
 expect "an unknown command" 2 "usage: tapegrad" "$tool" frobnicate
 expect "too many arguments" 2 "usage: tapegrad" "$tool" version twice
