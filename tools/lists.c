@@ -287,6 +287,8 @@ static void print_layer(tg_runtime *rt, const void *row, bool alone)
             print_named("buffer", buffers);
         }
         tg_module_destroy(m);
+    } else {
+        printf("  an example cannot be made: %s\n", tg_error_message());
     }
     free(attrs);
 }

@@ -1,8 +1,15 @@
 #!/bin/sh
-# links.sh READELF LIBTAPEGRAD [PLUGIN...]: the core needs no vendor's library, and a plug-in exports one symbol.
+# links.sh READELF TAPEGRAD_PC LIBTAPEGRAD [PLUGIN...]: the core needs no vendor's library, a plug-in exports one symbol,
+# and tapegrad.pc names nothing twice.
 set -eu
-readelf=$1 library=$2
-shift 2
+readelf=$1 pc=$2 library=$3
+shift 3
+
+twice=$(sed -n 's/^Libs.private://p' "$pc" | tr ' ' '\n' | sort | uniq -d | grep . || true)
+if [ "$twice" ]; then
+    echo "$pc has twice: $twice"
+    exit 1
+fi
 
 needed=$("$readelf" -d "$library" | grep NEEDED)
 echo "$needed"

@@ -133,6 +133,11 @@ int main(int argc, char **argv)
         rows[0] = named;
         n = 1;
     }
+    for (size_t i = 0; i < n; i++) {
+        size_t n_samples;
+        if (!tg_operator_samples(rows[i], &n_samples) || !n_samples)
+            return fail("nothing to draw from");
+    }
     signal(SIGALRM, stopped);
     signal(SIGFPE, stopped);
 #ifndef __SANITIZE_ADDRESS__
