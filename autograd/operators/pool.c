@@ -1,10 +1,9 @@
 /* Pooling: windows that move over the last one to three dims. */
-#include "autograd/operators/checks.h"
+#include "autograd/operators/pools.h"
 
-#include <math.h>
 #include <string.h>
 
-/* -- infer ---------------------------------------------------------------------------------------------- */
+/* -- infer ------------------------------------------------------------------------------------------- */
 
 static tg_status need_entries(const tg_infer *q, const tg_ints *list, const char *name, int64_t low)
 {
@@ -41,8 +40,7 @@ static tg_status count_windows(const tg_infer *q, int64_t k, int64_t *out)
     return TG_OK;
 }
 
-/* The sizes of x's spatial dims: none below `low`. */
-static tg_status need_sizes(const tg_infer *q, const tg_ints *size, int64_t low)
+tg_status tg_pool_need_sizes(const tg_infer *q, const tg_ints *size, int64_t low)
 {
     if (size->n < 1 || size->n > 3)
         return tg_infer_fail(q, TG_EINVAL, "size has %lld entries, expected 1 … 3", (long long)size->n);
@@ -53,8 +51,7 @@ static tg_status need_sizes(const tg_infer *q, const tg_ints *size, int64_t low)
     return TG_OK;
 }
 
-/* [N, C, and the dims of `spatial`]. */
-static tg_status need_dims(const tg_infer *q, size_t i, const char *argument, const tg_ints *spatial)
+tg_status tg_pool_need_dims(const tg_infer *q, size_t i, const char *argument, const tg_ints *spatial)
 {
     const tg_desc *x = q->in[i];
     int64_t dims[5] = {0};
@@ -66,7 +63,7 @@ static tg_status need_dims(const tg_infer *q, size_t i, const char *argument, co
     return check_shape(q, i, argument, x->dtype, dims, (int32_t)spatial->n + 2);
 }
 
-static tg_status make_out(const tg_infer *q, size_t o, int64_t dtype, const tg_ints *spatial)
+tg_status tg_pool_make_out(const tg_infer *q, size_t o, int64_t dtype, const tg_ints *spatial)
 {
     int64_t dims[5] = {q->in[0]->dim[0], q->in[0]->dim[1]};
     memcpy(dims + 2, spatial->v, (size_t)spatial->n * sizeof *dims);
@@ -78,7 +75,7 @@ static tg_status check_windows(const tg_infer *q, tg_ints *out)
     const tg_pool_attrs *a = q->attrs;
     const tg_ints *lists[] = {&a->kernel, &a->stride, &a->padding, &a->dilation};
     static const char *const names[] = {"kernel", "stride", "padding", "dilation"};
-    tg_status status = need_sizes(q, &a->size, 1);
+    tg_status status = tg_pool_need_sizes(q, &a->size, 1);
     for (int l = 0; l < 4 && !status; l++)
         status = need_entries(q, lists[l], names[l], l != 2);
     out->n = a->size.n;
@@ -96,12 +93,12 @@ static tg_status infer_max_pool(const tg_infer *q)
     if (!status)
         status = check_windows(q, &out);
     if (!status)
-        status = need_dims(q, 0, "x", &a->size);
+        status = tg_pool_need_dims(q, 0, "x", &a->size);
     if (!status)
-        status = make_out(q, 0, q->in[0]->dtype, &out);
+        status = tg_pool_make_out(q, 0, q->in[0]->dtype, &out);
     if (status)
         return status;
-    return a->indices ? make_out(q, 1, TG_I64, &out) : tg_desc_make(&q->out[1], TG_I64, &none, 1);
+    return a->indices ? tg_pool_make_out(q, 1, TG_I64, &out) : tg_desc_make(&q->out[1], TG_I64, &none, 1);
 }
 
 static tg_status infer_max_pool_backward(const tg_infer *q)
@@ -110,15 +107,15 @@ static tg_status infer_max_pool_backward(const tg_infer *q)
     tg_ints out = {0};
     tg_status status = check_float(q, 0, "gy");
     if (!status)
-        status = a->kernel.n ? check_windows(q, &out) : need_sizes(q, &a->size, 0);
+        status = a->kernel.n ? check_windows(q, &out) : tg_pool_need_sizes(q, &a->size, 0);
     if (!status && !a->kernel.n && q->in[0]->ndim != a->size.n + 2)
         status = tg_infer_fail(q, TG_ESHAPE, "gy has %d dims, expected %lld", (int)q->in[0]->ndim,
                                (long long)a->size.n + 2);
     if (!status && a->kernel.n)
-        status = need_dims(q, 0, "gy", &out);
+        status = tg_pool_need_dims(q, 0, "gy", &out);
     if (!status)
         status = check_shape(q, 1, "indices", TG_I64, q->in[0]->dim, q->in[0]->ndim);
-    return status ? status : make_out(q, 0, q->in[0]->dtype, &a->size);
+    return status ? status : tg_pool_make_out(q, 0, q->in[0]->dtype, &a->size);
 }
 
 static tg_status infer_max_pool_src_backward(const tg_infer *q)
@@ -129,9 +126,9 @@ static tg_status infer_max_pool_src_backward(const tg_infer *q)
     if (!status)
         status = check_windows(q, &out);
     if (!status)
-        status = need_dims(q, 0, "gy", &out);
+        status = tg_pool_need_dims(q, 0, "gy", &out);
     if (!status)
-        status = make_out(q, 0, q->in[0]->dtype, &a->size);
+        status = tg_pool_make_out(q, 0, q->in[0]->dtype, &a->size);
     return status ? status : check_shape(q, 1, "x", q->out[0].dtype, q->out[0].dim, q->out[0].ndim);
 }
 
@@ -159,8 +156,8 @@ static tg_status infer_average(const tg_infer *q, bool backward)
         if (a->dilation.v[k] != 1)
             status = tg_infer_fail(q, TG_EINVAL, "dilation is for max_pool, expected 1");
     if (!status)
-        status = need_dims(q, 0, backward ? "gy" : "x", backward ? &out : &a->size);
-    return status ? status : make_out(q, 0, q->in[0]->dtype, backward ? &a->size : &out);
+        status = tg_pool_need_dims(q, 0, backward ? "gy" : "x", backward ? &out : &a->size);
+    return status ? status : tg_pool_make_out(q, 0, q->in[0]->dtype, backward ? &a->size : &out);
 }
 
 static tg_status infer_avg_pool(const tg_infer *q)
@@ -173,36 +170,16 @@ static tg_status infer_avg_pool_backward(const tg_infer *q)
     return infer_average(q, true);
 }
 
-static tg_status infer_adaptive_max_pool(const tg_infer *q)
-{
-    const tg_adaptive_pool_attrs *a = q->attrs;
-    tg_status status = check_float(q, 0, "x");
-    if (!status)
-        status = need_sizes(q, &a->size, 1);
-    if (!status && a->to.n != a->size.n)
-        status = tg_infer_fail(q, TG_EINVAL, "to has %lld entries, expected %lld", (long long)a->to.n,
-                               (long long)a->size.n);
-    for (int64_t k = 0; k < a->to.n && !status; k++)
-        if (a->to.v[k] < 0 || a->to.v[k] > INT32_MAX)
-            status = tg_infer_fail(q, TG_EINVAL, "the output's dim %lld is %lld, expected 0 … 2147483647",
-                                   (long long)k, (long long)a->to.v[k]);
-    if (!status)
-        status = need_dims(q, 0, "x", &a->size);
-    if (!status)
-        status = make_out(q, 0, q->in[0]->dtype, &a->to);
-    return status ? status : make_out(q, 1, TG_I64, &a->to);
-}
+/* -- rules ------------------------------------------------------------------------------------------- */
 
-/* -- rules ---------------------------------------------------------------------------------------------- */
-
-static const tg_operator row_max_pool, row_max_pool_backward, row_max_pool_src_backward, row_pool_gather,
-    row_avg_pool, row_avg_pool_backward, row_adaptive_max_pool;
+static const tg_operator row_max_pool, row_max_pool_src_backward, row_pool_gather,
+    row_avg_pool, row_avg_pool_backward;
 
 /* Where nobody asked for the places, they are found again: i64 of them would be more than x itself is worth. */
 TG_RULE(max_pool)
 {
     const tg_pool_attrs *a = tg_node_attrs(node);
-    gx[0] = a->indices ? tg_row2(tape, &row_max_pool_backward, gy[0], tg_node_output(node, 1), a, NULL)
+    gx[0] = a->indices ? tg_row2(tape, &tg_row_max_pool_backward, gy[0], tg_node_output(node, 1), a, NULL)
                        : tg_row2(tape, &row_max_pool_src_backward, gy[0], tg_node_input(node, 0), a, NULL);
     return tg_tape_status(tape);
 }
@@ -215,14 +192,6 @@ TG_RULE(max_pool_src_backward)
     a.indices = 1;
     if (tg_node_needs(node, 0) && !tg_apply(tape, &row_max_pool, &x, 1, &a, NULL, out))
         gx[0] = tg_row2(tape, &row_pool_gather, gy[0], out[1], NULL, NULL);
-    return tg_tape_status(tape);
-}
-
-TG_RULE(adaptive_max_pool)
-{
-    const tg_adaptive_pool_attrs *a = tg_node_attrs(node);
-    const tg_pool_attrs back = {.size = a->size};
-    gx[0] = tg_row2(tape, &row_max_pool_backward, gy[0], tg_node_output(node, 1), &back, NULL);
     return tg_tape_status(tape);
 }
 
@@ -240,7 +209,7 @@ TG_RULE(pool_gather)
         return tg_tape_status(tape);
     back.size.n = x.ndim - 2;
     memcpy(back.size.v, x.dim + 2, (size_t)back.size.n * sizeof *x.dim);
-    gx[0] = tg_row2(tape, &row_max_pool_backward, gy[0], tg_node_input(node, 1), &back, NULL);
+    gx[0] = tg_row2(tape, &tg_row_max_pool_backward, gy[0], tg_node_input(node, 1), &back, NULL);
     return tg_tape_status(tape);
 }
 
@@ -256,7 +225,7 @@ TG_RULE(avg_pool_backward)
     return tg_tape_status(tape);
 }
 
-/* -- rows ----------------------------------------------------------------------------------------------- */
+/* -- rows -------------------------------------------------------------------------------------------- */
 
 /* clang-format off */
 static const tg_pool_attrs
@@ -315,9 +284,6 @@ TG_SAMPLES(averages_back,
             .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 2, 2), TG_RANGE(-2, 2), strided})},
            {.label = "divisor_override", .attrs = &divided,
             .in = TG_SAMPLE_INPUTS({[1, 2, 1, 4, 3], TG_RANGE(-2, 2)})})
-TG_SAMPLES(adaptive,
-           {.label = "shrinks and grows", .attrs = &((const tg_adaptive_pool_attrs){{2, {5, 2}}, {2, {3, 3}}}),
-            .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 5, 2), TG_RANGE(-4, 4), distinct strided, apart 0.05})})
 /* clang-format on */
 
 #define SPEC(struct_, field_, kind_, doc_)                                                                   \
@@ -336,11 +302,6 @@ static const tg_attr_spec pool_specs[] = {
     SPEC(tg_pool_attrs, divisor_override, TG_ATTR_INT, "avg_pool: instead of the count, 0: none"),
     {0},
 };
-static const tg_attr_spec adaptive_specs[] = {
-    SPEC(tg_adaptive_pool_attrs, size, TG_ATTR_INTS, "of x's dims that are pooled"),
-    SPEC(tg_adaptive_pool_attrs, to, TG_ATTR_INTS, "of the result's"),
-    {0},
-};
 static const tg_operator row_max_pool = {
     TG_ROW("max_pool", "the largest of each window, and its place in the pooled dims"),
     TG_ATTRS(tg_pool_attrs, pool_specs),
@@ -353,7 +314,7 @@ static const tg_operator row_max_pool = {
     .vjp = max_pool_vjp,
     .samples = TG_PROOF(maxima),
 };
-static const tg_operator row_max_pool_backward = {
+const tg_operator tg_row_max_pool_backward = {
     TG_ROW("max_pool_backward", "zeros, with the sum of the gy that have this place"),
     TG_ATTRS(tg_pool_attrs, pool_specs),
     .flags = TG_OP_DENSE,
@@ -405,23 +366,9 @@ static const tg_operator row_avg_pool_backward = {
     .vjp = avg_pool_backward_vjp,
     .samples = TG_PROOF(averages_back),
 };
-static const tg_operator row_adaptive_max_pool = {
-    TG_ROW("adaptive_max_pool", "max_pool with windows that cut x into `to` parts"),
-    TG_ATTRS(tg_adaptive_pool_attrs, adaptive_specs),
-    .flags = TG_OP_DENSE,
-    .saves = TG_OP_OUT(1),
-    .n_in = 1,
-    .n_out = 2,
-    .nondiff_out = TG_OP_OUT(1) >> 16,
-    .infer = infer_adaptive_max_pool,
-    .vjp = adaptive_max_pool_vjp,
-    .samples = TG_PROOF(adaptive),
-};
+/* -- wrappers ---------------------------------------------------------------------------------------- */
 
-/* -- wrappers ------------------------------------------------------------------------------------------- */
-
-/* x with a batch of one where it has none; *single then. Its last n dims go to *size. */
-static tg_tensor *with_batch(tg_tape *tape, tg_tensor *x, const char *what, size_t n, const void *list,
+tg_tensor *tg_pool_with_batch(tg_tape *tape, tg_tensor *x, const char *what, size_t n, const void *list,
                              tg_ints *size, bool *single)
 {
     const tg_desc *d = tg_argument(tape, x, what, "x");
@@ -440,7 +387,7 @@ static tg_tensor *with_batch(tg_tape *tape, tg_tensor *x, const char *what, size
     return *single ? tg_unsqueeze(tape, x, 0) : x;
 }
 
-static tg_tensor *without_batch(tg_tape *tape, tg_tensor *y, bool single)
+tg_tensor *tg_pool_without_batch(tg_tape *tape, tg_tensor *y, bool single)
 {
     return single && y ? tg_squeeze(tape, y, 0) : y;
 }
@@ -484,7 +431,7 @@ tg_tensor *tg_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const tg_pool_opti
     tg_tensor *out[2] = {NULL};
     if (indices)
         *indices = NULL;
-    x = with_batch(tape, x, "max_pool", n, options, &size, &single);
+    x = tg_pool_with_batch(tape, x, "max_pool", n, options, &size, &single);
     if (!x || !takes(tape, "max_pool", options, true, false))
         return NULL;
     tg_pool_attrs a = windows_of(options, &size);
@@ -492,20 +439,20 @@ tg_tensor *tg_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const tg_pool_opti
     if (tg_apply(tape, &row_max_pool, &x, 1, &a, NULL, out))
         return NULL;
     if (indices)
-        *indices = without_batch(tape, out[1], single);
-    return without_batch(tape, out[0], single);
+        *indices = tg_pool_without_batch(tape, out[1], single);
+    return tg_pool_without_batch(tape, out[0], single);
 }
 
 tg_tensor *tg_avg_pool(tg_tape *tape, tg_tensor *x, size_t n, const tg_pool_options *options)
 {
     tg_ints size = {0};
     bool single = false;
-    x = with_batch(tape, x, "avg_pool", n, options, &size, &single);
+    x = tg_pool_with_batch(tape, x, "avg_pool", n, options, &size, &single);
     if (!x || !takes(tape, "avg_pool", options, false, true))
         return NULL;
     tg_pool_attrs a = windows_of(options, &size);
     a.divisor_override = options->divisor_override;
-    return without_batch(tape, tg_row1(tape, &row_avg_pool, x, &a, NULL), single);
+    return tg_pool_without_batch(tape, tg_row1(tape, &row_avg_pool, x, &a, NULL), single);
 }
 
 /* The sum of x^p is 0 where it all cancels; a root has no slope there, and the relu lets none through. The limits of an
@@ -515,7 +462,7 @@ tg_tensor *tg_lp_pool(tg_tape *tape, tg_tensor *x, size_t n, double p, const tg_
     tg_ints size = {0};
     bool single = false;
     double count = 1;
-    x = with_batch(tape, x, "lp_pool", n, options, &size, &single);
+    x = tg_pool_with_batch(tape, x, "lp_pool", n, options, &size, &single);
     if (!x || !takes(tape, "lp_pool", options, false, false))
         return NULL;
     if (!(fabs(p) > 0)) {
@@ -529,142 +476,18 @@ tg_tensor *tg_lp_pool(tg_tape *tape, tg_tensor *x, size_t n, double p, const tg_
         x = p < 0 ? tg_neg(tape, x) : x;
         if (!x || tg_apply(tape, &row_max_pool, &x, 1, &a, NULL, out))
             return NULL;
-        return without_batch(tape, p < 0 ? tg_neg(tape, out[0]) : out[0], single);
+        return tg_pool_without_batch(tape, p < 0 ? tg_neg(tape, out[0]) : out[0], single);
     }
     for (int64_t k = 0; k < size.n; k++)
         count *= (double)a.kernel.v[k];
     x = tg_row1(tape, &row_avg_pool, tg_pow_scalar(tape, x, p), &a, NULL);
     x = tg_mul(tape, tg_sign(tape, x), tg_relu(tape, tg_abs(tape, x)));
     x = tg_pow_scalar(tape, tg_mul_scalar(tape, x, count), 1 / p);
-    return without_batch(tape, x, single);
-}
-
-/* The result's sizes: TG_NONE_INT keeps x's. */
-static bool take_sizes(tg_tape *tape, const char *what, const int64_t *to, const tg_ints *size, tg_ints *out)
-{
-    out->n = size->n;
-    for (int64_t k = 0; k < size->n; k++) {
-        out->v[k] = to[k] == TG_NONE_INT ? size->v[k] : to[k];
-        if (out->v[k] >= 0 && size->v[k] > 0)
-            continue;
-        tg_fail(tape, out->v[k] < 0 ? TG_EINVAL : TG_ESHAPE,
-                "%s: dim %lld of those that are pooled has size %lld, to become %lld", what, (long long)k,
-                (long long)size->v[k], (long long)out->v[k]);
-        return false;
-    }
-    return true;
-}
-
-tg_tensor *tg_adaptive_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const int64_t *size,
-                                tg_tensor **indices)
-{
-    tg_adaptive_pool_attrs a = {0};
-    bool single = false;
-    tg_tensor *out[2] = {NULL};
-    if (indices)
-        *indices = NULL;
-    x = with_batch(tape, x, "adaptive_max_pool", n, size, &a.size, &single);
-    if (!x || !take_sizes(tape, "adaptive_max_pool", size, &a.size, &a.to) ||
-        tg_apply(tape, &row_adaptive_max_pool, &x, 1, &a, NULL, out))
-        return NULL;
-    if (indices)
-        *indices = without_batch(tape, out[1], single);
-    return without_batch(tape, out[0], single);
-}
-
-/* Where the windows of one dim begin, [N, C, size]. */
-static tg_tensor *begins(tg_tape *tape, tg_tensor *samples, int64_t which, int64_t room, int64_t size)
-{
-    const double step = size > 1 ? (double)room / (double)(size - 1) : 0;
-    tg_tensor *u = tg_narrow(tape, samples, 2, which, 1);
-    tg_tensor *o = u ? tg_arange(tape, tg_tensor_dtype(u), 0, (double)(size - 1), 1) : NULL;
-    tg_tensor *at = tg_to(tape, tg_mul_scalar(tape, tg_add(tape, u, o), step), TG_I64);
-    tg_tensor *first = tg_to(tape, tg_mul_scalar(tape, u, step), TG_I64);
-    tg_tensor *last = first ? tg_full_like(tape, first, TG_I64, (double)room) : NULL;
-    return tg_cat_n(tape, (tg_tensor *[]){tg_sub(tape, at, first), last}, 2, 2);
-}
-
-/* Each window's places in its plane are looked up, and the largest taken. */
-tg_tensor *tg_fractional_max_pool(tg_tape *tape, tg_tensor *x, size_t n, const int64_t *kernel, const int64_t *size,
-                                  tg_tensor *samples, tg_tensor **indices)
-{
-    TG_COMPOSES(tape, "fractional_max_pool");
-    tg_ints in = {0};
-    bool single = false;
-    if (indices)
-        *indices = NULL;
-    x = with_batch(tape, x, "fractional_max_pool", n, kernel && size ? kernel : NULL, &in, &single);
-    const tg_desc *s = x ? tg_argument(tape, samples, "fractional_max_pool", "samples") : NULL;
-    if (!s)
-        return NULL;
-    int64_t dims[5] = {tg_tensor_dim(x, 0), tg_tensor_dim(x, 1)}, area = 1, plane = 1, windows = 1;
-    bool fits = s->ndim == 3 && s->dim[0] == dims[0] && s->dim[1] == dims[1] && s->dim[2] == in.n;
-    for (int64_t k = 0; k < in.n; k++) {
-        fits = fits && size[k] > 0 && kernel[k] > 0 && kernel[k] <= in.v[k] && size[k] <= in.v[k] - kernel[k] + 1;
-        area *= fits ? kernel[k] : 0;
-        windows *= fits ? dims[2 + k] = size[k] : 0;
-        plane *= in.v[k];
-    }
-    if (!fits || s->dtype != (int32_t)tg_tensor_dtype(x)) {
-        char text[112];
-        tg_fail(tape, TG_ESHAPE, "fractional_max_pool: the windows do not fit, or samples is %s, expected %s [N, C, %lld]",
-                tg_desc_format(s, text, sizeof text), tg_dtype_name((int32_t)tg_tensor_dtype(x)), (long long)in.n);
-        return NULL;
-    }
-    tg_tensor *places = NULL;
-    for (int64_t k = 0; k < in.n; k++) {
-        int64_t shape[] = {dims[0], dims[1], 1, 1, 1, 1, 1, 1}, across[] = {1, 1, 1, 1, 1, 1, 1, 1};
-        shape[2 + k] = size[k];
-        across[5 + k] = kernel[k];
-        tg_tensor *begin = begins(tape, samples, in.n == 2 ? 1 - k : k, in.v[k] - kernel[k], size[k]);
-        tg_tensor *step = tg_reshape_dims(tape, tg_arange(tape, TG_I64, 0, (double)kernel[k], 1), across, 8);
-        begin = tg_add(tape, tg_reshape_dims(tape, begin, shape, 8), step);
-        places = k ? tg_add(tape, tg_mul_scalar(tape, places, (double)in.v[k]), begin) : begin;
-    }
-    const int64_t flat[] = {dims[0], dims[1], plane}, all[] = {dims[0], dims[1], windows * area},
-                  wide[] = {dims[0], dims[1], windows, area};
-    tg_tensor *at = NULL, *index = tg_reshape_dims(tape, places, all, 3);
-    x = tg_gather(tape, tg_reshape_dims(tape, x, flat, 3), 2, index);
-    x = tg_max_dim(tape, tg_reshape_dims(tape, x, wide, 4), 3, false, &at);
-    x = tg_reshape_dims(tape, x, dims, (size_t)in.n + 2);
-    if (indices && x) {
-        index = tg_gather(tape, tg_reshape_dims(tape, index, wide, 4), 3, tg_unsqueeze(tape, at, 3));
-        *indices = without_batch(tape, tg_reshape_dims(tape, index, dims, (size_t)in.n + 2), single);
-    }
-    return without_batch(tape, x, single);
-}
-
-/* What is averaged in parts is resampled by area, dim after dim. */
-tg_tensor *tg_adaptive_avg_pool(tg_tape *tape, tg_tensor *x, size_t n, const int64_t *size)
-{
-    const int64_t last[] = {2, 3, 4};
-    tg_ints from = {0}, to = {0};
-    bool single = false, one = true;
-    x = with_batch(tape, x, "adaptive_avg_pool", n, size, &from, &single);
-    if (!x || !take_sizes(tape, "adaptive_avg_pool", size, &from, &to))
-        return NULL;
-    if (!tg_dtype_is_float(tg_tensor_dtype(x))) {
-        tg_fail(tape, TG_EDTYPE, "adaptive_avg_pool: x is %s, expected f32 or f64",
-                tg_dtype_name(tg_tensor_dtype(x)));
-        return NULL;
-    }
-    tg_ints dims = {to.n + 2, {tg_tensor_dim(x, 0), tg_tensor_dim(x, 1)}};
-    bool none = false;
-    for (int64_t k = 0; k < to.n; k++) {
-        dims.v[2 + k] = to.v[k];
-        one = one && to.v[k] == 1;
-        none = none || to.v[k] == 0;
-    }
-    if (none)
-        x = tg_reshape_dims(tape, tg_slice(tape, x, 2, 0, 0, 1), dims.v, (size_t)dims.n);
-    else
-        x = one ? tg_mean_dims(tape, x, last, n, true)
-                : tg_interpolate(tape, x, to.v, n, TG_AREA, false, false);
-    return without_batch(tape, x, single);
+    return tg_pool_without_batch(tape, x, single);
 }
 
 const tg_operator *const tg_ops_pool[] = {
-    &row_max_pool, &row_max_pool_backward, &row_max_pool_src_backward, &row_pool_gather,
-    &row_avg_pool, &row_avg_pool_backward, &row_adaptive_max_pool,
+    &row_max_pool, &tg_row_max_pool_backward, &row_max_pool_src_backward, &row_pool_gather,
+    &row_avg_pool, &row_avg_pool_backward,
     NULL,
 };
