@@ -4,6 +4,8 @@
 #include <tapegrad/average.h>
 #include <tapegrad/op_attrs.h>
 
+#include "training/save.h"
+
 enum { PERIOD = 5, SCALARS = 8 }; /* optim_step's */
 
 struct tg_averaged_model {
@@ -70,6 +72,17 @@ tg_averaged_model *tg_averaged_model_new(tg_module *model, double decay, bool us
     }
     tg_module_eval(a->copy);
     return a;
+}
+
+void tg_averaged_walk(tg_walk *w, tg_averaged_model *a)
+{
+    const int64_t *count =
+        tg_walk_numbers(w, "n_averaged", TG_I64, -1, 0, w->pass == TG_CHECK ? NULL : &a->count);
+    if (count && *count < 0)
+        tg_walk_fail(w, TG_EFORMAT, "%lld updates, expected at least 0", (long long)*count);
+    const size_t before = tg_walk_enter(w, "module.");
+    tg_state_walk(w, a->copy);
+    tg_walk_leave(w, before);
 }
 
 void tg_averaged_model_destroy(tg_averaged_model *a)

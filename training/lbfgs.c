@@ -1,6 +1,7 @@
 /* torch.optim.LBFGS (Liu and Nocedal 1989), with minFunc's strong Wolfe line search. All vectors are flat:
  * the parameters' elements end to end. */
 #include "training/optimizer.h"
+#include "training/save.h"
 
 #include <math.h>
 #include <string.h>
@@ -484,6 +485,61 @@ static tg_status by_closure(tg_optimizer *o, tg_tape *tape, tg_closure closure, 
     return TG_OK;
 }
 
+/* Vectors that a file's history asks for; a failure leaves more room than is used. */
+static tg_status make_history(tg_optimizer *o, size_t n)
+{
+    run r = {.o = o};
+    r.status = get_ready(&r);
+    for (size_t i = 0; i < n && !r.status; i++)
+        if (!make(&r, &r.m->y[i]))
+            make(&r, &r.m->s[i]);
+    return r.status;
+}
+
+static void walk_vectors(tg_walk *w, lbfgs *m, size_t n)
+{
+    tg_walk_tensor(w, "prev_flat_grad", m->v[PREV]);
+    tg_walk_tensor(w, "d", m->v[DIRECTION]);
+    for (size_t i = 0; i < n; i++) {
+        size_t before = tg_walk_enter(w, "old_dirs.%zu", i);
+        tg_walk_tensor(w, "", m->y[i]);
+        tg_walk_leave(w, before);
+        before = tg_walk_enter(w, "old_stps.%zu", i);
+        tg_walk_tensor(w, "", m->s[i]);
+        tg_walk_leave(w, before);
+    }
+}
+
+static void walk(tg_walk *w, tg_optimizer *o, const tg_optim_config *config)
+{
+    lbfgs *m = o->more, none = {0};
+    int64_t count[2] = {m ? m->n_iter : 0, m ? (int64_t)m->n_old : 0};
+    double number[3] = {m ? m->t : 0, m ? m->h : 0, m ? m->prev_loss : 0};
+    if (config->history_size != o->config.history_size)
+        tg_walk_fail(w, TG_EFORMAT, "history_size is %lld in the file, expected %lld",
+                     (long long)config->history_size, (long long)o->config.history_size);
+    const size_t before = tg_walk_enter(w, "state.");
+    tg_walk_numbers(w, "n_iter", TG_I64, 2, 0, count);
+    tg_walk_numbers(w, "t", TG_F64, 3, 0, number);
+    if (count[0] < 0 || count[1] < 0 || count[1] > o->config.history_size || (count[1] && !count[0]))
+        tg_walk_fail(w, TG_EFORMAT, "%lld iterations with a history of %lld, which cannot be",
+                     (long long)count[0], (long long)count[1]);
+    if (w->pass == TG_CHECK && count[0] && !w->status && make_history(o, (size_t)count[1]))
+        tg_walk_failed(w, TG_ENOMEM);
+    m = o->more ? o->more : &none;
+    tg_walk_numbers(w, "ro", TG_F64, count[1], 0, w->pass == TG_CHECK ? NULL : m->ro);
+    if (count[0] && !w->status)
+        walk_vectors(w, m, (size_t)count[1]);
+    if (w->pass == TG_TAKE) {
+        m->n_iter = count[0];
+        m->n_old = (size_t)count[1];
+        m->t = number[0];
+        m->h = number[1];
+        m->prev_loss = number[2];
+    }
+    tg_walk_leave(w, before);
+}
+
 const tg_optim_class tg_optim_class_lbfgs = {
     .name = "LBFGS",
     .attrs = attrs,
@@ -492,5 +548,6 @@ const tg_optim_class tg_optim_class_lbfgs = {
     .row = row,
     .by_closure = by_closure,
     .close = close,
+    .walk = walk,
 };
 TG_OPTIM_PUBLIC(lbfgs)

@@ -2,6 +2,7 @@
  * prefetch a thread fills one place while the program works on the other; without, the program fills it
  * itself. */
 #include "training/dataset.h"
+#include "training/save.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -243,7 +244,7 @@ static void jump(tg_loader *l, position at)
     l->round++;
     l->places[0].full = l->places[1].full = false;
     l->read = l->write = 0;
-    l->fill = at;
+    l->fill = at.batch == l->n_batches ? (position){at.epoch + 1, 0} : at;
     pthread_cond_signal(&l->emptied);
     pthread_mutex_unlock(&l->lock);
 }
@@ -419,6 +420,27 @@ tg_status tg_loader_seek(tg_loader *l, int64_t epoch)
                        (long long)epoch);
     jump(l, (position){epoch, 0});
     return TG_OK;
+}
+
+tg_runtime *tg_loader_runtime(const tg_loader *l)
+{
+    return l->rt;
+}
+
+void tg_loader_walk(tg_walk *w, tg_loader *l)
+{
+    int64_t seed, at[4] = {l->next.epoch, l->next.batch, l->n_batches, 0};
+    memcpy(&seed, &l->options.seed, sizeof seed);
+    at[3] = seed;
+    tg_walk_kind(w, "Loader");
+    tg_walk_numbers(w, "position", TG_I64, 4, 0, at);
+    if (w->pass == TG_CHECK && (at[2] != l->n_batches || at[3] != seed || at[0] < 0 || at[1] < 0 || at[1] > at[2]))
+        tg_walk_fail(w, TG_EFORMAT,
+                     "is before batch %lld of %lld in epoch %lld with seed %lld in the file, expected %lld batches and seed %lld",
+                     (long long)at[1], (long long)at[2], (long long)at[0], (long long)at[3], (long long)l->n_batches,
+                     (long long)seed);
+    if (w->pass == TG_TAKE)
+        jump(l, (position){at[0], at[1]});
 }
 
 /* -- accuracy -------------------------------------------------------------------------------------------- */

@@ -189,6 +189,7 @@ void tg_optimizer_destroy(tg_optimizer *o)
     if (!o)
         return;
     const tg_allocator *a = tg_runtime_allocator(o->rt);
+    tg_schedulers_leave(o);
     if (o->cls->close)
         o->cls->close(o);
     for (size_t i = 0; i < o->n * o->n_states; i++)
@@ -373,7 +374,7 @@ int64_t tg_optimizer_steps(const tg_optimizer *o, const char *parameter)
 }
 
 /* State is made before anything changes; zeros, so that what a failed step leaves behind means nothing. */
-static tg_status make_state(tg_optimizer *o, tg_tape *tape, size_t i, unsigned states)
+tg_status tg_optim_make_state(tg_optimizer *o, tg_tape *tape, size_t i, unsigned states)
 {
     for (size_t k = 0; k < o->n_states; k++) {
         tg_tensor **state = &o->state[i * o->n_states + k];
@@ -401,7 +402,7 @@ static tg_status get_ready(tg_optimizer *o, tg_tape *tape)
                            o->cls->name, o->name[i]);
         if (!tg_tensor_grad(o->parameter[i]))
             continue;
-        tg_status status = make_state(o, tape, i, o->group[o->group_of[i]].row.states);
+        tg_status status = tg_optim_make_state(o, tape, i, o->group[o->group_of[i]].row.states);
         if (status)
             return status;
     }

@@ -8,6 +8,8 @@
 #include <tapegrad/op_attrs.h>
 #include <tapegrad/optim.h>
 
+struct tg_walk; /* save.h */
+
 enum { TG_OPTIM_STATES = 3, TG_OPTIM_SCALARS = 8, TG_OPTIM_IN = 5 };
 
 /* The arguments of all classes, by torch's names; a class's table says which are its own. */
@@ -89,6 +91,8 @@ typedef struct tg_optim_class {
     /* The whole step instead, by a closure. */
     tg_status (*by_closure)(tg_optimizer *o, tg_tape *tape, tg_closure closure, void *arg, double *loss);
     void (*close)(tg_optimizer *o); /* frees o->more; NULL: there is none */
+    /* What `more` holds, for a file; `config`: the options that there will be. NULL: nothing. */
+    void (*walk)(struct tg_walk *w, tg_optimizer *o, const tg_optim_config *config);
 } tg_optim_class;
 
 /* Parameters that share options; group 0 is what the optimizer was made with. A scheduler goes over all
@@ -121,11 +125,15 @@ struct tg_optimizer {
     unsigned char *used; /* bit k: state k has been through a step                 */
     double *memory;      /* two a parameter                                        */
     void *more;          /* a class's own                                          */
+    struct tg_scheduler *schedulers; /* all that move it, by their `next` */
     /* Room for one call: */
     tg_tensor **in;
     double *scalars, *next;
     size_t *active;
 };
+
+/* scheduler.c. The optimizer is about to go: a step of one of them fails from now on. */
+void tg_schedulers_leave(tg_optimizer *o);
 
 tg_optimizer *tg_optimizer_new(tg_runtime *rt, const tg_optim_class *cls, const tg_named_tensors *parameters,
                                const tg_optim_config *config);
@@ -139,6 +147,8 @@ void tg_optim_defaults(const tg_optim_class *cls, void *options, size_t size);
 tg_status tg_optim_configure(const tg_optim_class *cls, const tg_attr *attrs, size_t n,
                              tg_optim_config *config);
 tg_status tg_optim_check(const tg_optim_class *cls, const tg_optim_config *config);
+/* Makes those tensors of the i-th parameter's state that are not there yet: zeros. */
+tg_status tg_optim_make_state(tg_optimizer *o, tg_tape *tape, size_t i, unsigned states);
 /* The closure's loss and gradients, from none. */
 tg_status tg_optim_evaluate(tg_optimizer *o, tg_tape *tape, tg_closure closure, void *arg, double *loss);
 /* TG_EINVAL unless low ≤ value; NaN is not. */

@@ -351,6 +351,11 @@ const tg_file_tensor *tg_safetensors_at(const tg_safetensors *f, size_t i)
     return f && i < f->n ? &f->entries[i].t : NULL;
 }
 
+size_t tg_safetensors_index(const tg_safetensors *f, const tg_file_tensor *t)
+{
+    return (size_t)((const entry *)(const void *)t - f->entries);
+}
+
 const tg_file_tensor *tg_safetensors_find(const tg_safetensors *f, const char *name)
 {
     if (!f || !name || f->n == 0)

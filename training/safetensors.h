@@ -13,5 +13,7 @@ typedef struct tg_file_dtype {
 const tg_file_dtype *tg_file_dtype_find(const char *name);
 /* NULL where the format has no such dtype. */
 const char *tg_file_dtype_name(tg_dtype dtype);
+/* Which of the file's tensors this is. */
+size_t tg_safetensors_index(const tg_safetensors *file, const tg_file_tensor *t);
 
 #endif

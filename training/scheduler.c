@@ -180,14 +180,23 @@ static tg_status advance_sequence(tg_scheduler *s)
     return update(part, true);
 }
 
-tg_status tg_lr_advance(tg_scheduler *s)
+tg_status tg_lr_check_optimizer(const tg_scheduler *s)
 {
-    tg_lr_now *now = &s->now;
-    tg_status status = TG_OK;
+    if (!s->optimizer)
+        return tg_fail(NULL, TG_ESTALE, "%s: its optimizer was destroyed", s->cls->name);
     if (s->optimizer->n_groups != s->n_groups)
         return tg_fail(NULL, TG_ESTATE,
                        "%s: the optimizer has %zu groups by now, the scheduler was made for %zu",
                        s->cls->name, s->optimizer->n_groups, s->n_groups);
+    return TG_OK;
+}
+
+tg_status tg_lr_advance(tg_scheduler *s)
+{
+    tg_lr_now *now = &s->now;
+    tg_status status = tg_lr_check_optimizer(s);
+    if (status)
+        return status;
     if (tg_lr_is(s, TG_LR_SEQUENTIAL))
         return advance_sequence(s);
     now->epoch++;
@@ -226,15 +235,16 @@ static void restore(tg_scheduler *s)
 /* All of it or nothing. */
 static tg_status step(tg_scheduler *s)
 {
+    tg_status status = tg_lr_check_optimizer(s);
+    if (status)
+        return status;
     keep(s);
-    if (s->optimizer->n_groups == s->n_groups)
-        tg_lr_read_groups(s, s->kept_lr, s->kept_moment);
-    tg_status status = tg_lr_advance(s);
+    tg_lr_read_groups(s, s->kept_lr, s->kept_moment);
+    status = tg_lr_advance(s);
     if (!status)
         return TG_OK;
     restore(s);
-    if (s->optimizer->n_groups == s->n_groups)
-        tg_lr_write_groups(s, s->kept_lr, s->kept_moment, true);
+    tg_lr_write_groups(s, s->kept_lr, s->kept_moment, true);
     return status;
 }
 
@@ -252,8 +262,9 @@ tg_status tg_scheduler_step_metric(tg_scheduler *s, double metric)
 {
     if (!s || !tg_lr_is(s, TG_LR_PLATEAU))
         return tg_scheduler_step(s);
-    if (s->optimizer->n_groups != s->n_groups)
-        return tg_lr_advance(s);
+    tg_status status = tg_lr_check_optimizer(s);
+    if (status)
+        return status;
     tg_lr_read_groups(s, s->lr, s->momentum);
     tg_lr_plateau(s, metric);
     tg_lr_write_groups(s, s->lr, s->momentum, false);
@@ -263,10 +274,21 @@ tg_status tg_scheduler_step_metric(tg_scheduler *s, double metric)
 
 /* -- making
  * -------------------------------------------------------------------------------------------------------- */
+void tg_schedulers_leave(tg_optimizer *o)
+{
+    for (tg_scheduler *s = o->schedulers; s; s = s->next)
+        s->optimizer = NULL;
+}
+
 static void free_all(tg_scheduler *s)
 {
     for (size_t i = 0; i < s->n_parts; i++)
         free_all(s->part[i]);
+    tg_scheduler **at = s->optimizer ? &s->optimizer->schedulers : NULL;
+    while (at && *at != s)
+        at = &(*at)->next;
+    if (at)
+        *at = s->next;
     tg_free(tg_runtime_allocator(s->rt), s);
 }
 
@@ -302,6 +324,8 @@ tg_scheduler *tg_scheduler_new(tg_optimizer *o, int which, const int64_t *milest
     if (n_milestones)
         memcpy(s->milestone, milestones, n_milestones * sizeof *milestones);
     s->n_milestones = n_milestones;
+    s->next = o->schedulers;
+    o->schedulers = s;
     return s;
 }
 

@@ -32,7 +32,8 @@ typedef struct tg_lr_now {
 struct tg_scheduler {
     const tg_lr_class *cls;
     tg_runtime *rt;
-    tg_optimizer *optimizer;
+    tg_optimizer *optimizer; /* NULL once it was destroyed */
+    tg_scheduler *next;      /* of the optimizer           */
     tg_lr_now now, kept; /* kept: before the step under way */
     bool initial;        /* torch's first step, taken by the constructor */
     bool cycles;         /* the momentum, too */
@@ -99,6 +100,8 @@ void tg_lr_read_groups(const tg_scheduler *s, double *lr, double *momentum);
 void tg_lr_write_groups(const tg_scheduler *s, const double *lr, const double *momentum, bool cycles);
 /* How many milestones are not behind `epoch`: torch's bisect_right. */
 size_t tg_lr_place(const tg_scheduler *s, int64_t epoch);
+/* TG_ESTALE where the optimizer was destroyed, TG_ESTATE where it has got another group since. */
+tg_status tg_lr_check_optimizer(const tg_scheduler *s);
 /* One epoch on. A failed one may have changed parts. */
 tg_status tg_lr_advance(tg_scheduler *s);
 

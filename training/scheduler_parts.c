@@ -1,4 +1,5 @@
 /* Schedulers of schedulers: torch's SequentialLR and ChainedScheduler; what all of them count, as numbers. */
+#include "training/save.h"
 #include "training/scheduler.h"
 
 #include <math.h>
@@ -20,6 +21,8 @@ static tg_status check_parts(const char *who, const tg_optimizer *o, tg_schedule
         if (!parts[i])
             return *tg_error_message() ? tg_fail_again(NULL, TG_EINVAL)
                                        : tg_fail(NULL, TG_EINVAL, "%s: part %zu is NULL", who, i);
+        if (!parts[i]->optimizer)
+            return tg_lr_check_optimizer(parts[i]);
         bool twice = parts[i]->owned;
         for (size_t k = 0; k < i; k++)
             twice |= parts[k] == parts[i];
@@ -147,11 +150,17 @@ int64_t tg_scheduler_last_epoch(const tg_scheduler *s)
 
 enum { N_NUMBERS = 6 };
 
-static size_t put_state(const tg_scheduler *s, double *out, size_t capacity, size_t at)
+static void numbers_of(const tg_lr_now *now, double out[N_NUMBERS])
 {
-    const tg_lr_now *now = &s->now;
     const double number[N_NUMBERS] = {(double)now->epoch, (double)now->bad, (double)now->cooling,
                                       now->t_cur,         now->t_i,         now->best};
+    memcpy(out, number, sizeof number);
+}
+
+static size_t put_state(const tg_scheduler *s, double *out, size_t capacity, size_t at)
+{
+    double number[N_NUMBERS];
+    numbers_of(&s->now, number);
     for (size_t i = 0; i < N_NUMBERS; i++, at++)
         if (at < capacity)
             out[at] = number[i];
@@ -165,14 +174,29 @@ size_t tg_scheduler_state(const tg_scheduler *s, double *out, size_t capacity)
     return s ? put_state(s, out, out ? capacity : 0, 0) : 0;
 }
 
+static tg_lr_now now_of(const double number[N_NUMBERS])
+{
+    return (tg_lr_now){.epoch = (int64_t)number[0],
+                       .bad = (int64_t)number[1],
+                       .cooling = (int64_t)number[2],
+                       .t_cur = number[3],
+                       .t_i = number[4],
+                       .best = number[5]};
+}
+
+/* Which of the numbers cannot be; N_NUMBERS: none. */
+static size_t first_wrong(const double number[N_NUMBERS])
+{
+    size_t i = 0;
+    while (i < N_NUMBERS &&
+           !(isnan(number[i]) || (i < 3 && !(fabs(number[i]) < 0x1p53)) || (i == 4 && number[i] < 0)))
+        i++;
+    return i;
+}
+
 static const double *get_state(tg_scheduler *s, const double *from)
 {
-    s->now = (tg_lr_now){.epoch = (int64_t)from[0],
-                         .bad = (int64_t)from[1],
-                         .cooling = (int64_t)from[2],
-                         .t_cur = from[3],
-                         .t_i = from[4],
-                         .best = from[5]};
+    s->now = now_of(from);
     from += N_NUMBERS;
     for (size_t i = 0; i < s->n_parts; i++)
         from = get_state(s->part[i], from);
@@ -185,10 +209,44 @@ tg_status tg_scheduler_set_state(tg_scheduler *s, const double *state, size_t n)
     if (!s || !state || n != expected)
         return tg_fail(NULL, TG_EINVAL, "tg_scheduler_set_state: %zu numbers, expected %zu", state ? n : 0,
                        expected);
-    for (size_t i = 0; i < n; i++)
-        if (isnan(state[i]) || (i % N_NUMBERS < 3 && !(fabs(state[i]) < 0x1p53)) ||
-            (i % N_NUMBERS == 4 && state[i] < 0))
-            return tg_fail(NULL, TG_EINVAL, "tg_scheduler_set_state: number %zu is %g", i, state[i]);
+    for (size_t i = 0; i < n; i += N_NUMBERS) {
+        const size_t wrong = i + first_wrong(state + i);
+        if (wrong < i + N_NUMBERS)
+            return tg_fail(NULL, TG_EINVAL, "tg_scheduler_set_state: number %zu is %g", wrong, state[wrong]);
+    }
     get_state(s, state);
     return TG_OK;
+}
+
+tg_runtime *tg_scheduler_runtime(const tg_scheduler *s)
+{
+    return s->rt;
+}
+
+void tg_scheduler_walk(tg_walk *w, tg_scheduler *s)
+{
+    static const char *const names[N_NUMBERS] = {
+        "last_epoch", "num_bad_epochs", "cooldown_counter", "T_cur", "T_i", "best"};
+    double number[N_NUMBERS];
+    numbers_of(&s->now, number);
+    tg_walk_kind(w, s->cls->name);
+    for (size_t i = 0; i < N_NUMBERS; i++)
+        tg_walk_numbers(w, names[i], TG_F64, -1, 0, &number[i]);
+    const size_t wrong = first_wrong(number);
+    if (w->pass == TG_CHECK && wrong < N_NUMBERS)
+        tg_walk_fail(w, TG_EFORMAT, "%s is %g, which cannot be", names[wrong], number[wrong]);
+    const double *base =
+        tg_walk_numbers(w, "base_lrs", TG_F64, (int64_t)s->n_groups, 0, w->pass == TG_CHECK ? NULL : s->base);
+    for (size_t g = 0; base && g < s->n_groups; g++)
+        if (!(base[g] >= 0) || isinf(base[g]))
+            tg_walk_fail(w, TG_EFORMAT,
+                         "the first rate of group %zu is %g, expected a finite number of at least 0", g,
+                         base[g]);
+    if (w->pass == TG_TAKE)
+        s->now = now_of(number);
+    for (size_t i = 0; i < s->n_parts; i++) {
+        const size_t before = tg_walk_enter(w, "_schedulers.%zu.", i);
+        tg_scheduler_walk(w, s->part[i]);
+        tg_walk_leave(w, before);
+    }
 }

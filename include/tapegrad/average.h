@@ -27,7 +27,7 @@ TG_API tg_averaged_model *tg_averaged_model_new(tg_module *model, double decay, 
 TG_API tg_status tg_averaged_model_update(tg_averaged_model *average, tg_tape *tape);
 /* The copy: borrowed, for evaluating, saving, tg_module_copy_state. NULL for NULL. */
 TG_API tg_module *tg_averaged_module(const tg_averaged_model *average);
-/* Updates so far; set it after the module's state was loaded from a file. */
+/* Updates so far; set it after the module's state was loaded by itself (tg_load does both). */
 TG_API int64_t tg_averaged_count(const tg_averaged_model *average);
 TG_API void tg_averaged_set_count(tg_averaged_model *average, int64_t count);
 /* The copy goes with it. NULL is fine. */

@@ -248,7 +248,8 @@ TG_API tg_status tg_optimizer_step_closure(tg_optimizer *optimizer, tg_tape *tap
 /* torch.optim's: "SGD". */
 TG_API const char *tg_optimizer_name(const tg_optimizer *optimizer);
 /* A parameter's tensor of state by torch's name ("exp_avg", "momentum_buffer"), borrowed; NULL before its first step
- * and where there is none. How many steps it took: −1 for an unknown one. */
+ * and where there is none. How many steps it took: −1 for an unknown one. state_dict and load_state_dict: tg_save and
+ * tg_load (save.h). */
 TG_API tg_tensor *tg_optimizer_state(const tg_optimizer *optimizer, const char *parameter, const char *state);
 TG_API int64_t tg_optimizer_steps(const tg_optimizer *optimizer, const char *parameter);
 

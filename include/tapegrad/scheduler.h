@@ -3,8 +3,9 @@
  * A scheduler computes each parameter group's rate from what it is at each step (torch's chainable forms), so a rate
  * that was set by hand goes on from there; lr₀ is the rate that the optimizer's first scheduler found in the group. As
  * in torch, some set a rate when they are made. Call tg_scheduler_step after tg_optimizer_step, once an epoch or once
- * a step: step_size, total_iters and so on count these calls. A scheduler keeps the optimizer, which must live for as
- * long as it steps, and does not own it. A failed call changes nothing. From the second step on nothing is allocated.
+ * a step: step_size, total_iters and so on count these calls. A scheduler keeps the optimizer and does not own it; a
+ * step after the optimizer's end is TG_ESTALE. A failed call changes nothing. From the second step on nothing is
+ * allocated.
  *
  * NULL on error: TG_EINVAL for counts, factors and rates out of the range that stands with them (a rate, gamma, eta_min
  * and the like must be finite and at least 0), TG_ENOMEM. */
@@ -130,7 +131,7 @@ TG_API tg_status tg_scheduler_step_metric(tg_scheduler *scheduler, double metric
 /* torch's class name; how many steps were done. */
 TG_API const char *tg_scheduler_name(const tg_scheduler *scheduler);
 TG_API int64_t tg_scheduler_last_epoch(const tg_scheduler *scheduler);
-/* What a scheduler counts, its parts' included, as a row of numbers, for a file: returns how many, writes at most
+/* What a scheduler counts, its parts' included, as a row of numbers (tg_save has files): returns how many, writes at most
  * `capacity`. Set into one that was made in the same way, it goes on where the other one was; the rates and momenta
  * are the optimizer's. TG_EINVAL for another number of numbers, or one that cannot be. */
 TG_API size_t tg_scheduler_state(const tg_scheduler *scheduler, double *out, size_t capacity);

@@ -15,6 +15,7 @@
  *   average.h  averages of a model: EMA, SWA
  *   data.h     IDX files, loaders, accuracy
  *   io.h       safetensors, saving and loading
+ *   save.h     a training run in one file, to go on from
  *   functional.h  Jacobians, Hessians, products with them, a gradient for each sample
  *   gradcheck.h  is your gradient right?
  *   monitor.h  progress and curves
@@ -49,6 +50,7 @@
 #include <tapegrad/average.h>
 #include <tapegrad/data.h>
 #include <tapegrad/io.h>
+#include <tapegrad/save.h>
 #include <tapegrad/functional.h>
 #include <tapegrad/gradcheck.h>
 #include <tapegrad/monitor.h>
