@@ -1,4 +1,5 @@
-/* The runtime: backends, registries, the default generator. One is shared by all threads of a program. */
+/* The runtime: backends, registries, the default generator. One is shared by all threads of a program. Whatever the
+ * program's locale is, numbers in messages, files, variables and printed text have a point. */
 #ifndef TAPEGRAD_RUNTIME_H
 #define TAPEGRAD_RUNTIME_H
 

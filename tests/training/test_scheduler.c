@@ -290,6 +290,38 @@ START_TEST(every_group_has_its_own_rate)
 }
 END_TEST
 
+/* An SGD without momentum gets one from the cycle, as torch's does: six steps down w² from 1 and −2. */
+START_TEST(a_momentum_of_0_is_cycled)
+{
+    static const double torchs[][3] = {{-0.15849813128500023, 0.31699626257000046, 0.1},
+                                       {-0.4028142741784701, 0.8056285483569402, 0.0076641593834256404}};
+    double w[3] = {1, -2, 0};
+    tg_cyclic_options up = tg_cyclic_defaults();
+    tg_one_cycle_options once = tg_one_cycle_defaults();
+    up.base_lr = TG_REALS(0.01);
+    up.max_lr = TG_REALS(0.1);
+    up.step_size_up = 2;
+    once.max_lr = TG_REALS(0.1);
+    once.total_steps = 8;
+    ck_assert_int_eq(tg_tensor_write(weight, w, sizeof w), TG_OK);
+    tg_tensor_set_requires_grad(weight, true);
+    tg_scheduler *s = _i ? tg_lr_one_cycle(optimizer, &once) : tg_lr_cyclic(optimizer, &up);
+    ck_assert_msg(s != NULL, "%s", tg_error_message());
+    for (int step = 0; step < 6; step++) {
+        tg_optimizer_zero_grad(optimizer);
+        tg_backward(tape, tg_sum(tape, tg_mul(tape, weight, weight)));
+        ck_assert_msg(tg_optimizer_step(optimizer, tape) == TG_OK, "%s", tg_tape_error(tape));
+        ck_assert_int_eq(tg_scheduler_step(s), TG_OK);
+        tg_tape_reset(tape);
+    }
+    ck_assert_int_eq(tg_tensor_read(weight, w, sizeof w), TG_OK);
+    ck_assert_double_eq_tol(w[0], torchs[_i][0], 1e-14);
+    ck_assert_double_eq_tol(w[1], torchs[_i][1], 1e-14);
+    ck_assert_double_eq_tol(tg_optimizer_lr(optimizer), torchs[_i][2], 1e-15);
+    tg_scheduler_destroy(s);
+}
+END_TEST
+
 static double of_group(void *arg, int64_t epoch, size_t group)
 {
     (void)group;
@@ -573,6 +605,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, resumes_at_last_epoch, 0, 5);
     tcase_add_loop_test(t, state_goes_over, 0, sizeof runs / sizeof *runs);
     tcase_add_loop_test(t, every_group_has_its_own_rate, 0, 2);
+    tcase_add_loop_test(t, a_momentum_of_0_is_cycled, 0, 2);
     tcase_add_test(t, a_failed_step_changes_nothing);
     tcase_add_test(t, step_lr);
     tcase_add_loop_test(t, cosine_annealing, 0, 4);
