@@ -1,7 +1,7 @@
 /* Pooling to a size: adaptive, and by windows that are drawn. */
 #include "autograd/operators/pools.h"
 
-/* -- infer ------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
 static tg_status infer_adaptive_max_pool(const tg_infer *q)
 {
@@ -23,7 +23,7 @@ static tg_status infer_adaptive_max_pool(const tg_infer *q)
     return status ? status : tg_pool_make_out(q, 1, TG_I64, &a->to);
 }
 
-/* -- rules ------------------------------------------------------------------------------------------- */
+/* -- rules ---------------------------------------------------------------------------------------------- */
 
 TG_RULE(adaptive_max_pool)
 {
@@ -33,7 +33,7 @@ TG_RULE(adaptive_max_pool)
     return tg_tape_status(tape);
 }
 
-/* -- rows -------------------------------------------------------------------------------------------- */
+/* -- rows ----------------------------------------------------------------------------------------------- */
 
 /* clang-format off */
 TG_SAMPLES(adaptive,
@@ -41,13 +41,9 @@ TG_SAMPLES(adaptive,
             .in = TG_SAMPLE_INPUTS({TG_DIM4(2, 1, 5, 2), TG_RANGE(-4, 4), distinct strided, apart 0.05})})
 /* clang-format on */
 
-#define SPEC(struct_, field_, kind_, doc_)                                                                   \
-    {                                                                                                        \
-        .name = #field_, .type = kind_, .offset = offsetof(struct_, field_), .doc = doc_                     \
-    }
 static const tg_attr_spec adaptive_specs[] = {
-    SPEC(tg_adaptive_pool_attrs, size, TG_ATTR_INTS, "of x's dims that are pooled"),
-    SPEC(tg_adaptive_pool_attrs, to, TG_ATTR_INTS, "of the result's"),
+    TG_SPEC(tg_adaptive_pool_attrs, size, TG_ATTR_INTS, "of x's dims that are pooled"),
+    TG_SPEC(tg_adaptive_pool_attrs, to, TG_ATTR_INTS, "of the result's"),
     {0},
 };
 static const tg_operator row_adaptive_max_pool = {
@@ -65,7 +61,7 @@ static const tg_operator row_adaptive_max_pool = {
 
 const tg_operator *const tg_ops_adaptive_pool[] = {&row_adaptive_max_pool, NULL};
 
-/* -- functions --------------------------------------------------------------------------------------- */
+/* -- functions ------------------------------------------------------------------------------------------ */
 
 /* The result's sizes: TG_NONE_INT keeps x's. */
 static bool take_sizes(tg_tape *tape, const char *what, const int64_t *to, const tg_ints *size, tg_ints *out)

@@ -439,10 +439,7 @@ static double count_backward_weights(const tg_desc *const in[], const tg_desc *o
 
 /* -- rows ----------------------------------------------------------------------------------------------- */
 
-#define SPEC(field_, type_, doc_)                                                                            \
-    {                                                                                                        \
-        .name = #field_, .type = TG_ATTR_##type_, .offset = offsetof(tg_convolution_attrs, field_), .doc = doc_ \
-    }
+#define SPEC(field_, type_, doc_) TG_SPEC(tg_convolution_attrs, field_, TG_ATTR_##type_, doc_)
 /* convolution_affine's, whose own comes first: the windows' have the same places in both structs. */
 static const tg_attr_spec affine_specs[] = {
     {.name = "relu", .type = TG_ATTR_INT, .offset = offsetof(tg_convolution_affine_attrs, relu), .doc = "at the end"},

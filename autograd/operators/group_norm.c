@@ -115,18 +115,14 @@ TG_SAMPLES(samples_group_norm_backward,
                    DRAWN(0.5, 2, 2, 1))})
 /* clang-format on */
 
-#define SPEC(struct_, field_, kind_, doc_)                                                                   \
-    {                                                                                                        \
-        .name = #field_, .type = kind_, .offset = offsetof(struct_, field_), .doc = doc_                     \
-    }
 static const tg_attr_spec group_specs[] = {
-    SPEC(tg_group_norm_attrs, groups, TG_ATTR_INT, "of channels"),
-    SPEC(tg_group_norm_attrs, eps, TG_ATTR_REAL, "added to the variance"),
+    TG_SPEC(tg_group_norm_attrs, groups, TG_ATTR_INT, "of channels"),
+    TG_SPEC(tg_group_norm_attrs, eps, TG_ATTR_REAL, "added to the variance"),
     {0},
 };
 static const tg_attr_spec group_back_specs[] = {
-    SPEC(tg_group_norm_backward_attrs, groups, TG_ATTR_INT, "of channels"),
-    SPEC(tg_group_norm_backward_attrs, want, TG_ATTR_INT, "TG_WANT_…"),
+    TG_SPEC(tg_group_norm_backward_attrs, groups, TG_ATTR_INT, "of channels"),
+    TG_SPEC(tg_group_norm_backward_attrs, want, TG_ATTR_INT, "TG_WANT_…"),
     {0},
 };
 static const tg_operator row_group_norm = {

@@ -225,18 +225,14 @@ static const tg_attr_spec layer_back_specs[] = {
     {0},
 };
 
-#define SPEC(struct_, field_, kind_, doc_)                                                                   \
-    {                                                                                                        \
-        .name = #field_, .type = kind_, .offset = offsetof(struct_, field_), .doc = doc_                     \
-    }
 static const tg_attr_spec rms_specs[] = {
-    SPEC(tg_layer_norm_attrs, normalized_ndim, TG_ATTR_INT, "how many trailing dims"),
-    SPEC(tg_layer_norm_attrs, eps, TG_ATTR_REAL, "added to the mean square"),
+    TG_SPEC(tg_layer_norm_attrs, normalized_ndim, TG_ATTR_INT, "how many trailing dims"),
+    TG_SPEC(tg_layer_norm_attrs, eps, TG_ATTR_REAL, "added to the mean square"),
     {0},
 };
 static const tg_attr_spec rms_back_specs[] = {
-    SPEC(tg_layer_norm_backward_attrs, normalized_ndim, TG_ATTR_INT, "how many trailing dims"),
-    SPEC(tg_layer_norm_backward_attrs, want, TG_ATTR_INT, "TG_WANT_SRC, TG_WANT_WEIGHT"),
+    TG_SPEC(tg_layer_norm_backward_attrs, normalized_ndim, TG_ATTR_INT, "how many trailing dims"),
+    TG_SPEC(tg_layer_norm_backward_attrs, want, TG_ATTR_INT, "TG_WANT_SRC, TG_WANT_WEIGHT"),
     {0},
 };
 static const tg_operator layer_norm = {

@@ -173,10 +173,7 @@ TG_SAMPLES(pools, {.label = "one place a row",
                                            constant}),
                    .attrs = &(const tg_max_unpool_attrs){5}})
 
-#define SPEC(field_, doc_)                                                                                   \
-    {                                                                                                        \
-        .name = #field_, .type = TG_ATTR_INTS, .offset = offsetof(tg_windows_attrs, field_), .doc = doc_     \
-    }
+#define SPEC(field_, doc_) TG_SPEC(tg_windows_attrs, field_, TG_ATTR_INTS, doc_)
 static const tg_attr_spec windows_specs[] = {
     SPEC(size, "x's height and width"),
     SPEC(kernel, "of a window"),

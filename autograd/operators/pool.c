@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* -- infer ------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
 static tg_status need_entries(const tg_infer *q, const tg_ints *list, const char *name, int64_t low)
 {
@@ -170,7 +170,7 @@ static tg_status infer_avg_pool_backward(const tg_infer *q)
     return infer_average(q, true);
 }
 
-/* -- rules ------------------------------------------------------------------------------------------- */
+/* -- rules ---------------------------------------------------------------------------------------------- */
 
 static const tg_operator row_max_pool, row_max_pool_src_backward, row_pool_gather,
     row_avg_pool, row_avg_pool_backward;
@@ -225,7 +225,7 @@ TG_RULE(avg_pool_backward)
     return tg_tape_status(tape);
 }
 
-/* -- rows -------------------------------------------------------------------------------------------- */
+/* -- rows ----------------------------------------------------------------------------------------------- */
 
 /* clang-format off */
 static const tg_pool_attrs
@@ -286,20 +286,16 @@ TG_SAMPLES(averages_back,
             .in = TG_SAMPLE_INPUTS({[1, 2, 1, 4, 3], TG_RANGE(-2, 2)})})
 /* clang-format on */
 
-#define SPEC(struct_, field_, kind_, doc_)                                                                   \
-    {                                                                                                        \
-        .name = #field_, .type = kind_, .offset = offsetof(struct_, field_), .doc = doc_                     \
-    }
 static const tg_attr_spec pool_specs[] = {
-    SPEC(tg_pool_attrs, size, TG_ATTR_INTS, "of x's dims that are pooled"),
-    SPEC(tg_pool_attrs, kernel, TG_ATTR_INTS, "of a window; max_pool_backward: may be empty"),
-    SPEC(tg_pool_attrs, stride, TG_ATTR_INTS, "from window to window"),
-    SPEC(tg_pool_attrs, padding, TG_ATTR_INTS, "around x, at most half a window"),
-    SPEC(tg_pool_attrs, dilation, TG_ATTR_INTS, "from element to element of a window"),
-    SPEC(tg_pool_attrs, ceil_mode, TG_ATTR_INT, "1: windows may reach over the end"),
-    SPEC(tg_pool_attrs, indices, TG_ATTR_INT, "max_pool: 1: they are wanted"),
-    SPEC(tg_pool_attrs, count_include_pad, TG_ATTR_INT, "avg_pool: 1: padding counts"),
-    SPEC(tg_pool_attrs, divisor_override, TG_ATTR_INT, "avg_pool: instead of the count, 0: none"),
+    TG_SPEC(tg_pool_attrs, size, TG_ATTR_INTS, "of x's dims that are pooled"),
+    TG_SPEC(tg_pool_attrs, kernel, TG_ATTR_INTS, "of a window; max_pool_backward: may be empty"),
+    TG_SPEC(tg_pool_attrs, stride, TG_ATTR_INTS, "from window to window"),
+    TG_SPEC(tg_pool_attrs, padding, TG_ATTR_INTS, "around x, at most half a window"),
+    TG_SPEC(tg_pool_attrs, dilation, TG_ATTR_INTS, "from element to element of a window"),
+    TG_SPEC(tg_pool_attrs, ceil_mode, TG_ATTR_INT, "1: windows may reach over the end"),
+    TG_SPEC(tg_pool_attrs, indices, TG_ATTR_INT, "max_pool: 1: they are wanted"),
+    TG_SPEC(tg_pool_attrs, count_include_pad, TG_ATTR_INT, "avg_pool: 1: padding counts"),
+    TG_SPEC(tg_pool_attrs, divisor_override, TG_ATTR_INT, "avg_pool: instead of the count, 0: none"),
     {0},
 };
 static const tg_operator row_max_pool = {
@@ -366,7 +362,7 @@ static const tg_operator row_avg_pool_backward = {
     .vjp = avg_pool_backward_vjp,
     .samples = TG_PROOF(averages_back),
 };
-/* -- wrappers ---------------------------------------------------------------------------------------- */
+/* -- wrappers ------------------------------------------------------------------------------------------- */
 
 tg_tensor *tg_pool_with_batch(tg_tape *tape, tg_tensor *x, const char *what, size_t n, const void *list,
                              tg_ints *size, bool *single)

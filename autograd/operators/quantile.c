@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* -- infer ------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
 static tg_status infer_quantile_place(const tg_infer *q)
 {
@@ -26,7 +26,7 @@ static tg_status infer_quantile_place(const tg_infer *q)
     return status ? tg_infer_fail(q, status, "the result is too large") : TG_OK;
 }
 
-/* -- rules ------------------------------------------------------------------------------------------- */
+/* -- rules ---------------------------------------------------------------------------------------------- */
 
 /* Only the weight depends on q, and only where it is linear and something is known. */
 TG_RULE(quantile_place)
@@ -40,7 +40,7 @@ TG_RULE(quantile_place)
     return tg_tape_status(tape);
 }
 
-/* -- rows -------------------------------------------------------------------------------------------- */
+/* -- rows ----------------------------------------------------------------------------------------------- */
 
 static const tg_quantile_attrs linear = {5, TG_BETWEEN_LINEAR};
 TG_SAMPLES(quantiles, {.label = "linear",
@@ -48,13 +48,9 @@ TG_SAMPLES(quantiles, {.label = "linear",
                                               {TG_DIM2(2, 1), boolean, constant}),
                        .attrs = &linear})
 
-#define SPEC(type_, name_, doc_)                                                                             \
-    {                                                                                                        \
-        .name = #name_, .type = TG_ATTR_INT, .offset = offsetof(type_, name_), .doc = doc_                   \
-    }
 static const tg_attr_spec quantile_specs[] = {
-    SPEC(tg_quantile_attrs, n, "how many values are sorted"),
-    SPEC(tg_quantile_attrs, interpolation, "0 linear, 1 lower, 2 higher, 3 nearest, 4 midpoint"),
+    TG_SPEC(tg_quantile_attrs, n, TG_ATTR_INT, "how many values are sorted"),
+    TG_SPEC(tg_quantile_attrs, interpolation, TG_ATTR_INT, "0 linear, 1 lower, 2 higher, 3 nearest, 4 midpoint"),
     {0},
 };
 static const tg_operator row_quantile_place = {
@@ -71,7 +67,7 @@ static const tg_operator row_quantile_place = {
 
 const tg_operator *const tg_ops_quantile[] = {&row_quantile_place, NULL};
 
-/* -- functions --------------------------------------------------------------------------------------- */
+/* -- functions ------------------------------------------------------------------------------------------ */
 
 /* Every element of q in [0, 1]? */
 static bool check_fractions(tg_tape *tape, tg_tensor *q, const tg_desc *d)

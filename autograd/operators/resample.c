@@ -294,26 +294,22 @@ TG_SAMPLES(grid_backwards,
             .in = TG_SAMPLE_INPUTS(IMAGE(1, 3), PLACES(0.1, 0.9)),
             .attrs = GRID(TG_NEAREST, TG_GRID_ZEROS, 1, FLAT, {2, {2, 2}})})
 
-#define SPEC(struct_, field_, kind_, doc_)                                                                   \
-    {                                                                                                        \
-        .name = #field_, .type = kind_, .offset = offsetof(struct_, field_), .doc = doc_                     \
-    }
 static const tg_attr_spec resample_specs[] = {
-    SPEC(tg_resample_attrs, dim, TG_ATTR_INT, "the dim that is resampled"),
-    SPEC(tg_resample_attrs, from, TG_ATTR_INT, "its size"),
-    SPEC(tg_resample_attrs, to, TG_ATTR_INT, "its new size"),
-    SPEC(tg_resample_attrs, mode, TG_ATTR_INT, "tg_resample"),
-    SPEC(tg_resample_attrs, align_corners, TG_ATTR_INT, "0 or 1"),
-    SPEC(tg_resample_attrs, antialias, TG_ATTR_INT, "0 or 1"),
-    SPEC(tg_resample_attrs, scale, TG_ATTR_REAL, "of positions, 0: the ratio of the sizes"),
+    TG_SPEC(tg_resample_attrs, dim, TG_ATTR_INT, "the dim that is resampled"),
+    TG_SPEC(tg_resample_attrs, from, TG_ATTR_INT, "its size"),
+    TG_SPEC(tg_resample_attrs, to, TG_ATTR_INT, "its new size"),
+    TG_SPEC(tg_resample_attrs, mode, TG_ATTR_INT, "tg_resample"),
+    TG_SPEC(tg_resample_attrs, align_corners, TG_ATTR_INT, "0 or 1"),
+    TG_SPEC(tg_resample_attrs, antialias, TG_ATTR_INT, "0 or 1"),
+    TG_SPEC(tg_resample_attrs, scale, TG_ATTR_REAL, "of positions, 0: the ratio of the sizes"),
     {0},
 };
 static const tg_attr_spec grid_specs[] = {
-    SPEC(tg_grid_sample_attrs, mode, TG_ATTR_INT, "tg_resample: nearest, linear or cubic"),
-    SPEC(tg_grid_sample_attrs, padding, TG_ATTR_INT, "tg_grid_padding"),
-    SPEC(tg_grid_sample_attrs, align_corners, TG_ATTR_INT, "0 or 1"),
-    SPEC(tg_grid_sample_attrs, order, TG_ATTR_INTS, "derivatives of the weights, by coordinate"),
-    SPEC(tg_grid_sample_attrs, size, TG_ATTR_INTS, "x's spatial dims, in the backward"),
+    TG_SPEC(tg_grid_sample_attrs, mode, TG_ATTR_INT, "tg_resample: nearest, linear or cubic"),
+    TG_SPEC(tg_grid_sample_attrs, padding, TG_ATTR_INT, "tg_grid_padding"),
+    TG_SPEC(tg_grid_sample_attrs, align_corners, TG_ATTR_INT, "0 or 1"),
+    TG_SPEC(tg_grid_sample_attrs, order, TG_ATTR_INTS, "derivatives of the weights, by coordinate"),
+    TG_SPEC(tg_grid_sample_attrs, size, TG_ATTR_INTS, "x's spatial dims, in the backward"),
     {0},
 };
 static const tg_operator row_resample = {

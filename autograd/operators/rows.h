@@ -8,6 +8,11 @@
 
 #define TG_ROW(name_, doc_) .struct_size = sizeof(tg_operator), .version = 1, .name = name_, .doc = doc_
 #define TG_ATTRS(type, specs) .attrs_size = sizeof(type), .attrs = specs
+/* A row's attribute that callers in C always give: no default. */
+#define TG_SPEC(struct_, field_, kind_, doc_)                                                                \
+    {                                                                                                        \
+        .name = #field_, .type = kind_, .offset = offsetof(struct_, field_), .doc = doc_                     \
+    }
 
 /* TG_RULE(add) { … } is add_vjp. A rule ends in `return tg_tape_status(tape)`: what failed on the way is
  * there. */

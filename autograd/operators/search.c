@@ -1,7 +1,7 @@
 /* Where a value stands: searching in a sorted sequence; unique values. */
 #include "autograd/operators/indices.h"
 
-/* -- infer ------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
 static tg_status infer_searchsorted(const tg_infer *q)
 {
@@ -58,7 +58,7 @@ static tg_status infer_unique_plan(const tg_infer *q)
     return status;
 }
 
-/* -- rows -------------------------------------------------------------------------------------------- */
+/* -- rows ----------------------------------------------------------------------------------------------- */
 
 static const tg_searchsorted_attrs left = {0}, right_side = {1};
 static const tg_unique_attrs elements = {-1}, slices = {0};
@@ -78,12 +78,8 @@ TG_SAMPLES(
      .attrs = &elements},
     {.label = "slices", .in = TG_SAMPLE_INPUTS({TG_DIM2(6, 2), TG_INDEX(2)}), .attrs = &slices})
 
-#define SPEC(type_, name_, doc_)                                                                             \
-    {                                                                                                        \
-        .name = #name_, .type = TG_ATTR_INT, .offset = offsetof(type_, name_), .doc = doc_                   \
-    }
-static const tg_attr_spec search_specs[] = {SPEC(tg_searchsorted_attrs, right, "1: behind equal ones"), {0}};
-static const tg_attr_spec unique_specs[] = {SPEC(tg_unique_attrs, dim, "slices along this dim, -1: elements"),
+static const tg_attr_spec search_specs[] = {TG_SPEC(tg_searchsorted_attrs, right, TG_ATTR_INT, "1: behind equal ones"), {0}};
+static const tg_attr_spec unique_specs[] = {TG_SPEC(tg_unique_attrs, dim, TG_ATTR_INT, "slices along this dim, -1: elements"),
                                             {0}};
 
 static const tg_operator row_searchsorted = {
@@ -110,7 +106,7 @@ static const tg_operator row_unique_plan = {
 
 const tg_operator *const tg_ops_search[] = {&row_searchsorted, &row_unique_plan, NULL};
 
-/* -- functions --------------------------------------------------------------------------------------- */
+/* -- functions ------------------------------------------------------------------------------------------ */
 
 static tg_tensor *search(tg_tape *tape, tg_tensor *sequence, tg_tensor *values, tg_tensor *sorter, bool right)
 {

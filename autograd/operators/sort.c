@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* -- infer ------------------------------------------------------------------------------------------- */
+/* -- infer ---------------------------------------------------------------------------------------------- */
 
 static tg_status need_numbers(const tg_infer *q)
 {
@@ -90,7 +90,7 @@ static tg_status infer_median_all(const tg_infer *q)
     return status ? status : tg_desc_make(&q->out[1], (tg_dtype)x->dtype, x->dim, (size_t)x->ndim);
 }
 
-/* -- rules ------------------------------------------------------------------------------------------- */
+/* -- rules ---------------------------------------------------------------------------------------------- */
 
 /* Zeros as x was, with gy where the values came from. */
 static tg_status chosen_vjp(tg_tape *tape, const tg_node *node, tg_tensor *const gy[], tg_tensor *gx[])
@@ -110,7 +110,7 @@ TG_RULE(median_all)
     return tg_tape_status(tape);
 }
 
-/* -- rows -------------------------------------------------------------------------------------------- */
+/* -- rows ----------------------------------------------------------------------------------------------- */
 
 #define CUBE TG_DIM3(2, 4, 3), TG_RANGE(-4, 4), TG_DISTINCT(0.01)
 #define TURNED                                                                                               \
@@ -125,19 +125,15 @@ TG_SAMPLES(picks, {.label = "cube", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &al
            {.label = "strided", .in = TG_SAMPLE_INPUTS({TURNED}), .attrs = &along_0})
 TG_SAMPLES(kths, {.label = "second", .in = TG_SAMPLE_INPUTS({CUBE}), .attrs = &second_1},
            {.label = "strided, first", .in = TG_SAMPLE_INPUTS({TURNED}), .attrs = &along_0})
-#define SPEC(type_, name_, doc_)                                                                             \
-    {                                                                                                        \
-        .name = #name_, .type = TG_ATTR_INT, .offset = offsetof(type_, name_), .doc = doc_                   \
-    }
 static const tg_attr_spec sort_specs[] = {
-    SPEC(tg_sort_attrs, dim, "along this dim"),
-    SPEC(tg_sort_attrs, descending, "1: the greatest first"),
-    SPEC(tg_sort_attrs, k, "topk: how many"),
+    TG_SPEC(tg_sort_attrs, dim, TG_ATTR_INT, "along this dim"),
+    TG_SPEC(tg_sort_attrs, descending, TG_ATTR_INT, "1: the greatest first"),
+    TG_SPEC(tg_sort_attrs, k, TG_ATTR_INT, "topk: how many"),
     {0},
 };
 static const tg_attr_spec pick_specs[] = {
-    SPEC(tg_pick_attrs, dim, "along this dim"),
-    SPEC(tg_pick_attrs, option, "kthvalue: k; median: 1 leaves NaNs out"),
+    TG_SPEC(tg_pick_attrs, dim, TG_ATTR_INT, "along this dim"),
+    TG_SPEC(tg_pick_attrs, option, TG_ATTR_INT, "kthvalue: k; median: 1 leaves NaNs out"),
     {0},
 };
 
@@ -171,7 +167,7 @@ static const tg_operator row_median_all = {
     .samples = TG_PROOF(picks),
 };
 
-/* -- functions --------------------------------------------------------------------------------------- */
+/* -- functions ------------------------------------------------------------------------------------------ */
 
 /* How a wrapper asks for values and places along dim. */
 typedef struct choice {

@@ -494,57 +494,25 @@ static void facts(tg_backend_state *s, tg_backend_facts *out)
     out->threads = s->host->threads;
 }
 
+#define KERNEL(op_, accept_, prepare_, run_, release_)                                                       \
+    {                                                                                                        \
+        .struct_size = sizeof(tg_kernel), .version = 1, .op = op_, .accept = accept_, .prepare = prepare_,   \
+        .run = run_, .release = release_                                                                     \
+    }
+#define PRODUCT(op_) KERNEL(op_, accept, prepare, run, release)
+#define CONVOLUTION(op_) KERNEL(op_, tg_blis_conv_accept, tg_blis_conv_prepare, tg_blis_conv_run, NULL)
+#define ATTENTION(op_) \
+    KERNEL(op_, tg_blis_attention_accept, tg_blis_attention_prepare, tg_blis_attention_run, NULL)
+
 static const tg_kernel kernels[] = {
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "matmul",
-     .accept = accept,
-     .prepare = prepare,
-     .run = run,
-     .release = release},
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "linear",
-     .accept = accept,
-     .prepare = prepare,
-     .run = run,
-     .release = release},
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "convolution",
-     .accept = tg_blis_conv_accept,
-     .prepare = tg_blis_conv_prepare,
-     .run = tg_blis_conv_run},
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "convolution_affine",
-     .accept = tg_blis_conv_accept,
-     .prepare = tg_blis_conv_prepare,
-     .run = tg_blis_conv_run},
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "convolution_backward_data",
-     .accept = tg_blis_conv_accept,
-     .prepare = tg_blis_conv_prepare,
-     .run = tg_blis_conv_run},
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "convolution_backward_weights",
-     .accept = tg_blis_conv_accept,
-     .prepare = tg_blis_conv_prepare,
-     .run = tg_blis_conv_run},
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "scaled_dot_product_attention",
-     .accept = tg_blis_attention_accept,
-     .prepare = tg_blis_attention_prepare,
-     .run = tg_blis_attention_run},
-    {.struct_size = sizeof(tg_kernel),
-     .version = 1,
-     .op = "scaled_dot_product_attention_backward",
-     .accept = tg_blis_attention_accept,
-     .prepare = tg_blis_attention_prepare,
-     .run = tg_blis_attention_run},
+    PRODUCT("matmul"),
+    PRODUCT("linear"),
+    CONVOLUTION("convolution"),
+    CONVOLUTION("convolution_affine"),
+    CONVOLUTION("convolution_backward_data"),
+    CONVOLUTION("convolution_backward_weights"),
+    ATTENTION("scaled_dot_product_attention"),
+    ATTENTION("scaled_dot_product_attention_backward"),
 };
 
 static const tg_backend backend = {
