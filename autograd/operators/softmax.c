@@ -213,84 +213,64 @@ static const tg_attr_spec logsumexp_specs[] = {
 };
 
 static const tg_operator softmax = {
-    .struct_size = sizeof(tg_operator),
-    .version = 1,
-    .name = "softmax",
+    TG_ROW("softmax", "y = exp(x)/Σexp(x) along dim (torch.softmax)"),
     .flags = TG_OP_DENSE,
     .saves = TG_OP_OUT(0),
     .n_in = 1,
     .n_out = 1,
-    .attrs_size = sizeof(tg_softmax_attrs),
-    .attrs = dim_spec,
+    TG_ATTRS(tg_softmax_attrs, dim_spec),
     .infer = infer_forward,
     .vjp = vjp_softmax,
     .samples = TG_PROOF(samples_forward),
-    .doc = "y = exp(x)/Σexp(x) along dim (torch.softmax)",
 };
 
 static const tg_operator log_softmax = {
-    .struct_size = sizeof(tg_operator),
-    .version = 1,
-    .name = "log_softmax",
+    TG_ROW("log_softmax", "y = x − log Σexp(x) along dim (torch.log_softmax)"),
     .flags = TG_OP_DENSE,
     .saves = TG_OP_OUT(0),
     .n_in = 1,
     .n_out = 1,
-    .attrs_size = sizeof(tg_softmax_attrs),
-    .attrs = dim_spec,
+    TG_ATTRS(tg_softmax_attrs, dim_spec),
     .infer = infer_forward,
     .vjp = vjp_log_softmax,
     .samples = TG_PROOF(samples_forward),
-    .doc = "y = x − log Σexp(x) along dim (torch.log_softmax)",
 };
 
 static const tg_operator softmax_backward = {
-    .struct_size = sizeof(tg_operator),
-    .version = 1,
-    .name = "softmax_backward",
+    TG_ROW("softmax_backward", "gx = y·(gy − Σgy·y) along dim"),
     .flags = TG_OP_DENSE,
     .saves = TG_OP_IN(0) | TG_OP_IN(1),
     .n_in = 2,
     .n_out = 1,
-    .attrs_size = sizeof(tg_softmax_attrs),
-    .attrs = dim_spec,
+    TG_ATTRS(tg_softmax_attrs, dim_spec),
     .infer = infer_backward,
     .vjp = vjp_softmax_backward,
     .samples = TG_PROOF(samples_softmax_backward),
-    .doc = "gx = y·(gy − Σgy·y) along dim",
 };
 
 static const tg_operator log_softmax_backward = {
-    .struct_size = sizeof(tg_operator),
-    .version = 1,
-    .name = "log_softmax_backward",
+    TG_ROW("log_softmax_backward", "gx = gy − exp(y)·Σgy along dim"),
     .flags = TG_OP_DENSE,
     .saves = TG_OP_IN(0) | TG_OP_IN(1),
     .n_in = 2,
     .n_out = 1,
-    .attrs_size = sizeof(tg_softmax_attrs),
-    .attrs = dim_spec,
+    TG_ATTRS(tg_softmax_attrs, dim_spec),
     .infer = infer_backward,
     .vjp = vjp_log_softmax_backward,
     .samples = TG_PROOF(samples_log_softmax_backward),
-    .doc = "gx = gy − exp(y)·Σgy along dim",
 };
 
 static const tg_operator logsumexp = {
-    .struct_size = sizeof(tg_operator),
-    .version = 1,
-    .name = "logsumexp",
+    TG_ROW("logsumexp", "y = log Σexp(x) over dim (torch.logsumexp); gx = gy·exp(x − y)"),
     .flags = TG_OP_DENSE | TG_OP_FLOAT,
     .promotes = TG_OP_IN(0),
     .saves = TG_OP_IN(0) | TG_OP_OUT(0),
     .n_in = 1,
     .n_out = 1,
-    .attrs_size = sizeof(tg_logsumexp_attrs),
-    .attrs = logsumexp_specs,
+    TG_ATTRS(tg_logsumexp_attrs, logsumexp_specs),
     .infer = infer_logsumexp,
     .vjp = vjp_logsumexp,
     .samples = TG_PROOF(samples_logsumexp),
-    .doc = "y = log Σexp(x) over dim (torch.logsumexp); gx = gy·exp(x − y)",
 };
 
 const tg_operator *const tg_ops_softmax[] = {
