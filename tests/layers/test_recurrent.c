@@ -335,10 +335,9 @@ END_TEST
 /* Memory full of what a computation with it leaves a mark of: signalling NaNs. */
 static void *marked_alloc(void *arg, size_t size, size_t align)
 {
-    (void)arg;
     uint32_t *p = aligned_alloc(align, (size + align - 1) / align * align);
     for (size_t i = 0; p && i < size / sizeof *p; i++)
-        p[i] = 0x7fa00000;
+        p[i] = *(const uint32_t *)arg;
     return p;
 }
 
@@ -348,10 +347,11 @@ static void marked_free(void *arg, void *p)
     free(p);
 }
 
-/* Sizes that fill no vector: lanes behind the last element are of no use, but they are not anything either. */
-START_TEST(no_lane_is_left_to_chance)
+/* Whether a step of layer k marks anything, where memory is full of `mark`. */
+static bool is_marked(int k, uint32_t mark)
 {
-    static const tg_allocator marked = {marked_alloc, marked_free, NULL};
+    const tg_allocator allocator = {marked_alloc, marked_free, &mark};
+    const int64_t size = 1 + k % 10 * 5;
     tg_runtime *other;
     tg_tape *t;
     float v[4 * 3 * 3];
@@ -359,23 +359,29 @@ START_TEST(no_lane_is_left_to_chance)
         v[i] = 0.1f * (float)i;
     ck_assert_int_eq(tg_runtime_open(&other, &(tg_runtime_options){.struct_size = sizeof(tg_runtime_options),
                                                                    .backend = "reference",
-                                                                   .allocator = &marked,
+                                                                   .allocator = &allocator,
                                                                    .threads = 1}),
                      TG_OK);
     ck_assert_int_eq(tg_tape_open(&t, other), TG_OK);
-    const int64_t size = 1 + _i % 10 * 5;
-    tg_module *m = _i < 10   ? tg_nn_lstm(other, 3, size, 1)
-                   : _i < 20 ? tg_nn_gru(other, 3, size, 1)
-                             : tg_nn_rnn(other, 3, size, 1);
+    tg_module *m = k < 10   ? tg_nn_lstm(other, 3, size, 1)
+                   : k < 20 ? tg_nn_gru(other, 3, size, 1)
+                            : tg_nn_rnn(other, 3, size, 1);
     tg_tensor *x = tg_input(t, TG_F32, DIMS(4, 3, 3), v);
     feclearexcept(FE_ALL_EXCEPT);
-    tg_tensor *y = tg_forward(t, m, x);
-    ck_assert_int_eq(fetestexcept(FE_INVALID), 0);
-    ck_assert_msg(tg_backward(t, tg_sum(t, y)) == TG_OK, "%s", tg_tape_error(t));
-    ck_assert_int_eq(fetestexcept(FE_INVALID), 0);
+    ck_assert_msg(tg_backward(t, tg_sum(t, tg_forward(t, m, x))) == TG_OK, "%s", tg_tape_error(t));
+    const bool marked = fetestexcept(FE_INVALID) != 0;
     tg_tape_close(t);
     tg_module_destroy(m);
     tg_runtime_close(other);
+    return marked;
+}
+
+/* Sizes that fill no vector: lanes behind the last element are of no use, but they are not anything either. */
+START_TEST(no_lane_is_left_to_chance)
+{
+    if (is_marked(_i, 0))
+        TG_SKIP("this compiler's code marks zeros, too");
+    ck_assert(!is_marked(_i, 0x7fa00000));
 }
 END_TEST
 
