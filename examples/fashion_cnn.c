@@ -2,6 +2,7 @@
  *
  *     fashion_cnn                        three epochs, about 91.5 % of the test images right
  *     fashion_cnn --curve curves.svg     … and draw losses and accuracy
+ *     fashion_cnn --resume run.safetensors    … and go on from that file, written after each epoch
  *     fashion_cnn --small                seconds: ends with 0 where the loss fell as it should
  */
 #include <math.h>

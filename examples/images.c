@@ -26,6 +26,7 @@ void loop_read_image_options(loop_options *o, const loop_options *small, int arg
                                {"epochs", "N", loop_whole, &o->epochs},
                                {"examples", "N", loop_whole, &o->examples},
                                {"data", "DIR", loop_text, &o->data},
+                               {"resume", "FILE", loop_text, &o->resume},
                                {0}};
     loop_read_options(o, own, argc, argv);
 }
@@ -134,25 +135,51 @@ void loop_evaluate(loop *l, double *loss, double *accuracy)
     *accuracy /= examples;
 }
 
-/* `at`: epochs, training losses, test losses, accuracies. */
-static void write_curves(const loop_options *o, const double *at, size_t n)
+/* `at`: epochs, training losses, test losses, accuracies, n of each; those before the first are not known. */
+static void write_curves(const loop_options *o, const double *at, size_t first, size_t n)
 {
-    const tg_curve losses[] = {{"training", at, at + n, n}, {"test", at, at + 2 * n, n}}, accuracy = {"test", at, at + 3 * n, n};
+    const size_t known = n - first;
+    at += first;
+    const tg_curve losses[] = {{"training", at, at + n, known}, {"test", at, at + 2 * n, known}},
+                   accuracy = {"test", at, at + 3 * n, known};
     const tg_chart charts[] = {{"Loss", "epoch", "cross-entropy", losses, 2}, {"Accuracy", "epoch", "%", &accuracy, 1}};
     loop_check(o, !tg_charts_write_svg(o->curve, charts, 2));
     printf("curves: %s\n", o->curve);
 }
 
+/* Writes what --resume names, or goes on from it where it is there. */
+static void resume(loop *l, int64_t *epochs, bool write)
+{
+    const tg_saved all[] = {{"model", .module = l->net},
+                            {"optimizer", .optimizer = l->optimizer},
+                            {"generator", .tape = l->tape},
+                            {"epochs", .integer = epochs},
+                            {"scheduler", .scheduler = l->scheduler}};
+    const size_t n = l->scheduler ? 5 : 4;
+    if (write)
+        loop_check(l->o, !tg_save(l->rt, l->o->resume, all, n));
+    else if (access(l->o->resume, F_OK) == 0)
+        loop_check(l->o, !tg_load(l->rt, l->o->resume, all, n));
+}
+
 int loop_run(loop *l)
 {
     const size_t n = (size_t)l->o->epochs;
+    int64_t done = 0;
     double *rows = loop_room(l->o, NULL, 4 * n * sizeof *rows), train = 0, accuracy = 0;
     if (!l->o->examples) {
         l->scheduler = tg_lr_cosine_annealing(l->optimizer, l->o->epochs * tg_loader_batches(l->train), 0);
         loop_check(l->o, l->scheduler);
     }
+    if (l->o->resume)
+        resume(l, &done, false);
+    if (done >= l->o->epochs) {
+        fprintf(stderr, "%s: %s has %" PRId64 " epochs already\n", l->o->program, l->o->resume, done);
+        exit(1);
+    }
+    const size_t first = (size_t)done;
     puts("epoch   train loss   test loss   test accuracy   seconds");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = first; i < n; i++) {
         const double start = tg_seconds();
         double test;
         train = loop_train(l, (int64_t)i);
@@ -163,9 +190,13 @@ int loop_run(loop *l)
         rows[n + i] = train;
         rows[2 * n + i] = test;
         rows[3 * n + i] = accuracy;
+        if (l->o->resume) {
+            done = (int64_t)i + 1;
+            resume(l, &done, true);
+        }
     }
     if (l->o->curve)
-        write_curves(l->o, rows, n);
+        write_curves(l->o, rows, first, n);
     free(rows);
     printf("test accuracy %.2f %% after %zu epochs (backend %s)\n", accuracy, n, tg_runtime_backend(l->rt));
     return loop_status(l->o, train);

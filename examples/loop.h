@@ -7,6 +7,7 @@
 
 typedef struct loop_options {
     const char *program, *data, *curve; /* curve: an SVG, or NULL                                             */
+    const char *resume;                 /* written after each epoch, to go on from; or NULL                   */
     int64_t epochs, steps, batch;       /* epochs or steps                                                    */
     int64_t examples;                   /* of images: at most so many an epoch, and of the test; 0: all       */
     double lr;
@@ -78,7 +79,7 @@ double loop_steps(loop *l, const loop_task *task);
 
 /* -- images by epochs --------------------------------------------------------------------------------------- */
 
-/* --epochs N, --examples N and --data DIR; --small starts from `small` instead, a setting of seconds. */
+/* --epochs N, --examples N, --data DIR and --resume FILE; --small starts from `small` instead, a setting of seconds. */
 void loop_read_image_options(loop_options *o, const loop_options *small, int argc, char **argv);
 
 /* Folder with MNIST's four files, or Fashion-MNIST of the Debian package: "…/train-images-idx3-ubyte.gz". */
