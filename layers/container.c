@@ -1,4 +1,4 @@
-/* ModuleList and ModuleDict: modules that hold others, for whoever calls them. */
+/* ModuleList, ModuleDict, ParameterList, ParameterDict: what holds modules or parameters for a forward of one's own. */
 #include <stdio.h>
 
 #include "layers/internal.h"
@@ -6,7 +6,7 @@
 static tg_status container_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in, tg_tensor *out[])
 {
     (void)in, (void)n_in, (void)out;
-    return tg_layer_fail(m, tape, TG_EUNSUPPORTED, "it has no forward: call what it holds (tg_module_child, tg_module_find)");
+    return tg_layer_fail(m, tape, TG_EUNSUPPORTED, "it has no forward: use what it holds (tg_module_find, tg_module_tensor)");
 }
 
 static const char *const input_names[] = {"input"};
@@ -22,7 +22,10 @@ TG_SAMPLES(container_samples, samples)
 static const tg_layer_class list = CLASS("ModuleList", "holds modules by number; has no forward");
 static const tg_layer_class dict = CLASS("ModuleDict", "holds modules by name; has no forward");
 
-const tg_layer_class *const tg_layers_container[] = {&list, &dict, NULL};
+static const tg_layer_class parameter_list = CLASS("ParameterList", "holds parameters by number; has no forward");
+static const tg_layer_class parameter_dict = CLASS("ParameterDict", "holds parameters by name; has no forward");
+
+const tg_layer_class *const tg_layers_container[] = {&list, &dict, &parameter_list, &parameter_dict, NULL};
 
 /* Destroys those from `first` on, each once. */
 static void drop(tg_module *const children[], size_t first, size_t n)
@@ -102,4 +105,24 @@ tg_status tg_nn_module_list_insert(tg_module *module_list, size_t index, tg_modu
 tg_status tg_nn_module_list_append(tg_module *module_list, tg_module *child)
 {
     return tg_nn_module_list_insert(module_list, module_list ? module_list->n_children : 0, child);
+}
+
+tg_module *tg_nn_parameter_list(tg_runtime *rt)
+{
+    return tg_module_new(rt, &parameter_list, NULL);
+}
+
+tg_module *tg_nn_parameter_dict(tg_runtime *rt)
+{
+    return tg_module_new(rt, &parameter_dict, NULL);
+}
+
+tg_status tg_nn_parameter_list_append(tg_module *module, const int64_t *dims, size_t ndim, tg_tensor **out)
+{
+    char number[32];
+    if (!module || module->cls != &parameter_list)
+        return tg_fail(NULL, TG_EINVAL, "tg_nn_parameter_list_append: the module is %s, expected a ParameterList",
+                       module ? module->cls->name : "NULL");
+    snprintf(number, sizeof number, "%zu", module->parameters.n);
+    return tg_module_add_parameter(module, number, dims, ndim, out);
 }

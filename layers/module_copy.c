@@ -94,6 +94,8 @@ static tg_status copy_parts(copying *c, tg_module *to, const tg_module *from, bo
             status = differs(from, "owner of", p->name);
         if (!status && p->owned)
             status = copy_tensor(c, from, p, q);
+        else if (!status)
+            q->tensor = p->tensor; /* until tie_inside */
         if (!status)
             q->froze = p->froze;
     }
@@ -101,6 +103,19 @@ static tg_status copy_parts(copying *c, tg_module *to, const tg_module *from, bo
 }
 
 static tg_module *make(copying *c, const tg_module *from);
+static tg_status bring(copying *c, tg_module *to, const tg_module *from);
+
+/* A child that init made; or what came into its place, by tg_module_replace_child. */
+static tg_status bring_child(copying *c, tg_module *to, size_t i, const tg_module *old)
+{
+    const tg_module *made = to->children[i];
+    if (strcmp(made->name, old->name))
+        return differs(to, "child", old->name);
+    if (to->cls->state_size ||
+        (made->cls == old->cls && (!old->attrs || !memcmp(made->attrs, old->attrs, old->cls->attrs_size))))
+        return bring(c, to->children[i], old);
+    return tg_module_replace_child(to, old->name, make(c, old));
+}
 
 static tg_status bring(copying *c, tg_module *to, const tg_module *from)
 {
@@ -112,8 +127,7 @@ static tg_status bring(copying *c, tg_module *to, const tg_module *from)
     for (size_t i = 0; i < from->n_children && !status; i++) {
         const tg_module *old = from->children[i];
         if (i < to->n_children)
-            status = strcmp(to->children[i]->name, old->name) ? differs(from, "child", old->name)
-                                                              : bring(c, to->children[i], old);
+            status = bring_child(c, to, i, old);
         else
             status = tg_module_add_child(to, old->name, make(c, old));
     }
@@ -174,6 +188,7 @@ static tg_module *make(copying *c, const tg_module *from)
 /* Ties into the original, made before the copy of what they are tied to was there. */
 static void tie_inside(const copying *c, tg_module *m)
 {
+    m->version++;
     for (size_t i = 0; i < m->parameters.n; i++)
         if (!m->parameters.at[i].owned)
             m->parameters.at[i].tensor = copy_of(c, m->parameters.at[i].tensor);

@@ -145,61 +145,59 @@ static tg_status decoder_layer_forward(tg_module *m, tg_tape *tape, tg_tensor *c
 
 /* -- stacks ---------------------------------------------------------------------------------------------- */
 
-typedef struct stack_state {
-    tg_module *layers, *norm;
-} stack_state;
+/* What is called may be a class of somebody's own, without inputs for masks that are not there. */
+static tg_status call(tg_tape *tape, tg_module *m, tg_tensor *const in[], size_t n, tg_tensor *out[])
+{
+    while (n > m->cls->n_in && !in[n - 1])
+        n--;
+    return tg_forward_n(tape, m, in, n, out, 1);
+}
 
 static tg_status stack_init(tg_module *m, const void *attrs)
 {
     const options *o = attrs;
-    stack_state *s = m->self;
     tg_status status = check_options(m, o);
     if (!status)
-        status = tg_module_add_child(m, "layers", s->layers = tg_nn_sequential_n(m->rt, NULL, 0));
+        status = tg_module_add_child(m, "layers", tg_nn_sequential_n(m->rt, NULL, 0));
     for (int64_t i = 0; i < o->num_layers && !status; i++) {
         char name[24];
         snprintf(name, sizeof name, "%lld", (long long)i);
         status = tg_module_add_child(
-            s->layers, name, tg_module_new(m->rt, m->cls == &encoder ? &encoder_layer : &decoder_layer, o));
+            m->children[0], name, tg_module_new(m->rt, m->cls == &encoder ? &encoder_layer : &decoder_layer, o));
     }
     if (!status && o->norm)
-        status = tg_module_add_child(m, "norm", s->norm = new_norm(m->rt, o));
+        status = tg_module_add_child(m, "norm", new_norm(m->rt, o));
     return status;
 }
 
 static tg_status stack_forward(tg_module *m, tg_tape *tape, tg_tensor *const in[], size_t n_in,
                                tg_tensor *out[])
 {
-    const stack_state *s = m->self;
+    const tg_module *layers = m->children[0];
     tg_tensor *all[TG_LAYER_MAX_ARGS], *y;
     tg_status status = TG_OK;
     memcpy(all, in, n_in * sizeof *all);
-    for (size_t i = 0; i < s->layers->n_children && !status; i++, all[0] = y)
-        status = tg_forward_n(tape, s->layers->children[i], all, n_in, &y, 1);
-    if (!status && s->norm)
-        all[0] = tg_forward(tape, s->norm, all[0]);
+    for (size_t i = 0; i < layers->n_children && !status; i++, all[0] = y)
+        status = call(tape, layers->children[i], all, n_in, &y);
+    if (!status && m->n_children > 1)
+        all[0] = tg_forward(tape, m->children[1], all[0]);
     return status ? status : tg_layer_result(tape, all[0], out);
 }
 
 /* -- both ------------------------------------------------------------------------------------------------ */
 
-typedef struct transformer_state {
-    tg_module *encoder, *decoder;
-} transformer_state;
-
 static tg_status transformer_init(tg_module *m, const void *attrs)
 {
     options o = *(const options *)attrs;
-    transformer_state *s = m->self;
     tg_status status = check_options(m, &o);
     if (status)
         return status;
     o.norm = true;
     o.num_layers = o.num_encoder_layers;
-    status = tg_module_add_child(m, "encoder", s->encoder = tg_module_new(m->rt, &encoder, &o));
+    status = tg_module_add_child(m, "encoder", tg_module_new(m->rt, &encoder, &o));
     o.num_layers = o.num_decoder_layers;
     if (!status)
-        status = tg_module_add_child(m, "decoder", s->decoder = tg_module_new(m->rt, &decoder, &o));
+        status = tg_module_add_child(m, "decoder", tg_module_new(m->rt, &decoder, &o));
     const tg_named_tensors *p = status ? NULL : tg_module_parameters(m);
     if (!status && !p)
         return TG_ENOMEM;
@@ -214,7 +212,6 @@ static tg_status transformer_forward(tg_module *m, tg_tape *tape, tg_tensor *con
 {
     (void)n_in;
     const options *o = m->attrs;
-    const transformer_state *s = m->self;
     const tg_desc *src = tg_layer_desc(in[0]), *tgt = tg_layer_desc(in[1]);
     const int batch = o->batch_first ? 0 : 1;
     char a[128], b[128];
@@ -227,11 +224,10 @@ static tg_status transformer_forward(tg_module *m, tg_tape *tape, tg_tensor *con
             tg_desc_format(src, a, sizeof a), tg_desc_format(tgt, b, sizeof b), (long long)o->d_model);
     tg_tensor *memory = NULL;
     tg_status status =
-        tg_forward_n(tape, s->encoder, (tg_tensor *const[]){in[0], in[2], in[5]}, 3, &memory, 1);
+        call(tape, m->children[0], (tg_tensor *const[]){in[0], in[2], in[5]}, 3, &memory);
     if (status)
         return status;
-    return tg_forward_n(tape, s->decoder, (tg_tensor *const[]){in[1], memory, in[3], in[4], in[6], in[7]}, 6,
-                        out, 1);
+    return call(tape, m->children[1], (tg_tensor *const[]){in[1], memory, in[3], in[4], in[6], in[7]}, 6, out);
 }
 
 /* -- the classes ----------------------------------------------------------------------------------------- */
@@ -325,26 +321,26 @@ TG_SAMPLES(transformer_samples, transformer_table)
 #define CLASS(NAME_, INPUTS, OPTIONAL, SPECS, STATE, INIT, FORWARD, SAMPLES, DOC)                            \
     {                                                                                                        \
         .struct_size = sizeof(tg_layer_class), .flags = TG_LAYER_RANDOM, .name = NAME_, .attrs = SPECS,      \
-        .attrs_size = sizeof(options), .state_size = sizeof(STATE), .n_in = sizeof INPUTS / sizeof *INPUTS,  \
+        .attrs_size = sizeof(options), .state_size = STATE, .n_in = sizeof INPUTS / sizeof *INPUTS,  \
         .n_out = 1, .optional = OPTIONAL, .in_names = INPUTS, .init = INIT, .forward = {FORWARD, FORWARD},   \
         .samples = TG_PROOF(SAMPLES), .doc = DOC                                                                       \
     }
 static const tg_layer_class encoder_layer =
-    CLASS("TransformerEncoderLayer", encoder_layer_inputs, 0x6, encoder_specs + 2, layer_state, layer_init,
+    CLASS("TransformerEncoderLayer", encoder_layer_inputs, 0x6, encoder_specs + 2, sizeof(layer_state), layer_init,
           encoder_layer_forward, encoder_samples,
           "self-attention, then two Linear layers, each added to its input");
 static const tg_layer_class decoder_layer =
-    CLASS("TransformerDecoderLayer", decoder_inputs, 0x3C, decoder_specs + 2, layer_state, layer_init,
+    CLASS("TransformerDecoderLayer", decoder_inputs, 0x3C, decoder_specs + 2, sizeof(layer_state), layer_init,
           decoder_layer_forward, pair_samples,
           "self-attention, attention to memory, two Linear layers, each added to its input");
 static const tg_layer_class encoder =
-    CLASS("TransformerEncoder", encoder_inputs, 0x6, encoder_specs, stack_state, stack_init, stack_forward,
+    CLASS("TransformerEncoder", encoder_inputs, 0x6, encoder_specs, 0, stack_init, stack_forward,
           encoder_samples, "num_layers TransformerEncoderLayers");
 static const tg_layer_class decoder =
-    CLASS("TransformerDecoder", decoder_inputs, 0x3C, decoder_specs, stack_state, stack_init, stack_forward,
+    CLASS("TransformerDecoder", decoder_inputs, 0x3C, decoder_specs, 0, stack_init, stack_forward,
           pair_samples, "num_layers TransformerDecoderLayers");
 static const tg_layer_class transformer =
-    CLASS("Transformer", transformer_inputs, 0xFC, transformer_specs, transformer_state, transformer_init,
+    CLASS("Transformer", transformer_inputs, 0xFC, transformer_specs, 0, transformer_init,
           transformer_forward, transformer_samples, "decoder(tgt, encoder(src)) (Vaswani et al. 2017)");
 
 const tg_layer_class *const tg_layers_transformer[] = {&encoder_layer, &decoder_layer, &encoder,

@@ -1,5 +1,7 @@
 #include "training/model_file.h"
 
+#include <tapegrad/module_tools.h>
+
 #include "layers/internal.h"
 
 #include <math.h>
@@ -98,11 +100,21 @@ json_t *tg_architecture_describe(const tg_module *module, tg_status *status)
         return NULL;
     }
     size_t n = tg_module_n_children(module);
-    json_t *out = json_object(), *children = NULL;
+    json_t *out = json_object(), *children = NULL, *names = NULL;
     if (json_object_set_new(out, "class", json_string(cls->name)) != 0 ||
         json_object_set_new(out, "arguments", describe_arguments(module)) != 0 ||
+        (cls->flags & TG_LAYER_CONTAINER && module->parameters.n &&
+         json_object_set_new(out, "parameters", names = json_array()) != 0) ||
         (n && json_object_set_new(out, "children", children = json_array()) != 0))
         return no_memory(out, status);
+    for (size_t i = 0; names && i < module->parameters.n; i++)
+        if (!module->parameters.at[i].owned) {
+            json_decref(out);
+            *status = tg_layer_fail(module, NULL, TG_EUNSUPPORTED, "no file can hold its tied parameter %s",
+                                    module->parameters.at[i].name);
+            return NULL;
+        } else if (json_array_append_new(names, json_string(module->parameters.at[i].name)) != 0)
+            return no_memory(out, status);
     for (size_t i = 0; i < n; i++) {
         json_t *child = tg_architecture_describe(tg_module_child(module, i), status);
         if (!child) {
@@ -255,11 +267,48 @@ static tg_module *create(builder *b, const char *name, json_t *arguments)
 
 static tg_module *build(builder *b, json_t *description);
 
+/* Is the child that the class made itself the one that the description has? */
+static bool is_described(const tg_module *child, const json_t *description)
+{
+    const char *cls = json_string_value(json_object_get(description, "class"));
+    json_t *arguments = describe_arguments(child);
+    const bool same = !strcmp(child->cls->name, cls) && json_equal(arguments, json_object_get(description, "arguments"));
+    json_decref(arguments);
+    return same;
+}
+
+static int64_t elements_of(const tg_module *m)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < m->parameters.n; i++)
+        n += m->parameters.at[i].owned ? tg_tensor_count(m->parameters.at[i].tensor) : 0;
+    for (size_t i = 0; i < m->buffers.n; i++)
+        n += tg_tensor_count(m->buffers.at[i].tensor);
+    for (size_t i = 0; i < m->n_children; i++)
+        n += elements_of(m->children[i]);
+    return n;
+}
+
+/* Adds the parameters of a container, of the dims that the file has. */
+static tg_status attach_parameters(builder *b, tg_module *module, const json_t *names)
+{
+    char name[1280];
+    for (size_t i = 0; i < json_array_size(names) && !b->status; i++) {
+        const char *last = json_string_value(json_array_get(names, i));
+        snprintf(name, sizeof name, "%s%s", b->path, last ? last : "");
+        const tg_file_tensor *t = last ? tg_safetensors_find(b->file, name) : NULL;
+        if (!t || !(module->cls->flags & TG_LAYER_CONTAINER))
+            return bad(b, "a parameter that the file, or its class, does not have");
+        b->status = tg_module_add_parameter(module, last, t->dim, (size_t)t->ndim, NULL);
+    }
+    return b->status;
+}
+
 /* Adds the children, or holds those that the class made itself against the description. */
 static tg_status attach(builder *b, tg_module *module, const json_t *children)
 {
     size_t n = json_array_size(children), own = tg_module_n_children(module), length = strlen(b->path);
-    if (own && own != n)
+    if (own > n)
         return bad(b, "its class has another number of children");
     for (size_t i = 0; i < n && !b->status; i++) {
         json_t *description = json_array_get(children, i);
@@ -270,12 +319,16 @@ static tg_status attach(builder *b, tg_module *module, const json_t *children)
         if ((size_t)snprintf(b->path + length, sizeof b->path - length, "%s.", name) >=
             sizeof b->path - length)
             return b->path[length] = '\0', bad(b, "the names of its children are too long");
-        if (!own) {
+        const bool added = i >= own;
+        if (!added && strcmp(tg_module_child_name(module, i), name) != 0) {
+            bad(b, "the class has another child in this place");
+        } else if (added || (!module->cls->state_size && !is_described(tg_module_child(module, i), description))) {
+            if (!added) /* what it goes in the place of goes */
+                tg_parts_allow(tg_parts_allow(0) + elements_of(tg_module_child(module, i)));
             tg_module *child = build(b, description);
             if (child)
-                b->status = tg_module_add_child(module, name, child);
-        } else if (strcmp(tg_module_child_name(module, i), name) != 0 ||
-                   strcmp(tg_module_class_name(tg_module_child(module, i)), cls) != 0) {
+                b->status = (added ? tg_module_add_child : tg_module_replace_child)(module, name, child);
+        } else if (strcmp(tg_module_class_name(tg_module_child(module, i)), cls) != 0) {
             bad(b, "the class has another child in this place");
         } else {
             attach(b, tg_module_child(module, i), json_object_get(description, "children"));
@@ -295,7 +348,8 @@ static tg_module *build(builder *b, json_t *description)
         return NULL;
     }
     tg_module *module = create(b, cls, arguments);
-    if (module && attach(b, module, children)) {
+    if (module && (attach_parameters(b, module, json_object_get(description, "parameters")) ||
+                   attach(b, module, children))) {
         tg_module_destroy(module);
         return NULL;
     }

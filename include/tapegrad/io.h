@@ -13,7 +13,9 @@ extern "C" {
  * the whole new one. TG_EIO (with errno's text; also when a limit on file sizes or the disk's end is hit),
  * TG_EUNSUPPORTED for a module whose class is not registered (tg_layer_register; or write the tensors of
  * tg_module_state with tg_safetensors_write, and tg_module_load_state reads them), TG_ENOMEM. A link stays a
- * link, and an old file's permissions stay. Modes and freezing are not part of the file. */
+ * link, and an old file's permissions stay. Modes and freezing are not part of the file. A model in which
+ * tg_module_replace_child put less in the place of what a class's init makes is saved, but not rebuilt: read its
+ * tensors into one made alike, by tg_module_load_state. */
 TG_API tg_status tg_module_save(tg_module *module, const char *path);
 
 /* Rebuilds the model from the file alone, in the runtime's dtype and in train mode; draws no random number.

@@ -74,11 +74,15 @@ TG_API tg_module *tg_nn_transformer_encoder_layer(tg_runtime *rt, const tg_trans
  * tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask. */
 TG_API tg_module *tg_nn_transformer_decoder_layer(tg_runtime *rt, const tg_transformer_options *options);
 /* layers.0, layers.1, … and norm. Inputs as those of a layer (src_mask is called mask). Each layer has initial values of its
- * own; torch copies one layer, and warns of it. */
+ * own; torch copies one layer, and warns of it. Layers of one's own, called with the same inputs (one that takes none for
+ * masks, without them), and another norm come by tg_module_replace_child(encoder, "layers.0", m) and "norm"; or behind
+ * num_layers 0 by tg_module_add_child(tg_module_find(encoder, "layers"), "0", m), a norm by tg_module_add_child(encoder,
+ * "norm", m). */
 TG_API tg_module *tg_nn_transformer_encoder(tg_runtime *rt, const tg_transformer_options *options);
 TG_API tg_module *tg_nn_transformer_decoder(tg_runtime *rt, const tg_transformer_options *options);
 /* encoder and decoder, with norms; all matrices Xavier uniform. Inputs: src, tgt, src_mask, tgt_mask, memory_mask,
- * src_key_padding_mask, tgt_key_padding_mask, memory_key_padding_mask. By name d_model is 512 and nhead 8 by default. */
+ * src_key_padding_mask, tgt_key_padding_mask, memory_key_padding_mask. By name d_model is 512 and nhead 8 by default. torch's
+ * custom_encoder and custom_decoder: tg_module_replace_child(transformer, "encoder", m); m keeps its values. */
 TG_API tg_module *tg_nn_transformer(tg_runtime *rt, const tg_transformer_options *options);
 
 #ifdef __cplusplus

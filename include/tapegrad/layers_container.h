@@ -42,6 +42,16 @@ TG_API tg_module *tg_nn_module_dict(tg_runtime *rt, const char *const names[], t
                         sizeof((tg_module *const[]){__VA_ARGS__}) / sizeof(tg_module *))
 #endif
 
+/* -- ParameterList, ParameterDict: parameters that a forward of one's own uses ------------------------------ */
+
+/* Empty at first. A list's are "0", "1", …; a dict takes them by tg_module_add_parameter(dict, "name", dims, ndim, &out). They
+ * are zeros of the runtime's dtype, for tg_init_normal and its like; tg_module_tensor(list, "0") gives one. State names,
+ * modes, copies and files are as of other modules; a file cannot hold a tied one (tg_module_save: TG_EUNSUPPORTED). */
+TG_API tg_module *tg_nn_parameter_list(tg_runtime *rt);
+TG_API tg_module *tg_nn_parameter_dict(tg_runtime *rt);
+/* Behind the others; *out (may be NULL) is borrowed. TG_EINVAL for another module. */
+TG_API tg_status tg_nn_parameter_list_append(tg_module *parameter_list, const int64_t *dims, size_t ndim, tg_tensor **out);
+
 #ifdef __cplusplus
 }
 #endif

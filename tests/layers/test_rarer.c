@@ -1,5 +1,6 @@
-/* What fewer models ask for: a size for what a stride leaves open, classes in clusters, a distance of
- * one's own, bags of rows that are scaled down. Numbers are PyTorch 2.14.1's. */
+/* What fewer models ask for: a size for what a stride leaves open, classes in clusters, a distance of one's own, bags of
+ * rows that are scaled down, parameters by number and by name, a Transformer of other parts. Numbers are PyTorch
+ * 2.14.1's. */
 #include "layers/rig.h"
 
 #define SIZE(...) tg_input(tape, TG_I64, DIMS(sizeof((int64_t[]){__VA_ARGS__}) / 8), (const int64_t[]){__VA_ARGS__})
@@ -431,6 +432,144 @@ START_TEST(bags_of_a_table_that_is_written)
 }
 END_TEST
 
+/* -- ParameterList, ParameterDict -------------------------------------------------------------------------- */
+
+static tg_module *parameters(void)
+{
+    tg_module *list = tg_nn_parameter_list(rt), *dict = tg_nn_parameter_dict(rt), *all;
+    tg_tensor *t;
+    for (int64_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(tg_nn_parameter_list_append(list, DIMS(2, i + 1), &t), TG_OK);
+        ck_assert_int_eq(tg_init_uniform(t, -1, 1), TG_OK);
+    }
+    ck_assert_int_eq(tg_module_add_parameter(dict, "right", DIMS(3), NULL), TG_OK);
+    ck_assert_int_eq(tg_module_add_parameter(dict, "left", DIMS(1), &t), TG_OK);
+    all = tg_nn_module_dict(rt, (const char *const[]){"weights", "sides"}, (tg_module *const[]){list, dict}, 2);
+    ck_assert_msg(all != NULL, "%s", tg_error_message());
+    return all;
+}
+
+static void has_names(tg_module *m, const char *const names[], size_t n)
+{
+    const tg_named_tensors *p = tg_module_parameters(m);
+    ck_assert_uint_eq(p->n, n);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_str_eq(p->name[i], names[i]);
+}
+
+START_TEST(lists_of_parameters)
+{
+    static const char *const names[] = {"weights.0", "weights.1", "weights.2", "sides.right", "sides.left"};
+    tg_module *m = parameters(), *list = tg_module_find(m, "weights");
+    has_names(m, names, 5);
+    tg_tensor *w = tg_module_tensor(m, "weights.1"), *x = noisy(1, DIMS(4, 2));
+    ck_assert_int_eq(tg_backward(tape, tg_sum(tape, tg_matmul(tape, x, w))), TG_OK);
+    ck_assert_ptr_nonnull(tg_tensor_grad(w));
+    tg_module_freeze(m, TG_FREEZE_AFFINE);
+    ck_assert(!tg_tensor_requires_grad(w));
+    tg_module_unfreeze(m, TG_FREEZE_AFFINE);
+
+    tg_module *copy = tg_module_copy(m), *loaded;
+    ck_assert_msg(copy != NULL, "%s", tg_error_message());
+    has_names(copy, names, 5);
+    ck_assert_uint_eq(checksum(copy), checksum(m));
+    ck_assert_msg(tg_module_save(m, "parameters.tapegrad") == TG_OK, "%s", tg_error_message());
+    loaded = tg_module_load(rt, "parameters.tapegrad");
+    ck_assert_msg(loaded != NULL, "%s", tg_error_message());
+    has_names(loaded, names, 5);
+    ck_assert_uint_eq(checksum(loaded), checksum(m));
+    ck_assert_int_eq(tg_tensor_dim(tg_module_tensor(loaded, "weights.2"), 1), 3);
+
+    ck_assert_ptr_null(tg_forward(tape, list, x));
+    tape_failed_with(TG_EUNSUPPORTED, "weights (ParameterList): it has no forward");
+    failed_with(tg_nn_parameter_list_append(tg_module_find(m, "sides"), DIMS(1), NULL), TG_EINVAL, "the module is ParameterDict");
+    failed_with(tg_nn_parameter_list_append(NULL, DIMS(1), NULL), TG_EINVAL, "the module is NULL, expected a ParameterList");
+    failed_with(tg_nn_parameter_list_append(list, DIMS(-1), NULL), TG_ESHAPE, "-1");
+    failed_with(tg_module_add_parameter(tg_module_find(m, "sides"), "left", DIMS(1), NULL), TG_EINVAL, "\"left\" is taken");
+    failed_with(tg_module_add_parameter(tg_module_find(m, "sides"), "a.b", DIMS(1), NULL), TG_EINVAL, "no name for a parameter");
+    ck_assert_int_eq(tg_module_tie_parameter(list, "3", w), TG_OK);
+    failed_with(tg_module_save(m, "parameters.tapegrad"), TG_EUNSUPPORTED, "weights (ParameterList): no file can hold its tied parameter 3");
+    remove("parameters.tapegrad");
+    tg_module_destroy(copy);
+    tg_module_destroy(loaded);
+    tg_module_destroy(m);
+}
+END_TEST
+
+/* -- a Transformer of other parts ------------------------------------------------------------------------- */
+
+static tg_tensor *run_on(tg_module *m, size_t n_in)
+{
+    tg_tensor *const in[] = {noisy(5, DIMS(3, 2, 4)), n_in == 2 ? noisy(6, DIMS(2, 2, 4)) : NULL};
+    tg_tensor *y = NULL;
+    tg_module_eval(m);
+    ck_assert_msg(tg_forward_n(tape, m, in, n_in, &y, 1) == TG_OK, "%s", tg_tape_error(tape));
+    return y;
+}
+
+/* The same result from a copy and from what a file gives. */
+static void comes_back(tg_module *m, size_t n_in)
+{
+    double want[24], got[24];
+    const size_t n = n_in == 2 ? 16 : 24;
+    tg_module *again[2];
+    get(run_on(m, n_in), want, n);
+    again[0] = tg_module_copy(m);
+    ck_assert_msg(again[0] && tg_module_save(m, "transformer.tapegrad") == TG_OK, "%s", tg_error_message());
+    again[1] = tg_module_load(rt, "transformer.tapegrad");
+    ck_assert_msg(again[1] != NULL, "%s", tg_error_message());
+    remove("transformer.tapegrad");
+    for (int i = 0; i < 2; i++) {
+        get(run_on(again[i], n_in), got, n);
+        near_to(got, want, n, 0);
+        tg_module_destroy(again[i]);
+    }
+}
+
+START_TEST(a_transformer_of_other_parts)
+{
+    tg_transformer_options o = tg_transformer_defaults(4, 2), wide;
+    o.dim_feedforward = 3;
+    o.num_layers = o.num_encoder_layers = o.num_decoder_layers = 2;
+    wide = o;
+    wide.nhead = 4;
+    tg_module *encoder = tg_nn_transformer_encoder(rt, &o), *m = tg_nn_transformer(rt, &o);
+    comes_back(encoder, 1);
+    /* of the same shapes as the one that was there; a norm where there was none; one without masks, and smaller */
+    ck_assert_int_eq(tg_module_replace_child(encoder, "layers.0", tg_nn_transformer_encoder_layer(rt, &wide)), TG_OK);
+    comes_back(encoder, 1);
+    ck_assert_int_eq(tg_module_add_child(encoder, "norm", tg_nn_layer_norm(rt, DIMS(4))), TG_OK);
+    comes_back(encoder, 1);
+    tg_module *other = tg_module_copy(encoder), *small;
+    ck_assert_int_eq(tg_module_replace_child(encoder, "layers.1", tg_nn_linear(rt, 4, 4)), TG_OK);
+    ck_assert_int_eq(tg_module_save(encoder, "small.tapegrad"), TG_OK);
+    ck_assert_ptr_null(tg_module_load(rt, "small.tapegrad"));
+    remove("small.tapegrad");
+    small = tg_module_copy(encoder);
+    ck_assert_uint_eq(checksum(small), checksum(encoder));
+    tg_module_destroy(small);
+    double got[24], want[24];
+    get(run_on(encoder, 1), got, 24);
+    tg_tensor *y = run_on(tg_module_find(encoder, "layers.0"), 1);
+    y = tg_forward(tape, tg_module_find(encoder, "norm"), tg_forward(tape, tg_module_find(encoder, "layers.1"), y));
+    get(y, want, 24);
+    near_to(got, want, 24, 0);
+    tg_tensor *const masked[] = {noisy(1, DIMS(3, 2, 4)), tg_causal_mask(tape, 3)};
+    ck_assert_int_ne(tg_forward_n(tape, encoder, masked, 2, &y, 1), TG_OK);
+    tape_failed_with(TG_EINVAL, "layers.1 (Linear): called with 2 inputs");
+
+    comes_back(m, 2);
+    tg_layer_norm_options norm = tg_layer_norm_defaults((const int64_t[]){4}, 1);
+    norm.eps = .5;
+    ck_assert_int_eq(tg_module_replace_child(m, "encoder", other), TG_OK);
+    ck_assert_int_eq(tg_module_replace_child(m, "decoder.norm", tg_nn_layer_norm_with(rt, &norm)), TG_OK);
+    comes_back(m, 2);
+    ck_assert_int_eq(tg_module_replace_child(m, "encoder", encoder), TG_OK);
+    ck_assert_ptr_nonnull(run_on(m, 2));
+    tg_module_destroy(m);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("rarer layers");
@@ -445,6 +584,8 @@ static Suite *suite(void)
     tcase_add_test(t, triplets_by_a_function);
     tcase_add_test(t, bags_of_rows_that_are_too_long);
     tcase_add_test(t, bags_of_a_table_that_is_written);
+    tcase_add_test(t, lists_of_parameters);
+    tcase_add_test(t, a_transformer_of_other_parts);
     suite_add_tcase(s, t);
     return s;
 }
