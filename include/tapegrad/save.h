@@ -42,12 +42,12 @@ typedef struct tg_saved {
 
 /* Writes all n entries as tg_safetensors_write does: `path` is the old file or the whole new one. TG_EINVAL for an entry
  * with no name or a dot in it, a name twice, none or several of the objects, one of another runtime; tg_safetensors_write's
- * errors, and those of strided views and destroyed tensors below. Modes and freezing, options of schedulers and hooks are not part of the file. */
+ * errors, and those of strided views and destroyed tensors below. Modes and freezing, options of schedulers and hooks are
+ * not part of the file. */
 TG_API tg_status tg_save(tg_runtime *rt, const char *path, const tg_saved *entries, size_t n);
 /* Reads them into objects that were made in the same way: the same class, parameters in the same order, groups and parts
- * (and LBFGS's history_size).
- * Rates, momenta and other options of groups become those of the file (load_state_dict). Entries of the file that the list
- * does not have are left alone: a model can be read by itself. Everything is checked before anything changes; the sentence
+ * (and LBFGS's history_size). Rates, momenta and other options of groups become those of the file (load_state_dict).
+ * Entries of the file that the list does not have are left alone: a model can be read by itself. Everything is checked before anything changes; the sentence
  * names the tensor, what it is in the file and what was expected. TG_EFORMAT: an entry or a tensor is missing, one is
  * unexpected, another class, other groups, what is no safetensors file; TG_ESHAPE; TG_EDTYPE (nothing is converted:
  * tg_module_load_state does that); TG_EINVAL: an option that the optimizer does not take, and tg_save's; TG_EUNSUPPORTED: a
