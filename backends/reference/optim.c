@@ -8,23 +8,33 @@
 #include <omp.h>
 #include <string.h>
 
+enum { MAX_PERIOD = 5, TILE = 256, PARALLEL_FROM = 32768, NORM_BLOCK = 8192 };
+
 #define REAL float
+#define KIND TG_F32
 #define SQRT sqrtf
+#define FABS fabsf
 #define SPAN(name) name##_f32
 #include "backends/reference/optim_spans.h"
+#include "backends/reference/optim_rules.h"
 #undef REAL
+#undef KIND
 #undef SQRT
+#undef FABS
 #undef SPAN
+#undef RULE
 #define REAL double
+#define KIND TG_F64
 #define SQRT sqrt
+#define FABS fabs
 #define SPAN(name) name##_f64
 #include "backends/reference/optim_spans.h"
-#undef REAL
-#undef SQRT
-#undef SPAN
 #include "backends/reference/optim_rules.h"
-
-enum { MAX_PERIOD = 5, TILE = 256, PARALLEL_FROM = 32768, NORM_BLOCK = 8192 };
+#undef REAL
+#undef KIND
+#undef SQRT
+#undef FABS
+#undef SPAN
 
 /* n dense elements of one group: a[i] is the i-th tensor's first one, s the group's scalars. */
 typedef void (*span_fn)(void *const a[], size_t n, const double *s, const void *attrs);
@@ -65,62 +75,6 @@ static void run_tiles(const plan *p, span_fn span, const tg_desc *const *desc, v
     }
 }
 
-/* -- rules: any of them, of either dtype, through dense tiles of doubles -- */
-static void load(const tg_desc *d, const void *src, int64_t from, size_t n, double *to)
-{
-    const float *narrow = (const float *)src + from;
-    const bool dense = ref_is_dense(d);
-    if (dense && d->dtype == TG_F64)
-        memcpy(to, (const double *)src + from, n * sizeof *to);
-    for (size_t i = 0; dense && d->dtype == TG_F32 && i < n; i++)
-        to[i] = (double)narrow[i];
-    for (size_t i = 0; !dense && i < n; i++) {
-        int64_t at = ref_place(d, from + (int64_t)i);
-        to[i] = d->dtype == TG_F64 ? ((const double *)src)[at] : (double)((const float *)src)[at];
-    }
-}
-
-static void store(const tg_desc *d, void *dst, int64_t from, size_t n, const double *src)
-{
-    float *narrow = (float *)dst + from;
-    const bool dense = ref_is_dense(d);
-    if (dense && d->dtype == TG_F64)
-        memcpy((double *)dst + from, src, n * sizeof *src);
-    for (size_t i = 0; dense && d->dtype == TG_F32 && i < n; i++)
-        narrow[i] = (float)src[i];
-    for (size_t i = 0; !dense && i < n; i++) {
-        int64_t at = ref_place(d, from + (int64_t)i);
-        if (d->dtype == TG_F64)
-            ((double *)dst)[at] = src[i];
-        else
-            ((float *)dst)[at] = (float)src[i];
-    }
-}
-
-static void run_rule(const tg_desc *const *desc, const void *const *in, int64_t from, int64_t to,
-                     const double *s, const tg_rule_attrs *k)
-{
-    double tile[MAX_PERIOD][TILE] __attribute__((aligned(64))) = {0};
-    double *param = tile[0], *grad = tile[1], sign = k->maximize ? -1 : 1, shrink = s[0], decay = s[1];
-    for (; from < to; from += TILE) {
-        size_t n = to - from < TILE ? (size_t)(to - from) : TILE, eights = (n + 7) / 8;
-        for (int j = 0; j < MAX_PERIOD; j++)
-            if (desc[j])
-                load(desc[j], in[j], from, n, tile[j]);
-            else
-                memset(tile[j], 0, sizeof tile[j]);
-        for (size_t i = 0; i < 8 * eights; i++) {
-            double p = param[i] * shrink, g = sign * grad[i];
-            grad[i] = decay != 0 ? g + decay * param[i] : g;
-            param[i] = p;
-        }
-        rules[k->rule](param, grad, tile[2], tile[3], tile[4], eights, s);
-        for (int j = 0; j < MAX_PERIOD; j++)
-            if (j != 1 && desc[j])
-                store(desc[j], (void *)(uintptr_t)in[j], from, n, tile[j]);
-    }
-}
-
 static void run_group(const plan *p, const tg_call *c, const tg_run *r, uint32_t group, int64_t from,
                       int64_t to)
 {
@@ -128,7 +82,11 @@ static void run_group(const plan *p, const tg_call *c, const tg_run *r, uint32_t
     const double *s = r->scalars + (size_t)group * p->n_scalars;
     span_fn span = desc[0]->dtype == TG_F64 ? p->f64 : p->f32;
     if (!span) {
-        run_rule(desc, r->in + (size_t)group * p->period, from, to, s, c->attrs);
+        const tg_rule_attrs *k = c->attrs;
+        /* What is left of a mean square without the mean's is all rounding in f32 where they are close. */
+        const bool centered = k->rule == TG_RULE_RMSPROP && s[6] != 0;
+        (desc[0]->dtype == TG_F64 || centered ? run_rule_f64 : run_rule_f32)(desc, r->in + (size_t)group * p->period,
+                                                                             from, to, s, k);
         return;
     }
     int64_t size = desc[0]->dtype == TG_F64 ? (int64_t)sizeof(double) : (int64_t)sizeof(float);

@@ -1,7 +1,7 @@
 /* The optimizers' arithmetic on dense spans of n elements, in torch's order of operations. Included once for
  * each element type with REAL, SQRT and SPAN(name) defined. */
 
-SPAN(TG_REF_CLONES)
+SPAN(TG_REF_TWO_CLONES)
 static void SPAN(sgd)(REAL *restrict weights, const REAL *restrict grad, size_t n, const double *s, REAL sign)
 {
     const REAL step = (REAL)-s[0], decay = (REAL)s[1];
@@ -13,9 +13,10 @@ static void SPAN(sgd)(REAL *restrict weights, const REAL *restrict grad, size_t 
     }
 }
 
-SPAN(TG_REF_CLONES)
-static void SPAN(sgd_momentum)(REAL *restrict weights, const REAL *restrict grad, REAL *restrict buffer,
-                               size_t n, const double *s, REAL sign, bool nesterov)
+/* With `nesterov` a constant, so that the loop is a vector's. */
+static inline __attribute__((always_inline)) void SPAN(momentum)(REAL *restrict weights, const REAL *restrict grad,
+                                                                 REAL *restrict buffer, size_t n, const double *s,
+                                                                 REAL sign, bool nesterov)
 {
     const REAL step = (REAL)-s[0], decay = (REAL)s[1], momentum = (REAL)s[2], keep = (REAL)s[3],
                take = (REAL)s[4];
@@ -26,6 +27,16 @@ static void SPAN(sgd_momentum)(REAL *restrict weights, const REAL *restrict grad
         buffer[i] = b;
         weights[i] = w + step * (nesterov ? g + momentum * b : b);
     }
+}
+
+SPAN(TG_REF_TWO_CLONES)
+static void SPAN(sgd_momentum)(REAL *restrict weights, const REAL *restrict grad, REAL *restrict buffer,
+                               size_t n, const double *s, REAL sign, bool nesterov)
+{
+    if (nesterov)
+        SPAN(momentum)(weights, grad, buffer, n, s, sign, true);
+    else
+        SPAN(momentum)(weights, grad, buffer, n, s, sign, false);
 }
 
 typedef struct SPAN(adam_scalars) {
