@@ -209,17 +209,21 @@ TG_DNNL_CLONES static uint32_t largest_bits(const float *x, int64_t n)
     return most;
 }
 
-/* The largest magnitude; infinity where there is a NaN. */
+/* The largest magnitude; infinity where there is a NaN. A part for each thread: for a reduction clang makes a lock, which
+ * the plug-in would export. */
 static double largest(const float *x, int64_t n, int threads)
 {
-    enum { RUN = 8192 };
-    uint32_t most = 0;
+    enum { RUN = 65536, PARTS = 64 };
+    uint32_t part[PARTS] = {0}, most = 0;
+    const int64_t parts = n < RUN || threads < 2 ? 1 : threads < PARTS ? threads : PARTS;
     float value;
-#pragma omp parallel for num_threads(threads) if (threads > 1 && n > 8 * RUN) reduction(max : most)
-    for (int64_t i = 0; i < n; i += RUN) {
-        const uint32_t bits = largest_bits(x + i, n - i < RUN ? n - i : RUN);
-        most = bits > most ? bits : most;
+#pragma omp parallel for num_threads((int)parts) if (parts > 1)
+    for (int64_t i = 0; i < parts; i++) {
+        const int64_t from = n * i / parts;
+        part[i] = largest_bits(x + from, n * (i + 1) / parts - from);
     }
+    for (int64_t i = 0; i < parts; i++)
+        most = part[i] > most ? part[i] : most;
     memcpy(&value, &most, sizeof value);
     return isfinite(value) ? (double)value : HUGE_VAL;
 }
