@@ -181,24 +181,26 @@ static const SPAN(rule_fn) SPAN(rules)[TG_N_RULES] = {
 /* Elements from `from` on, whatever their dtype and strides. */
 static void SPAN(load)(const tg_desc *d, const void *src, int64_t from, size_t n, REAL *to)
 {
-    if (ref_is_dense(d) && d->dtype == KIND) {
+    const bool dense = ref_is_dense(d);
+    if (dense && d->dtype == KIND) {
         memcpy(to, (const REAL *)src + from, n * sizeof *to);
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        const int64_t at = ref_place(d, from + (int64_t)i);
+        const int64_t at = dense ? from + (int64_t)i : ref_place(d, from + (int64_t)i);
         to[i] = d->dtype == TG_F64 ? (REAL)((const double *)src)[at] : (REAL)((const float *)src)[at];
     }
 }
 
 static void SPAN(store)(const tg_desc *d, void *dst, int64_t from, size_t n, const REAL *src)
 {
-    if (ref_is_dense(d) && d->dtype == KIND) {
+    const bool dense = ref_is_dense(d);
+    if (dense && d->dtype == KIND) {
         memcpy((REAL *)dst + from, src, n * sizeof *src);
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        const int64_t at = ref_place(d, from + (int64_t)i);
+        const int64_t at = dense ? from + (int64_t)i : ref_place(d, from + (int64_t)i);
         if (d->dtype == TG_F64)
             ((double *)dst)[at] = (double)src[i];
         else
